@@ -1,0 +1,264 @@
+"""Steps: plain typed functions from artifacts to one artifact. The signature is the only schema.
+
+    @step(makes="dataset", uses=["numba"], heavy=True)
+    def near_dedup(data: Dataset, *, threshold: float = 0.8, out: Path) -> Card:
+        \"\"\"Drop near-duplicate documents, keeping the longest of each group.\"\"\"
+
+Artifact-typed parameters are inputs (also `T | None`, `list[T]` and `dict[str, T]`); keyword-only ones are
+settings; `out` is an empty folder. The function itself is not changed: call it in a test like any other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from loomwork.core.artifact import Artifact
+from loomwork.core.errors import InputError, did_you_mean
+from loomwork.core.score import Score
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+ROOMS = ("data", "train", "compress", "evals", "serve")  # the packages that hold steps
+PLUGINS = "loomwork.steps"  # entry-point group of other packages' steps
+Shape = Literal["one", "optional", "list", "dict"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass
+class Card:
+    """What a step tells of its run: it goes into the ledger, not into the artifact.
+
+    Args:
+        metrics: plain numbers (counts, bytes, seconds).
+        scores: measured qualities, each with its interval.
+        notes: sentences for people.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    scores: list[Score] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Marks a setting that is a path: Annotated[Path, Files("*.py", skip=("test",))].
+
+    The digest of the matching files enters the cache key, not the path. A glob in the path itself is expanded.
+
+    Args:
+        pattern: which files below a folder count.
+        skip: folder and file names that are left out, with all below them.
+    """
+
+    pattern: str = "*"
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Names:
+    """Marks a setting that names code: Annotated[str, Names("loomwork.metrics.retrieval")].
+
+    Args:
+        package: where a public function or class of that name, or a module, is looked up.
+    """
+
+    package: str
+
+
+@dataclass(frozen=True)
+class Input:
+    """One artifact-typed parameter."""
+
+    name: str
+    type: type[Artifact]
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the signature of a step function says. Get one with `find_step` or `function.step`."""
+
+    function: Callable[..., Any]
+    makes: str
+    uses: tuple[str, ...] = ()
+    heavy: bool = False
+    version: str = ""
+    measures: bool = False
+    name: str = ""
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        return typing.get_type_hints(self.function, include_extras=True)
+
+    @cached_property
+    def inputs(self) -> dict[str, Input]:
+        """Its artifact-typed parameters, by name."""
+        found = {}
+        for name in self.signature.parameters:
+            kind = _artifact_type(self.hints.get(name))
+            if kind:
+                found[name] = Input(name, *kind)
+        return found
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @cached_property
+    def settings(self) -> dict[str, inspect.Parameter]:
+        """Its keyword-only parameters that are neither inputs nor `out`."""
+        return {
+            n: p
+            for n, p in self.signature.parameters.items()
+            if p.kind is p.KEYWORD_ONLY and n not in self.inputs and n != "out"
+        }
+
+    @cached_property
+    def settings_model(self) -> type[BaseModel]:
+        """A pydantic model of the settings: unknown names and wrong types are errors."""
+        from pydantic import ConfigDict, create_model
+
+        fields: dict[str, Any] = {
+            n: (self.hints.get(n, Any), ... if p.default is p.empty else p.default) for n, p in self.settings.items()
+        }
+        config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+        return create_model(self.name or self.function.__name__, __config__=config, **fields)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+
+    def marker(self, setting: str, kind: type) -> Any:
+        """The `Files` or `Names` mark of a setting, or None. A plain `Path` counts as `Files()`."""
+        hint = self.hints.get(setting)
+        for extra in getattr(hint, "__metadata__", ()):
+            if isinstance(extra, kind):
+                return extra
+        if kind is Files and Path in (hint, *typing.get_args(hint)):
+            return Files()
+        return None
+
+
+def step(
+    *,
+    makes: str,
+    uses: list[str] | tuple[str, ...] = (),
+    heavy: bool = False,
+    version: str = "",
+    measures: bool = False,
+) -> Callable[[Function], Function]:
+    """Declare a function a step.
+
+    Args:
+        makes: the kind of artifact it writes into `out`.
+        uses: distributions whose versions enter the cache key.
+        heavy: run it in a spawned process (torch, Numba, minutes of work).
+        version: covers what the code fingerprint cannot see.
+        measures: what it writes depends on the clock, so `loom remake` does not expect equal bytes.
+    """
+
+    def declare(function: Function) -> Function:
+        found = Step(function, makes, tuple(uses), heavy, version, measures, step_name(function))
+        for name, parameter in found.signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD or parameter.kind is parameter.VAR_POSITIONAL:
+                raise TypeError(f"step {found.name}: *{name} is not allowed, the signature is the schema")
+        function.step = found  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+def step_name(function: Callable[..., Any]) -> str:
+    """`data.near_dedup` for loomwork/data/near_dedup.py:near_dedup, `module:function` for other people's code."""
+    module = function.__module__.split(".")
+    if module[0] == "loomwork" and len(module) == 3 and module[1] in ROOMS:
+        return (
+            f"{module[1]}.{function.__name__}"
+            if module[2] == function.__name__
+            else f"{module[1]}.{module[2]}.{function.__name__}"
+        )
+    return f"{function.__module__}:{function.__name__}"
+
+
+def find_step(name: str) -> Step:
+    """The step of that name, imported without importing any other.
+
+    Args:
+        name: `room.step` of ours, `module:function` of the user's, or a plug-in's entry-point name.
+
+    Raises:
+        InputError: there is none; the nearest names are given.
+    """
+    module, _, function = _locate(name)
+    try:
+        found = getattr(importlib.import_module(module), function, None)
+    except ModuleNotFoundError as error:
+        if error.name and module.startswith(error.name):
+            raise InputError(
+                f"no step {name!r}: there is no module {module!r}", did_you_mean(name, step_names())
+            ) from None
+        raise
+    declared = getattr(found, "step", None)
+    if not isinstance(declared, Step):
+        raise InputError(f"no step {name!r}", did_you_mean(name, step_names()))
+    return declared
+
+
+def _locate(name: str) -> tuple[str, str, str]:
+    if ":" in name:
+        return name.partition(":")[0], ":", name.partition(":")[2]
+    pieces = name.split(".")
+    if len(pieces) in (2, 3) and pieces[0] in ROOMS and importlib.util.find_spec(f"loomwork.{pieces[0]}.{pieces[1]}"):
+        return f"loomwork.{pieces[0]}.{pieces[1]}", ".", pieces[-1]
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=PLUGINS, name=name):
+        return entry.module, ":", entry.attr
+    raise InputError(f"no step {name!r}", did_you_mean(name, step_names()))
+
+
+def step_names() -> list[str]:
+    """The names of our steps and of the installed plug-ins, found by path; nothing is imported but the rooms."""
+    import ast
+    from importlib.metadata import entry_points
+
+    names = [e.name for e in entry_points(group=PLUGINS)]
+    base = Path(__file__).parent.parent
+    for room in ROOMS:
+        for module in pkgutil.iter_modules([str(base / room)]):
+            path = base / room / f"{module.name}.py"
+            if not path.is_file():
+                continue
+            for node in ast.parse(path.read_bytes()).body:
+                if isinstance(node, ast.FunctionDef) and any("step(" in ast.unparse(d) for d in node.decorator_list):
+                    names.append(
+                        f"{room}.{node.name}" if node.name == module.name else f"{room}.{module.name}.{node.name}"
+                    )
+    return sorted(names)
+
+
+def _artifact_type(hint: Any) -> tuple[type[Artifact], Shape] | None:
+    """(Dataset, "list") for list[Dataset]; None for a hint that is no artifact's."""
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    if isinstance(hint, type) and issubclass(hint, Artifact):
+        return hint, "one"
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    shapes: dict[Any, Shape] = {list: "list", dict: "dict", typing.Union: "optional", types.UnionType: "optional"}
+    if origin in shapes:
+        for argument in arguments:
+            if isinstance(argument, type) and issubclass(argument, Artifact):
+                return argument, shapes[origin]
+    return None
