@@ -254,7 +254,9 @@ class DatasetWriter:
 
     def carry(self, rows: Any, *, part: str = MAIN) -> None:
         """Write rows of the input as they are: `row_id` and `origin_ids` are kept."""
-        table = self._remembered(to_table(rows))
+        given = to_table(rows)
+        table = self._remembered(given)
+        self.forgotten += len(given) - len(table)
         if len(table) == 0 and part in self._schemas:
             return
         self._schemas.setdefault(part, table.schema)
@@ -315,7 +317,6 @@ class DatasetWriter:
         if not gone or "row_id" not in table.column_names:
             return table
         kept = [r not in gone for r in table.column("row_id").to_pylist()]
-        self.forgotten += len(kept) - sum(kept)
         return table.filter(pa.array(kept, pa.bool_()))
 
     def _next_shard(self, part: str) -> Path:
