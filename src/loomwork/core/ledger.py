@@ -1,0 +1,330 @@
+"""The ledger: what ran, from what, to what, with which numbers. SQLite, or PostgreSQL by URL."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from loomwork.core import schema as t
+from loomwork.core.database import Database, Record
+from loomwork.core.errors import InputError
+from loomwork.core.lease import is_alive, owner
+from loomwork.core.score import Score
+from loomwork.core.step import Card
+
+
+@dataclass(frozen=True)
+class Used:
+    """One input of a run: which artifact, which part of it, and the run that had made it."""
+
+    artifact: str
+    part: str = ""
+    made_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a finished run made."""
+
+    artifact: str
+    kind: str
+    bytes: int
+
+
+class Ledger(Database):
+    """A ledger at a SQLAlchemy URL, brought up to date on opening."""
+
+    # -- runs and leases
+
+    def find_done(self, key: str) -> Record | None:
+        """The last finished run of a cache key: {"run", "artifact", "kind"}."""
+        return self.row(_FIND_DONE, key=key)
+
+    def begin(
+        self,
+        step: str,
+        key: str,
+        parts: Record,
+        inputs: Mapping[str, Used],
+        *,
+        name: str = "",
+        parent: str | None = None,
+        threads: int = 0,
+        log: str = "",
+    ) -> str | None:
+        """Take the lease of a key and record a running run.
+
+        Returns: the run's id, or None while another live process holds the lease.
+        """
+        now, run_id, me = time.time(), uuid.uuid4().hex, owner()
+        with self.writing(lock=key) as connection:
+            for other in connection.execute(_RUNNING, {"key": key}).mappings():
+                if is_alive(other["owner"], other["heartbeat"]):
+                    return None
+                connection.execute(_LOST, {"run_id": other["id"], "now": now})
+            connection.execute(
+                t.run.insert(),
+                dict(id=run_id, parent=parent, name=name, step=step, key=key, parts=json.dumps(parts), status="running",
+                     owner=me, started=now, heartbeat=now, threads=threads, log=log),
+            )  # fmt: skip
+            if inputs:
+                connection.execute(
+                    t.edge.insert(),
+                    [
+                        dict(run=run_id, direction="in", role=r, artifact=u.artifact, part=u.part, made_by=u.made_by)
+                        for r, u in inputs.items()
+                    ],
+                )
+        return run_id
+
+    def finish(
+        self,
+        run_id: str,
+        made: Made | None,
+        card: Card,
+        *,
+        cpu_seconds: float = 0.0,
+        peak_memory_bytes: int = 0,
+        outcome: Record | None = None,
+    ) -> None:
+        """Record a run as done, with what it made and the numbers of its card, in one transaction."""
+        now = time.time()
+        with self.writing() as connection:
+            if made is not None:
+                _insert_artifact(connection, made, now)
+                connection.execute(
+                    t.edge.insert(),
+                    dict(run=run_id, direction="out", role="out", artifact=made.artifact, part="", made_by=run_id),
+                )
+            points = [dict(run=run_id, name=n, point=0, value=float(v), score=None) for n, v in card.metrics.items()]
+            points += [
+                dict(run=run_id, name=s.name, point=0, value=_score(s).value, score=json.dumps(s.to_json()))
+                for s in card.scores
+            ]
+            if points:
+                connection.execute(
+                    t.metric.delete().where(t.metric.c.run == run_id, t.metric.c.name.in_([p["name"] for p in points]))
+                )
+                connection.execute(t.metric.insert(), points)
+            connection.execute(
+                _FINISH,
+                dict(run_id=run_id, status="done", now=now, cpu=cpu_seconds, memory=peak_memory_bytes,
+                     outcome=json.dumps(outcome if outcome is not None else {"notes": card.notes}), error=None),
+            )  # fmt: skip
+
+    def fail(
+        self,
+        run_id: str,
+        error: str,
+        *,
+        status: str = "failed",
+        cpu_seconds: float = 0.0,
+        peak_memory_bytes: int = 0,
+        outcome: Record | None = None,
+    ) -> None:
+        """Record that a run failed or was stopped, and why."""
+        with self.writing() as connection:
+            connection.execute(
+                _FINISH,
+                dict(run_id=run_id, status=status, now=time.time(), cpu=cpu_seconds, memory=peak_memory_bytes,
+                     outcome=json.dumps(outcome or {}), error=error),
+            )  # fmt: skip
+
+    def beat(self, run_ids: Sequence[str]) -> None:
+        """Renew the leases of running runs."""
+        if run_ids:
+            with self.writing() as connection:
+                connection.execute(t.run.update().where(t.run.c.id.in_(run_ids)).values(heartbeat=time.time()))
+
+    def live_runs(self) -> list[Record]:
+        """The runs whose leases are held by living processes."""
+        rows = self.rows(sa.select(t.run).where(t.run.c.status == "running"))
+        return [r for r in rows if is_alive(r["owner"], r["heartbeat"])]
+
+    def add_points(self, run_id: str, points: Sequence[tuple[str, int, float]]) -> None:
+        """Add points of metric series; a point that is there already is replaced (a resumed run repeats some)."""
+        if not points:
+            return
+        latest = {(n, p): v for n, p, v in points}
+        with self.writing() as connection:
+            for name, point in latest:
+                connection.execute(
+                    t.metric.delete().where(
+                        t.metric.c.run == run_id, t.metric.c.name == name, t.metric.c.point == point
+                    )
+                )
+            connection.execute(
+                t.metric.insert(),
+                [dict(run=run_id, name=n, point=p, value=v, score=None) for (n, p), v in latest.items()],
+            )
+
+    # -- names, events, notes
+
+    def move_name(
+        self,
+        name: str,
+        label: str,
+        artifact: str,
+        *,
+        run: str | None = None,
+        verdict: str | None = None,
+        reason: str = "",
+    ) -> None:
+        """Point `name@label` at an artifact; the earlier moves stay as its history."""
+        with self.writing(lock=f"{name}@{label}") as connection:
+            connection.execute(
+                t.name.insert(),
+                dict(
+                    name=name, label=label, artifact=artifact, run=run, verdict=verdict, reason=reason, at=time.time()
+                ),
+            )
+
+    def names(self) -> list[Record]:
+        """Where every `name@label` points now."""
+        newest = sa.select(sa.func.max(t.name.c.seq)).group_by(t.name.c.name, t.name.c.label)
+        return self.rows(sa.select(t.name).where(t.name.c.seq.in_(newest)).order_by(t.name.c.name, t.name.c.label))
+
+    def named(self, name: str, label: str) -> Record | None:
+        return self.row(_NAMED, name=name, label=label)
+
+    def name_history(self, name: str) -> list[Record]:
+        return self.rows(sa.select(t.name).where(t.name.c.name == name).order_by(t.name.c.seq.desc()))
+
+    def add_events(self, kind: str, subjects: Mapping[str, Record]) -> None:
+        """Record the same kind of event for several subjects, in one transaction."""
+        now = time.time()
+        if subjects:
+            with self.writing() as connection:
+                connection.execute(
+                    t.event.insert(),
+                    [dict(at=now, kind=kind, subject=s, data=json.dumps(d)) for s, d in subjects.items()],
+                )
+
+    def events(self, *, kind: str = "", subject: str = "") -> list[Record]:
+        query = sa.select(t.event).order_by(t.event.c.seq)
+        if kind:
+            query = query.where(t.event.c.kind == kind)
+        if subject:
+            query = query.where(t.event.c.subject == subject)
+        return [{**r, "data": json.loads(r["data"])} for r in self.rows(query)]
+
+    def add_note(self, subject: str, text: str, author: str = "") -> None:
+        with self.writing() as connection:
+            connection.execute(t.note.insert(), dict(at=time.time(), subject=subject, text=text, author=author))
+
+    def notes(self, subject: str) -> list[Record]:
+        return self.rows(sa.select(t.note).where(t.note.c.subject == subject).order_by(t.note.c.seq))
+
+    # -- reading runs and artifacts
+
+    def run(self, run_id: str) -> Record | None:
+        found = self.row(_RUN, run_id=run_id)
+        if found:
+            found["parts"] = json.loads(found["parts"])
+            found["outcome"] = json.loads(found["outcome"] or "{}")
+        return found
+
+    def artifact(self, artifact_id: str) -> Record | None:
+        return self.row(sa.select(t.artifact).where(t.artifact.c.id == artifact_id))
+
+    def artifacts_like(self, prefix: str) -> list[str]:
+        """The ids that begin with a prefix."""
+        return [
+            r["id"]
+            for r in self.rows(sa.select(t.artifact.c.id).where(t.artifact.c.id.startswith(prefix, autoescape=True)))
+        ]
+
+    def edges(self, run_id: str) -> list[Record]:
+        return self.rows(sa.select(t.edge).where(t.edge.c.run == run_id).order_by(t.edge.c.direction, t.edge.c.role))
+
+    def makers(self, artifact_id: str) -> list[Record]:
+        """The finished runs that made an artifact, the latest first."""
+        return self.rows(_MAKERS, artifact=artifact_id)
+
+    def metrics(self, run_id: str) -> list[Record]:
+        rows = self.rows(
+            sa.select(t.metric).where(t.metric.c.run == run_id).order_by(t.metric.c.name, t.metric.c.point)
+        )
+        return [{**r, "score": json.loads(r["score"]) if r["score"] else None} for r in rows]
+
+    def last_runs(self, *, step: str = "", name: str = "", limit: int = 20) -> list[Record]:
+        """The newest runs of a step, or of a recipe's step name, finished or not."""
+        query = sa.select(t.run).order_by(t.run.c.started.desc()).limit(limit)
+        if step:
+            query = query.where(t.run.c.step == step)
+        if name:
+            query = query.where(t.run.c.name == name)
+        rows = self.rows(query)
+        return [{**r, "parts": json.loads(r["parts"]), "outcome": json.loads(r["outcome"] or "{}")} for r in rows]
+
+
+def insert_artifact_ignoring(connection: sa.Connection) -> Any:
+    """INSERT that leaves an artifact that is known as it is."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(t.artifact)
+    return insert.on_conflict_do_update(index_elements=["id"], set_={"collected": None})
+
+
+def _insert_artifact(connection: sa.Connection, made: Made, now: float) -> None:
+    connection.execute(
+        insert_artifact_ignoring(connection), dict(id=made.artifact, kind=made.kind, bytes=made.bytes, created=now)
+    )
+
+
+def _score(score: Score) -> Score:
+    if not isinstance(score, Score):
+        raise InputError(
+            f"{score!r} is not a Score", "build a core.score.Score: value, interval, n, method and digests"
+        )
+    return score
+
+
+_out = t.edge.alias("made")
+_FIND_DONE = (
+    sa.select(t.run.c.id.label("run"), _out.c.artifact, t.artifact.c.kind)
+    .join(_out, sa.and_(_out.c.run == t.run.c.id, _out.c.direction == "out"))
+    .join(t.artifact, t.artifact.c.id == _out.c.artifact)
+    .where(t.run.c.key == sa.bindparam("key"), t.run.c.status == "done")
+    .order_by(t.run.c.ended.desc())
+    .limit(1)
+)
+_MAKERS = (
+    sa.select(t.run)
+    .join(_out, sa.and_(_out.c.run == t.run.c.id, _out.c.direction == "out"))
+    .where(_out.c.artifact == sa.bindparam("artifact"), t.run.c.status == "done")
+    .order_by(t.run.c.ended.desc())
+)
+_RUN = sa.select(t.run).where(t.run.c.id == sa.bindparam("run_id"))
+_RUNNING = sa.select(t.run.c.id, t.run.c.owner, t.run.c.heartbeat).where(
+    t.run.c.key == sa.bindparam("key"), t.run.c.status == "running"
+)
+_LOST = (
+    t.run.update()
+    .where(t.run.c.id == sa.bindparam("run_id"))
+    .values(status="lost", ended=sa.bindparam("now"), error="its process died")
+)
+_FINISH = (
+    t.run.update()
+    .where(t.run.c.id == sa.bindparam("run_id"))
+    .values(
+        status=sa.bindparam("status"),
+        ended=sa.bindparam("now"),
+        cpu_seconds=sa.bindparam("cpu"),
+        peak_memory_bytes=sa.bindparam("memory"),
+        outcome=sa.bindparam("outcome"),
+        error=sa.bindparam("error"),
+    )
+)
+_NAMED = (
+    sa.select(t.name)
+    .where(t.name.c.name == sa.bindparam("name"), t.name.c.label == sa.bindparam("label"))
+    .order_by(t.name.c.seq.desc())
+    .limit(1)
+)

@@ -1,0 +1,317 @@
+"""The store: content-addressed files and sealed artifact folders, on this machine or behind an fsspec URL.
+
+    ROOT/blobs/ab/abcd...                the bytes of one file, named by their sha256
+    ROOT/artifacts/12/1234.../           one artifact: manifest.json, and parts/ whose files are hard links to blobs
+    ROOT/quarantine/                     what was found damaged
+
+So a file that two versions share is on disk once. A sealed file is read-only and its modification time is a
+constant: any later write shows in one `stat`, and only then are its bytes hashed again.
+
+With a URL the local folder is a cache: every artifact is written to the URL as well (blobs first, the manifest
+last, so that a half-written artifact is never seen), and one that is missing here is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from loomwork.core.artifact import Artifact, Manifest, canonical_json, digest, file_digest, make_manifest
+from loomwork.core.dataset import link_or_copy
+from loomwork.core.errors import DamagedArtifact, InputError, LoomError, LostArtifact, MissingDependency
+
+SEAL_SECONDS = 1_000_000_000  # the modification time of every sealed file
+Kind = TypeVar("Kind", bound=Artifact)
+
+
+class Store:
+    """Artifacts by id.
+
+    Args:
+        root: a local folder; made when missing.
+        url: an fsspec URL that holds the artifacts for several machines, or "".
+    """
+
+    def __init__(self, root: Path, url: str = "") -> None:
+        self.root, self.url = root, url.rstrip("/")
+        (root / "artifacts").mkdir(parents=True, exist_ok=True)
+        (root / "blobs").mkdir(exist_ok=True)
+        self._remote: Any = None
+
+    # -- reading
+
+    def path(self, artifact_id: str) -> Path:
+        """Where the parts of an artifact lie, whether or not it is here."""
+        return self.root / "artifacts" / artifact_id[:2] / artifact_id / "parts"
+
+    def has(self, artifact_id: str) -> bool:
+        """Whether the artifact can be opened: it is here and undamaged, or it can be fetched."""
+        try:
+            self.open(artifact_id)
+        except (LostArtifact, DamagedArtifact):
+            return False
+        return True
+
+    def open(self, artifact_id: str, kind: type[Kind] = Artifact, part: str = "") -> Kind:  # type: ignore[assignment]
+        """The artifact, fetched if it is only behind the URL.
+
+        Raises:
+            LostArtifact: it is nowhere.
+            DamagedArtifact: its bytes are not what they were; it has been moved to quarantine.
+        """
+        path = self.path(artifact_id)
+        if not (path.parent / "manifest.json").is_file() and not self._fetch(artifact_id):
+            raise LostArtifact(
+                f"the store has no artifact {artifact_id}", f"make it again: loom remake {artifact_id[:12]}"
+            )
+        faults = self.faults(artifact_id)
+        if faults:
+            place = self.quarantine(artifact_id)
+            raise DamagedArtifact(
+                f"artifact {artifact_id[:12]} is damaged: {'; '.join(faults)}",
+                f"it was moved to {place}; make it again: loom run, or loom remake {artifact_id[:12]}",
+            )
+        return kind.open(path, part)
+
+    def manifest(self, artifact_id: str) -> Manifest:
+        manifest: Manifest = json.loads((self.path(artifact_id).parent / "manifest.json").read_bytes())
+        return manifest
+
+    def ids(self) -> Iterator[str]:
+        """The ids of all artifacts that are here."""
+        for path in sorted((self.root / "artifacts").glob("??/*")):
+            if len(path.name) == 64:
+                yield path.name
+
+    # -- writing
+
+    def publish(self, folder: Path, kind: str) -> str:
+        """Seal a folder as an artifact: all of it or nothing appears in the store. The folder is taken.
+
+        Returns: the artifact's id.
+
+        Raises:
+            InputError: the folder is empty, or holds something that is neither file nor folder.
+        """
+        plain_files_only(folder)
+        manifest = make_manifest(folder, kind)
+        if not manifest["parts"]:
+            raise InputError(f"nothing was written into {folder}", "a step must write its artifact into `out`")
+        artifact_id = digest(manifest)
+        for part in manifest["parts"].values():
+            for name, entry in part["files"].items():
+                self._take(folder / name, entry["sha256"])
+        target = self.path(artifact_id).parent
+        if target.exists() and self.faults(artifact_id):
+            self.quarantine(artifact_id)
+        if target.exists():
+            shutil.rmtree(folder)
+        else:
+            self._appear(folder, manifest, target)
+        self._upload(artifact_id, manifest)
+        return artifact_id
+
+    def _take(self, path: Path, sha256: str) -> None:
+        """Make `path` and its blob one sealed file."""
+        blob = self._blob(sha256)
+        if blob.exists() and _untouched(blob, path.stat().st_size):
+            if not blob.samefile(path):
+                path.unlink()
+                link_or_copy(blob, path)
+                _seal(path)
+            return
+        blob.parent.mkdir(exist_ok=True)
+        with open(path, "rb") as stream:
+            os.fsync(stream.fileno())
+        aside = blob.with_name(f"{sha256}.{uuid.uuid4().hex}")
+        link_or_copy(path, aside)
+        _seal(aside)
+        _seal(path)
+        aside.replace(blob)
+
+    def _appear(self, folder: Path, manifest: Manifest, target: Path) -> None:
+        staging = folder.with_name(folder.name + ".sealed")
+        staging.mkdir()
+        with open(staging / "manifest.json", "wb") as stream:
+            stream.write(canonical_json(manifest))
+            stream.flush()
+            os.fsync(stream.fileno())
+        folder.rename(staging / "parts")
+        target.parent.mkdir(exist_ok=True)
+        try:
+            staging.rename(target)
+        except OSError:  # another process published the same artifact just now
+            if not (target / "manifest.json").is_file():
+                raise
+            shutil.rmtree(staging)
+        _sync_folder(target.parent)
+
+    def _blob(self, sha256: str) -> Path:
+        return self.root / "blobs" / sha256[:2] / sha256
+
+    # -- damage and collection
+
+    def faults(self, artifact_id: str, *, deep: bool = False) -> list[str]:
+        """What is wrong with an artifact that is here; empty if nothing is.
+
+        Args:
+            deep: hash every byte, not only those of files whose `stat` has changed.
+        """
+        folder = self.path(artifact_id)
+        try:
+            manifest = self.manifest(artifact_id)
+            if digest(manifest) != artifact_id:
+                return ["manifest.json was changed"]
+        except FileNotFoundError:
+            return ["manifest.json is missing"]
+        except (ValueError, OSError) as error:
+            return [f"manifest.json cannot be read ({error})"]
+        faults = []
+        for part in manifest["parts"].values():
+            for name, entry in part["files"].items():
+                path = folder / name
+                if not path.is_file():
+                    faults.append(f"{name} is missing")
+                elif deep or not _untouched(path, entry["bytes"]):
+                    if path.stat().st_size != entry["bytes"] or file_digest(path) != entry["sha256"]:
+                        faults.append(f"{name} has other bytes")
+                    else:
+                        _seal(path)
+        return faults
+
+    def quarantine(self, artifact_id: str) -> Path:
+        """Move an artifact out of the store, with those of its blobs whose bytes are wrong."""
+        place = self.root / "quarantine" / f"{artifact_id[:16]}-{uuid.uuid4().hex[:8]}"
+        place.parent.mkdir(exist_ok=True)
+        try:
+            for part in self.manifest(artifact_id)["parts"].values():
+                for entry in part["files"].values():
+                    blob = self._blob(entry["sha256"])
+                    if blob.exists() and not _untouched(blob, entry["bytes"]) and file_digest(blob) != entry["sha256"]:
+                        blob.unlink()
+        except (ValueError, OSError, KeyError):
+            pass  # the manifest itself is what is damaged
+        self.path(artifact_id).parent.rename(place)
+        return place
+
+    def remove(self, artifact_ids: Iterable[str]) -> int:
+        """Delete artifacts, then the blobs that no artifact needs. Returns the bytes freed here."""
+        for artifact_id in artifact_ids:
+            folder = self.path(artifact_id).parent
+            if folder.exists():
+                doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+                folder.rename(doomed)  # from here on it is not seen any more
+                shutil.rmtree(doomed)
+            if self.url:
+                self._remote_rm(f"artifacts/{artifact_id[:2]}/{artifact_id}.json")
+        return self._sweep()
+
+    def _sweep(self) -> int:
+        needed = {
+            entry["sha256"]
+            for artifact_id in self.ids()
+            for part in self.manifest(artifact_id)["parts"].values()
+            for entry in part["files"].values()
+        }
+        freed = 0
+        for blob in list((self.root / "blobs").glob("??/*")):
+            if blob.name not in needed:
+                freed += blob.stat().st_size
+                blob.unlink()
+                if self.url:
+                    self._remote_rm(f"blobs/{blob.name[:2]}/{blob.name}")
+        return freed
+
+    # -- the URL
+
+    @property
+    def _fs(self) -> Any:
+        if self._remote is None:
+            try:
+                import fsspec
+            except ImportError:
+                raise MissingDependency(f"the store at {self.url}", "fsspec", "remote") from None
+            self._remote = fsspec.core.url_to_fs(self.url)
+        return self._remote
+
+    def _remote_rm(self, name: str) -> None:
+        fs, base = self._fs
+        if fs.exists(f"{base}/{name}"):
+            fs.rm(f"{base}/{name}")
+
+    def _upload(self, artifact_id: str, manifest: Manifest) -> None:
+        if not self.url:
+            return
+        fs, base = self._fs
+        index = f"{base}/artifacts/{artifact_id[:2]}/{artifact_id}.json"
+        if fs.exists(index):
+            return
+        for part in manifest["parts"].values():
+            for entry in part["files"].values():
+                target = f"{base}/blobs/{entry['sha256'][:2]}/{entry['sha256']}"
+                if not fs.exists(target):
+                    fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+                    fs.put_file(str(self._blob(entry["sha256"])), target)
+        fs.makedirs(index.rsplit("/", 1)[0], exist_ok=True)
+        fs.pipe_file(index, canonical_json(manifest))
+
+    def _fetch(self, artifact_id: str) -> bool:
+        """Bring an artifact here from the URL. False if it is not there, or not as it was."""
+        if not self.url:
+            return False
+        fs, base = self._fs
+        try:
+            manifest: Manifest = json.loads(fs.cat_file(f"{base}/artifacts/{artifact_id[:2]}/{artifact_id}.json"))
+        except FileNotFoundError:
+            return False
+        folder = self.root / "fetching" / uuid.uuid4().hex
+        for part in manifest["parts"].values():
+            for name, entry in part["files"].items():
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                blob = self._blob(entry["sha256"])
+                if blob.exists() and _untouched(blob, entry["bytes"]):
+                    link_or_copy(blob, path)
+                    continue
+                fs.get_file(f"{base}/blobs/{entry['sha256'][:2]}/{entry['sha256']}", str(path))
+                if file_digest(path) != entry["sha256"]:
+                    raise DamagedArtifact(
+                        f"{self.url}: file {name} of artifact {artifact_id[:12]} has other bytes than its manifest says"
+                    )
+        if self.publish(folder, manifest["kind"]) != artifact_id:
+            raise DamagedArtifact(f"{self.url}: the manifest of artifact {artifact_id[:12]} was changed")
+        return True
+
+
+def plain_files_only(folder: Path) -> None:
+    """Turn links into copies; refuse what cannot be kept as bytes."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() and path.is_file():
+            real = path.resolve()
+            path.unlink()
+            shutil.copyfile(real, path)
+        elif not path.is_file() and not path.is_dir():
+            raise LoomError(f"{path} is neither a file nor a folder: it cannot be kept in an artifact")
+
+
+def _seal(path: Path) -> None:
+    path.chmod(0o444)
+    os.utime(path, (SEAL_SECONDS, SEAL_SECONDS))
+
+
+def _untouched(path: Path, size_bytes: int) -> bool:
+    stat = path.stat()
+    return stat.st_size == size_bytes and stat.st_mtime_ns == SEAL_SECONDS * 1_000_000_000
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
