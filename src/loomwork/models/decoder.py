@@ -1,0 +1,304 @@
+"""Causal language models: log-probabilities of texts, and text streamed as it is generated.
+
+Any Hugging Face folder that `AutoModelForCausalLM` opens will do. All computing is in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from loomwork.core.artifact import Model
+from loomwork.core.context import context
+from loomwork.core.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+WINDOW_TOKENS = 2048  # the most that one forward pass reads, whatever the model allows: attention is quadratic
+LOGIT_BYTES = 256 << 20  # of one batch's float32 logits
+UNFINISHED = "\ufffd"  # what decoding gives for bytes that do not yet make a character
+
+
+@dataclass(frozen=True)
+class Window:
+    """One piece of a text for one forward pass.
+
+    Args:
+        text: the number of the text it belongs to.
+        ids: the tokens that are read.
+        targets: the tokens that follow the last `len(targets)` of them, and are scored.
+    """
+
+    text: int
+    ids: list[int]
+    targets: list[int]
+
+
+def windows_of(text: int, ids: list[int], first: int, size: int) -> Iterator[Window]:
+    """Cut a text's tokens into windows such that every token is scored once.
+
+    Args:
+        text: its number.
+        ids: its tokens.
+        first: the beginning-of-text token, which the first window reads before them.
+        size: the most tokens that a window reads.
+
+    Returns: a first window that scores up to `size` tokens, then windows that score up to `size // 2` tokens
+    each, after reading at least `size - size // 2` tokens of the text before them.
+    """
+    if ids:
+        head = ids[:size]
+        yield Window(text, [first, *head[:-1]], head)
+    stride = max(1, size // 2)
+    for start in range(size, len(ids), stride):
+        targets = ids[start : start + stride]
+        end = start + len(targets) - 1
+        yield Window(text, ids[end - size : end], targets)
+
+
+class Decoder:
+    """A causal language model and its tokenizer, ready to score and to generate. Made by `load_decoder`."""
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model, self.tokenizer = model.eval(), tokenizer  # a PreTrainedModel
+        config = model.config.get_text_config()
+        self.vocabulary = int(config.vocab_size)
+        self.context_tokens = int(getattr(config, "max_position_embeddings", None) or WINDOW_TOKENS)
+        ends = getattr(model.generation_config, "eos_token_id", None)
+        self.end_ids = {
+            i for i in [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id] if i is not None
+        }
+        self.first_id = next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), None)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text that is data: names of control tokens in it are plain characters."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True, verbose=False))
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a text has, control tokens not added."""
+        return len(self.encode(text))
+
+    def log_probabilities(self, texts: Sequence[str]) -> list[float]:
+        """The natural-log probability of each text: the sum over all of its tokens.
+
+        The first token is conditioned on the beginning-of-text token (the end-of-text token where the model has
+        no other). The end of the text is not scored. A text longer than the window (the model's context, at most
+        `WINDOW_TOKENS`) is read in overlapping windows: the first holds the beginning-of-text token and scores
+        as much as fits; each further one scores half a window, conditioned on the half of the text before it and
+        not on the beginning-of-text token.
+
+        Args:
+            texts: any strings; an empty one has probability 1.
+
+        Returns: one number a text, 0 or less.
+        """
+        if self.first_id is None:
+            raise InputError(
+                "the tokenizer has neither a beginning-of-text nor an end-of-text token to start from",
+                "set bos_token in its tokenizer_config.json",
+            )
+        size = min(self.context_tokens, WINDOW_TOKENS)
+        pieces = [w for i, t in enumerate(texts) for w in windows_of(i, self.encode(t), self.first_id, size)]
+        pieces.sort(key=lambda w: -len(w.ids))  # like lengths together, the largest batch first
+        totals = [0.0] * len(texts)
+        at = 0
+        while at < len(pieces):
+            rows = max(1, LOGIT_BYTES // (4 * self.vocabulary * len(pieces[at].ids)))
+            batch = pieces[at : at + rows]
+            for window, total in zip(batch, self._score(batch), strict=True):
+                totals[window.text] += total
+            at += len(batch)
+        return totals
+
+    @torch.inference_mode()
+    def _score(self, batch: list[Window]) -> list[float]:
+        """The summed log-probability of each window's targets."""
+        device, longest = self.model.device, len(batch[0].ids)
+        # Padding is on the right, where causal attention never looks: no mask is needed.
+        ids = torch.zeros(len(batch), longest, dtype=torch.long)  # (batch, time)
+        for row, window in zip(ids, batch, strict=True):
+            row[: len(window.ids)] = torch.tensor(window.ids)
+        logits = self.model(input_ids=ids.to(device), use_cache=False).logits  # (batch, time, vocab)
+        sums = []
+        for row, window in zip(logits, batch, strict=True):
+            scored = row[len(window.ids) - len(window.targets) : len(window.ids)].float()  # (targets, vocab)
+            targets = torch.tensor(window.targets, device=device)
+            chosen = scored.gather(1, targets[:, None]).squeeze(1) - scored.logsumexp(-1)
+            sums.append(float(chosen.double().sum()))
+        return sums
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 128,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Iterator[str]:
+        """Continue a prompt, piece by piece.
+
+        Args:
+            prompt: what is continued; names of control tokens in it count as such. Empty: from the beginning of text.
+            max_tokens: the most tokens to add; the model's context may end it sooner.
+            temperature: 0 takes the likeliest token each time.
+            top_p: sample from the smallest set of tokens with at least this probability.
+            seed: of the sampling; None draws another each time.
+            stop: strings that end the text; they are not part of it.
+
+        Returns: pieces of text that together are the continuation; no piece ends within a character.
+
+        Raises:
+            InputError: a setting is out of range, or the prompt fills the model's context.
+        """
+        if max_tokens < 0 or temperature < 0 or not 0 < top_p <= 1:
+            raise InputError(f"cannot generate with {max_tokens=}, {temperature=}, {top_p=}",
+                             "max_tokens and temperature are 0 or more, top_p is above 0 and at most 1")  # fmt: skip
+        ids = self._prompt_ids(prompt)
+        room = self.context_tokens - len(ids)
+        if room < 1:
+            raise InputError(
+                f"the prompt has {len(ids)} tokens and the model's context is {self.context_tokens}", "shorten it"
+            )
+        tokens = self._tokens(ids, min(max_tokens, room), temperature, top_p, seed)
+        return until(stop, self._characters(ids, tokens))
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        """As the tokenizer begins texts; a template that wrote the beginning-of-text token does not get a second."""
+        bos = self.tokenizer.bos_token_id
+        ids = list(self.tokenizer.encode(prompt, verbose=False)) if prompt else []
+        if len(ids) > 1 and ids[0] == ids[1] == bos:
+            ids = ids[1:]
+        if not ids and self.first_id is not None:
+            ids = [self.first_id]
+        if not ids:
+            raise InputError("an empty prompt, and the tokenizer has no beginning-of-text token", "give a prompt")
+        return ids
+
+    def _tokens(self, ids: list[int], count: int, temperature: float, top_p: float, seed: int | None) -> Iterator[int]:
+        """New tokens, one forward pass each, until an end token or `count`."""
+        generator = torch.Generator()
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        cache, unread = None, ids
+        for _ in range(count):
+            logits, cache = self._next(unread, cache)
+            token = draw(logits, temperature, top_p, generator)
+            if token in self.end_ids:
+                return
+            yield token
+            unread = [token]
+
+    @torch.inference_mode()
+    def _next(self, ids: list[int], cache: Any) -> tuple[torch.Tensor, Any]:
+        """The logits (vocab) after `ids`, and the keys and values of all that was read."""
+        given = torch.tensor([ids], device=self.model.device)  # (1, time)
+        seen = self.model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return seen.logits[0, -1].float().cpu(), seen.past_key_values
+
+    def _characters(self, prompt: list[int], tokens: Iterator[int]) -> Iterator[str]:
+        """Text as soon as it is whole: a character may take several tokens, and a space hang on what is before it."""
+        ids, start, shown = list(prompt), max(0, len(prompt) - 4), len(prompt)
+        for token in tokens:
+            ids.append(token)
+            before, now = self._decode(ids[start:shown]), self._decode(ids[start:])
+            if len(now) > len(before) and not now.endswith(UNFINISHED):
+                yield now[len(before) :]
+                start, shown = shown, len(ids)
+        rest = self._decode(ids[start:])[len(self._decode(ids[start:shown])) :]
+        if rest:
+            yield rest
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def chat_prompt(self, messages: Sequence[dict[str, str]]) -> str:
+        """The prompt of a conversation, ending where the assistant's answer begins.
+
+        With a chat template in the tokenizer folder, that template decides (transformers runs it in jinja2's
+        ImmutableSandboxedEnvironment). Without one, a message is a line `role: content`, and the last line is
+        `assistant:`; give `stop=["\\nuser:"]` when generating.
+
+        Args:
+            messages: {"role": "system" | "user" | "assistant", "content": text}, in order.
+
+        Raises:
+            InputError: a message has no role or content, or the template refuses the conversation.
+        """
+        from jinja2 import TemplateError
+
+        for number, message in enumerate(messages):
+            if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
+                raise InputError(f"message {number} needs a role and a content, both text; it is {message!r}")
+        if not self.tokenizer.chat_template:
+            return "".join(f"{m['role']}: {m['content']}\n" for m in messages) + "assistant:"
+        try:
+            made = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            raise InputError(f"the model's chat template refuses these messages: {error}") from error
+        return str(made)
+
+
+def draw(logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
+    """A token from its logits (vocab): the likeliest at temperature 0, else by nucleus sampling.
+
+    Source: Holtzman et al., The Curious Case of Neural Text Degeneration, 2020 (nucleus sampling).
+    """
+    if temperature == 0:
+        return int(logits.argmax())
+    chances, order = torch.softmax(logits / temperature, -1).sort(descending=True, stable=True)
+    before = chances.cumsum(-1) - chances  # a token stays while the ones ahead of it do not yet make top_p
+    chances = chances.masked_fill(before >= top_p, 0.0)
+    return int(order[torch.multinomial(chances, 1, generator=generator)])
+
+
+def until(stop: Sequence[str], pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces up to the first stop string; what may be the beginning of one is held back until it is known."""
+    stop = [s for s in stop if s]
+    held = ""
+    for piece in pieces:
+        held += piece
+        ends = [at for s in stop if (at := held.find(s)) >= 0]
+        if ends:
+            if held[: min(ends)]:
+                yield held[: min(ends)]
+            return
+        keep = max((n for s in stop for n in range(1, len(s)) if held.endswith(s[:n])), default=0)
+        if len(held) > keep:
+            yield held[: len(held) - keep]
+            held = held[len(held) - keep :]
+    if held:
+        yield held
+
+
+def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
+    """Open a model folder as a Decoder, on the running step's device.
+
+    Args:
+        model: a Hugging Face folder of a causal language model, safetensors and tokenizer in it.
+        threads: of torch, for the whole process; None takes the running step's.
+
+    Raises:
+        InputError: the folder does not hold a causal language model that transformers can open.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(threads or context().threads)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
+        network: Any = AutoModelForCausalLM.from_pretrained(
+            model.path, dtype=torch.float32, local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{model.path} does not open as a causal language model: {error}",
+            "it needs config.json, model.safetensors and the tokenizer files",
+        ) from error
+    return Decoder(network.to(context().device), tokenizer)
