@@ -1,0 +1,1 @@
+"""Steps that read, clean, deduplicate, pair, split and index datasets: one file each."""

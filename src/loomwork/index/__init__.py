@@ -1,0 +1,1 @@
+"""Search indexes: BM25 and vectors, built, stored, searched and fused."""
