@@ -1,0 +1,166 @@
+"""From a recipe's step call to one that is ready to run: its inputs opened, its cache key known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loomwork.core import key as keys
+from loomwork.core.artifact import Artifact
+from loomwork.core.errors import DamagedArtifact, InputError, LostArtifact
+from loomwork.core.home import Home
+from loomwork.core.job import Job
+from loomwork.core.ledger import Used
+from loomwork.core.recipe import Reference, StepCall
+
+Sources = Mapping[str, tuple[str, str]]  # step name -> (artifact id, the run that made it)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An artifact that a step reads, and the run that made it where that is known."""
+
+    artifact: Artifact
+    run: str | None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A step call with everything that it needs."""
+
+    call: StepCall
+    inputs: dict[str, Any]  # by parameter: Found, list[Found], dict[str, Found] or None
+    parts: keys.Parts
+    key: str
+
+    @property
+    def used(self) -> dict[str, Used]:
+        """Its inputs as the ledger keeps them, by role."""
+        return {role: Used(f.artifact.id, f.artifact.part, f.run) for role, f in flat(self.inputs)}
+
+    def job(self, home: Home, run_id: str, log: Path, stop_file: Path, threads: int) -> Job:
+        """The job that makes its result."""
+        return Job(
+            run=run_id,
+            step=self.call.use,
+            heavy=self.call.step.heavy,
+            key=self.key,
+            settings=self.call.settings,
+            inputs=_places(self.inputs),
+            folder=str(home.folder("tmp") / run_id),
+            work=str(home.folder("work") / self.key),
+            log=str(log),
+            stop_file=str(stop_file),
+            store=str(home.store.root),
+            store_url=home.store.url,
+            device=keys.device(),
+            precision=keys.precision(),
+            threads=threads,
+            forgotten=sorted(forgotten_rows(home)) if not self.inputs_given else [],
+        )
+
+    @property
+    def inputs_given(self) -> bool:
+        return any(True for _ in flat(self.inputs))
+
+
+def get_ready(home: Home, call: StepCall, sources: Sources) -> Ready:
+    """Open a call's inputs and compute its key.
+
+    Raises:
+        LostArtifact, DamagedArtifact: an input is not in the store as it was.
+        InputError: an input is of the wrong kind, or lacks the part.
+    """
+    inputs = {role: _each(home, call, role, value, sources) for role, value in call.inputs.items()}
+    digests = {role: found.artifact.digest for role, found in flat(inputs)}
+    gone = forgotten_rows(home) if not digests else set()
+    parts = keys.key_parts(call.step, call.settings, digests, digests=home.root / "digests", forgotten=gone)
+    return Ready(call, inputs, parts, keys.make_key(parts))
+
+
+def find_hit(home: Home, key: str) -> tuple[dict[str, Any] | None, str]:
+    """The finished run of a key whose artifact can still be opened, and why there is none if one was lost."""
+    done = home.ledger.find_done(key)
+    if done is None:
+        return None, ""
+    try:
+        home.store.open(done["artifact"])
+    except (LostArtifact, DamagedArtifact) as error:
+        return None, error.what
+    return done, ""
+
+
+def needed_steps(call: StepCall) -> list[str]:
+    """The steps of the recipe whose results a call reads."""
+    return [r.target for r in references(call) if r.kind == "step"]
+
+
+def references(call: StepCall) -> Iterator[Reference]:
+    for value in call.inputs.values():
+        if isinstance(value, Reference):
+            yield value
+        elif value is not None:
+            yield from value.values() if isinstance(value, Mapping) else value
+
+
+def flat(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Found]]:
+    """("data", found), ("models.naive", found)...: one pair for each artifact that is read."""
+    for role, value in inputs.items():
+        if isinstance(value, Found):
+            yield role, value
+        elif value is not None:
+            pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+            yield from ((f"{role}.{inner}", found) for inner, found in pairs)
+
+
+def forgotten_rows(home: Home) -> set[str]:
+    """Ids (hex) of the rows that `loom forget` removed."""
+    return {e["subject"] for e in home.ledger.events(kind="forgotten")}
+
+
+def find(home: Home, reference: Reference, kind: type[Artifact], sources: Sources) -> Found | None:
+    """The artifact of a reference; None for a name that does not exist yet."""
+    if reference.kind == "step":
+        artifact_id, run = sources[reference.target]
+        return Found(home.store.open(artifact_id, kind, reference.part), run)
+    if reference.kind == "name":
+        name, _, label = reference.target.partition("@")
+        row = home.ledger.named(name, label)
+        if row is None:
+            return None
+        return Found(
+            home.store.open(row["artifact"], kind, reference.part), row["run"] or _maker(home, row["artifact"])
+        )
+    artifact_id = home.find(reference.target)
+    return Found(home.store.open(artifact_id, kind, reference.part), _maker(home, artifact_id))
+
+
+def _each(home: Home, call: StepCall, role: str, value: Any, sources: Sources) -> Any:
+    wanted = call.step.inputs[role]
+    if value is None:
+        return None
+    if isinstance(value, Reference):
+        found = find(home, value, wanted.type, sources)
+        if found is None and wanted.shape != "optional":
+            raise InputError(
+                f"step {call.name}: {role} is {value.target}, and there is no such name yet", "names: loom name"
+            )
+        return found
+    if isinstance(value, Mapping):
+        return {name: find(home, one, wanted.type, sources) for name, one in value.items()}
+    return [find(home, one, wanted.type, sources) for one in value]
+
+
+def _maker(home: Home, artifact_id: str) -> str | None:
+    makers = home.ledger.makers(artifact_id)
+    return makers[0]["id"] if makers else None
+
+
+def _places(value: Any) -> Any:
+    if isinstance(value, Found):
+        return {"path": str(value.artifact.path), "part": value.artifact.part}
+    if isinstance(value, Mapping):
+        return {name: _places(one) for name, one in value.items()}
+    return None if value is None else [_places(one) for one in value]

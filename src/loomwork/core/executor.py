@@ -1,0 +1,145 @@
+"""Where jobs run. The local executor runs light ones in this process and heavy ones in worker processes.
+
+A cluster's executor is one more class with `submit` and `close`: a Job is plain data, and what it needs is in the
+store and under its work folder. Register it as an entry point of the group `loomwork.executors`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Protocol
+
+from loomwork.core.context import Event
+from loomwork.core.errors import InputError, did_you_mean
+from loomwork.core.job import Job, Outcome, carry_out
+
+PLUGINS = "loomwork.executors"
+Report = Callable[[Event], None]
+
+
+class Executor(Protocol):
+    """Runs jobs, each to its outcome."""
+
+    def submit(self, job: Job, report: Report) -> Future[Outcome]:
+        """Start a job. `report` gets its progress, from any thread. The future never raises: see Outcome.error."""
+
+    def close(self) -> None:
+        """End all workers."""
+
+
+def open_executor(name: str, jobs: int) -> Executor:
+    """The executor called `name`: "local", or a plug-in's.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name == "local":
+        return LocalExecutor(jobs)
+    from importlib.metadata import entry_points
+
+    found = {e.name: e for e in entry_points(group=PLUGINS)}
+    if name not in found:
+        raise InputError(f"no executor {name!r}", did_you_mean(name, ["local", *found]))
+    executor: Executor = found[name].load()(jobs)
+    return executor
+
+
+class LocalExecutor:
+    """Heavy jobs in spawned processes (never forked: torch and Numba do not survive it), light ones right here.
+
+    Args:
+        jobs: how many workers may run at once; they are started when needed and used again.
+    """
+
+    def __init__(self, jobs: int = 1) -> None:
+        self._slots = threading.Semaphore(jobs)
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._all: list[Worker] = []
+
+    def submit(self, job: Job, report: Report) -> Future[Outcome]:
+        future: Future[Outcome] = Future()
+        if not job.heavy:
+            with open(job.log, "a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+                future.set_result(carry_out(job, report))
+            return future
+        threading.Thread(target=self._run, args=(job, report, future), daemon=True).start()
+        return future
+
+    def _run(self, job: Job, report: Report, future: Future[Outcome]) -> None:
+        with self._slots:
+            try:
+                worker = self._idle.get_nowait()
+            except queue.Empty:
+                worker = Worker(job.threads)
+                self._all.append(worker)
+            outcome = worker.run(job, report)
+            if worker.alive:
+                self._idle.put(worker)
+        future.set_result(outcome)
+
+    def close(self) -> None:
+        for worker in self._all:
+            worker.end()
+
+
+class Worker:
+    """A spawned Python that runs one job after another. Lines of JSON go in and out; nothing is pickled."""
+
+    def __init__(self, threads: int) -> None:
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p or str(Path.cwd()) for p in sys.path))
+        environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "loomwork.core.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def run(self, job: Job, report: Report) -> Outcome:
+        """Run one job; a process that dies is an outcome too."""
+        stdin, stdout = _pipes(self.process)
+        try:
+            stdin.write(json.dumps(asdict(job)) + "\n")
+            stdin.flush()
+            for line in stdout:
+                message = json.loads(line)
+                if message["type"] == "outcome":
+                    return Outcome(**message["outcome"])
+                report(message)
+        except (OSError, ValueError) as error:
+            return Outcome(error=f"the step's process broke off: {error}")
+        code = self.process.wait()
+        cause = "it was killed, perhaps for memory" if code == -9 else f"exit code {code}"
+        return Outcome(error=f"the step's process died ({cause})\n  its log says more: {job.log}")
+
+    def end(self) -> None:
+        stdin, _ = _pipes(self.process)
+        with contextlib.suppress(OSError):
+            stdin.close()  # the worker ends when its input does
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout

@@ -1,0 +1,210 @@
+"""One call of a step as plain data, and the function that carries it out, in any process on any machine."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import inspect
+import os
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loomwork.core.artifact import Artifact
+from loomwork.core.context import Context, Event, use_context
+from loomwork.core.errors import LoomError, Stopped
+from loomwork.core.score import Score
+from loomwork.core.step import Card, Step, find_step
+from loomwork.core.store import Store
+
+Place = dict[str, str]  # {"path": folder, "part": name}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A step call that is ready to run: every input is an open folder, every setting validated JSON.
+
+    Args:
+        run: the run's id in the ledger.
+        step: the step's public name.
+        heavy: it wants a process of its own.
+        settings: JSON values.
+        inputs: by parameter: a place, a list or dict of places, or None.
+        folder: for the output while it is written; removed afterwards.
+        work, log, stop_file: see core/context.py.
+        store, store_url: where the result is published.
+    """
+
+    run: str
+    step: str
+    heavy: bool
+    key: str
+    settings: dict[str, Any]
+    inputs: dict[str, Any]
+    folder: str
+    work: str
+    log: str
+    stop_file: str
+    store: str
+    store_url: str = ""
+    device: str = "cpu"
+    precision: str = "float32"
+    threads: int = 1
+    forgotten: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job came to.
+
+    Args:
+        artifact: the id of what it made, "" if it failed.
+        error: why it failed, "" if it did not. `stopped`: because the user asked.
+        metrics, scores, notes: its card.
+    """
+
+    artifact: str = ""
+    bytes: int = 0
+    error: str = ""
+    stopped: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+    @property
+    def card(self) -> Card:
+        return Card(self.metrics, [Score.from_json(s) for s in self.scores], self.notes)
+
+
+def carry_out(job: Job, report: Callable[[Event], None]) -> Outcome:
+    """Run a job and publish what it made. Never raises: what goes wrong is in the outcome, and in the job's log."""
+    out = Path(job.folder)
+    usage = _Usage()
+    try:
+        step = find_step(job.step)
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+        card = call(step, job, out, report)
+        artifact_id, size = publish(Store(Path(job.store), job.store_url), out, step)
+    except Stopped as stop:
+        return Outcome(error=str(stop), stopped=True, **usage.spent())
+    except KeyboardInterrupt:
+        return Outcome(error="interrupted", stopped=True, **usage.spent())
+    except BaseException as error:
+        traceback.print_exc()
+        return Outcome(error=explain(error), **usage.spent())
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+    scores = [asdict(s) for s in card.scores]
+    return Outcome(artifact_id, size, "", False, card.metrics, scores, card.notes, **usage.spent())
+
+
+def call(step: Step, job: Job, out: Path, report: Callable[[Event], None]) -> Card:
+    """Call the step's function under the job's context."""
+    context = Context(
+        key=job.key,
+        work_folder=Path(job.work),
+        device=job.device,
+        precision=job.precision,
+        threads=job.threads,
+        forgotten=frozenset(bytes.fromhex(r) for r in job.forgotten),
+        report=report,
+        stop_file=Path(job.stop_file),
+    )
+    arguments: dict[str, Any] = {name: opened(step, name, value) for name, value in job.inputs.items()}
+    model = step.settings_model(**job.settings)
+    arguments |= {name: getattr(model, name) for name in step.settings}
+    if "out" in step.signature.parameters:
+        arguments["out"] = out
+    with use_context(context):
+        card = step.function(**arguments)
+    if card is not None and not isinstance(card, Card):
+        raise LoomError(f"step {step.name} returned a {type(card).__name__}", "a step returns a Card, or nothing")
+    return card or Card()
+
+
+def opened(step: Step, role: str, value: Any) -> Any:
+    """The artifacts of one parameter, opened as the type that the step declares."""
+    kind: type[Artifact] = step.inputs[role].type
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [kind.open(v["path"], v["part"]) for v in value]
+    if "path" in value and "part" in value and isinstance(value["path"], str):
+        return kind.open(value["path"], value["part"])
+    return {name: kind.open(v["path"], v["part"]) for name, v in value.items()}
+
+
+def publish(store: Store, out: Path, step: Step) -> tuple[str, int]:
+    artifact_id = store.publish(out, step.makes)
+    return artifact_id, sum(p["bytes"] for p in store.manifest(artifact_id)["parts"].values())
+
+
+def explain(error: BaseException) -> str:
+    """An error as one message for people: ours as they are, others with the place that raised them."""
+    if isinstance(error, LoomError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = error.filename or "while writing"
+        return f"the disk is full ({place})\n  free some space (loom gc), or set LOOMWORK_HOME to another disk"
+    if isinstance(error, MemoryError):
+        return "out of memory\n  lower the batch size, or run fewer jobs at once (--jobs 1)"
+    frames = [f for f in inspect.trace() if "loomwork/core/job" not in f.filename]
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+@contextlib.contextmanager
+def logged_to(path: str) -> Iterator[None]:
+    """Send this process's standard output and error to a file, C libraries' prints included."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush(), sys.stderr.flush()
+    keep = os.dup(1), os.dup(2)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(target, 1), os.dup2(target, 2)
+        yield
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        os.dup2(keep[0], 1), os.dup2(keep[1], 2)
+        for handle in (*keep, target):
+            os.close(handle)
+
+
+class _Usage:
+    """CPU seconds and peak memory from here on."""
+
+    def __init__(self) -> None:
+        self.cpu = _cpu_seconds()
+        self.started = time.time()
+        with contextlib.suppress(OSError):  # Linux: begin the high-water mark anew
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def spent(self) -> dict[str, Any]:
+        return {"cpu_seconds": _cpu_seconds() - self.cpu, "peak_memory_bytes": _peak_memory_bytes()}
+
+
+def _cpu_seconds() -> float:
+    return sum(
+        u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def _peak_memory_bytes() -> int:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

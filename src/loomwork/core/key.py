@@ -1,0 +1,153 @@
+"""The cache key of a step call: readable parts, and the sha256 of them. Equal keys mean equal work."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from loomwork.core.artifact import digest
+from loomwork.core.errors import MissingDependency
+from loomwork.core.files import digest_files
+from loomwork.core.fingerprint import code_parts, object_parts
+from loomwork.core.step import Files, Names, Step
+
+Parts = dict[str, Any]
+
+
+def key_parts(
+    step: Step,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    *,
+    digests: Path,
+    forgotten: Iterable[str] = (),
+) -> Parts:
+    """All that decides the bytes a step makes.
+
+    Args:
+        step: the step.
+        settings: its settings, validated, as JSON values.
+        inputs: digest of what it reads, by role ("data", "models.naive").
+        digests: the folder where digests of source files are kept.
+        forgotten: ids (hex) of rows that must not come in again; counted for steps that read from outside.
+
+    Returns: parts for `make_key`. `paths` is there for people and for `remake`; it does not enter the key.
+    """
+    plain: dict[str, Any] = {}
+    files: dict[str, str] = {}
+    paths: dict[str, Any] = {}
+    for name, value in settings.items():
+        marker = step.marker(name, Files)
+        if marker and value is not None:
+            paths[name] = value
+            values = value if isinstance(value, list) else [value]
+            files[name] = digest([digest_files(v, marker, digests) for v in values])
+        else:
+            plain[name] = value
+    parts: Parts = {
+        "step": step.name,
+        "makes": step.makes,
+        "version": step.version,
+        "code": code_parts(step.function.__module__, step.function.__qualname__),
+        "settings": plain,
+        "files": files,
+        "inputs": dict(inputs),
+        "uses": {name: installed_version(name, step.name) for name in step.uses},
+        "paths": paths,
+    }
+    for name, value in plain.items():
+        marker = step.marker(name, Names)
+        for one in value if isinstance(value, list) else [value]:
+            if marker and one is not None:
+                parts["code"] |= object_parts(marker.package, one)
+    if step.heavy:
+        parts["device"], parts["precision"] = device(), precision()
+    gone = sorted(forgotten) if not inputs else []
+    if gone:
+        parts["forgotten"] = digest(gone)
+    return parts
+
+
+def make_key(parts: Parts) -> str:
+    """sha256 of the parts that decide the bytes."""
+    return digest({name: value for name, value in parts.items() if name != "paths"})
+
+
+def differences(old: Parts, new: Parts) -> list[str]:
+    """What changed between two keys, one line each: "settings.threshold: 0.8 -> 0.7"."""
+    a, b = _flat(old), _flat(new)
+    lines = []
+    for name in sorted(a.keys() | b.keys()):
+        if a.get(name) == b.get(name):
+            continue
+        was, now = (_short(x.get(name), name in x) for x in (a, b))
+        group, _, rest = name.partition(".")
+        if group == "code":
+            verb = "is new" if name not in a else "is no longer used" if name not in b else "changed"
+            lines.append(f"code of {rest} {verb}")
+        elif group == "files":
+            lines.append(f"the files of {rest} changed")
+        elif group == "inputs":
+            lines.append(f"input {rest}: {was} -> {now}")
+        elif group == "forgotten":
+            lines.append("rows were forgotten")
+        else:
+            lines.append(f"{name}: {was} -> {now}")
+    return lines
+
+
+def _flat(parts: Parts) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in parts.items():
+        if name == "paths":
+            continue
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _short(value: Any, present: bool) -> str:
+    text = str(value)
+    if not present:
+        return "(none)"
+    return text[:12] if len(text) == 64 and " " not in text else text if len(text) <= 60 else text[:57] + "..."
+
+
+@functools.cache
+def installed_version(distribution: str, needed_by: str) -> str:
+    """The installed version of a distribution.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingDependency(f"step {needed_by}", distribution) from None
+
+
+@functools.cache
+def device() -> str:
+    """Where models run: LOOMWORK_DEVICE, else a CUDA device if its driver is loaded, else "cpu"."""
+    return os.environ.get("LOOMWORK_DEVICE") or ("cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu")
+
+
+@functools.cache
+def precision() -> str:
+    """The number format models train in: LOOMWORK_PRECISION, else bfloat16 where the hardware has it."""
+    chosen = os.environ.get("LOOMWORK_PRECISION")
+    if chosen:
+        return chosen
+    if device().startswith("cuda"):
+        return "bfloat16"
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "float32"
+    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"

@@ -1,0 +1,190 @@
+"""The runner: brings a recipe's steps to results, each at most once, and moves names if the gates pass.
+
+A step whose key has a finished run is a hit. Otherwise the runner takes the key's lease (work that another process
+has taken is waited for, not repeated), hands a job to the executor, and records what came of it in one transaction.
+When a step fails, the branches that do not need it go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from loomwork.core.artifact import Artifact
+from loomwork.core.call import find
+from loomwork.core.errors import InputError
+from loomwork.core.executor import Executor, open_executor
+from loomwork.core.home import Home
+from loomwork.core.recipe import Recipe, load_recipe
+from loomwork.core.schedule import Listen, Schedule, Status, StepResult
+from loomwork.core.score import Ruling, Verdict
+from loomwork.core.step import Card
+
+RECIPE = "recipe"  # the step name under which the ledger keeps the runs of recipes
+
+
+@dataclass
+class RecipeRun:
+    """What became of a recipe.
+
+    Args:
+        id: its run in the ledger.
+        steps: the result of every step.
+        rulings: what each gate decided.
+        moved: names that were moved, with the artifact they now point at.
+        kept: names that were not, and why.
+    """
+
+    id: str
+    recipe: str
+    steps: dict[str, StepResult] = field(default_factory=dict)
+    rulings: dict[str, Ruling] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def count(self, status: Status) -> int:
+        return sum(s.status == status for s in self.steps.values())
+
+    @property
+    def failed(self) -> bool:
+        return any(not s.good for s in self.steps.values())
+
+    @property
+    def refused(self) -> bool:
+        return any(not r.passed for r in self.rulings.values())
+
+
+class Runner:
+    """Runs recipes in a home. Use it as a context manager: its workers end with it.
+
+    Args:
+        home: where results are kept.
+        jobs: how many steps may run at once; the cores are shared among them.
+        on: the executor: "local", or a plug-in's name.
+        listen: called as listen(event, step name, data): "hit" and "end" with a StepResult, "start" with the reasons
+            why it is no hit, "progress" with a context event, "wait" with a sentence.
+    """
+
+    def __init__(
+        self, home: Home, *, jobs: int = 1, on: str = "local", listen: Listen = lambda event, step, data: None
+    ) -> None:
+        if jobs < 1:
+            raise InputError(f"--jobs {jobs}: at least one job must run")
+        self.home, self.jobs, self.listen = home, jobs, listen
+        self.executor: Executor = open_executor(on, jobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.executor.close()
+
+    def run(self, recipe: Recipe) -> RecipeRun:
+        """Bring every step of a recipe to a result, then let the gates decide. What a step raises is in the result."""
+        started, ledger = time.time(), self.home.ledger
+        remove_leftovers(self.home)
+        parts = {"recipe": recipe.name, "file": str(recipe.file), "text": recipe.text, "settings": recipe.settings}
+        run = ledger.begin(RECIPE, uuid.uuid4().hex, parts, {}, name=recipe.name)
+        if run is None:
+            raise RuntimeError("a new key cannot be leased")  # it is random
+        result = RecipeRun(run, recipe.name)
+        threads = max(1, (os.cpu_count() or 1) // self.jobs)
+        schedule = Schedule(
+            self.home, self.executor, recipe.steps, run, jobs=self.jobs, threads=threads, listen=self.listen
+        )
+        try:
+            result.steps = schedule.run()
+            if not result.failed:
+                self._decide(recipe, result)
+        except BaseException as error:
+            ledger.fail(run, repr(error), status="stopped" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+        result.seconds = time.time() - started
+        self._close(result)
+        return result
+
+    def _decide(self, recipe: Recipe, result: RecipeRun) -> None:
+        """Read the gates' verdicts; move the names if all passed, else say why not."""
+        store = self.home.store
+        for gate in recipe.gates:
+            result.rulings[gate] = store.open(result.steps[gate].artifact, Verdict).ruling
+        refusal = next((f"{gate}: {r.reason}" for gate, r in result.rulings.items() if not r.passed), "")
+        reason = "; ".join(f"{gate}: {r.decision}" for gate, r in result.rulings.items()) or "no gate"
+        sources = {name: (s.artifact, s.run) for name, s in result.steps.items()}
+        for target, reference in recipe.names.items():
+            name, _, label = target.partition("@")
+            found = find(self.home, reference, Artifact, sources)
+            if found is None:
+                result.kept[target] = f"{reference.target} does not exist"
+                continue
+            now = self.home.ledger.named(name, label)
+            if refusal:
+                result.kept[target] = refusal
+            elif now and now["artifact"] == found.artifact.id:
+                result.kept[target] = "it points there already"
+            else:
+                verdict = result.steps[recipe.gates[0]].artifact if recipe.gates else None
+                self.home.ledger.move_name(
+                    name, label, found.artifact.id, run=found.run, verdict=verdict, reason=reason
+                )
+                result.moved[target] = found.artifact.id
+
+    def _close(self, result: RecipeRun) -> None:
+        outcome = {
+            "steps": {
+                name: {"status": s.status, "run": s.run, "artifact": s.artifact, "kind": s.kind, "error": s.error}
+                for name, s in result.steps.items()
+            },
+            "rulings": {gate: asdict(r) for gate, r in result.rulings.items()},
+            "moved": result.moved,
+            "kept": result.kept,
+        }
+        if result.failed:
+            bad = [
+                f"{s.name} {s.status}: {s.error}" for s in result.steps.values() if s.status in ("failed", "stopped")
+            ]
+            status = "stopped" if result.count("stopped") and not result.count("failed") else "failed"
+            self.home.ledger.fail(result.id, "\n".join(bad), status=status, outcome=outcome)
+        else:
+            self.home.ledger.finish(result.id, None, Card(), outcome=outcome)
+
+
+def run_recipe(
+    recipe: str | Path | Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    home: Home | None = None,
+    jobs: int = 1,
+    on: str = "local",
+    listen: Listen = lambda event, step, data: None,
+) -> RecipeRun:
+    """Run a recipe from a YAML file, or from a dict of the same shape.
+
+    Raises:
+        RecipeError: it cannot run; nothing was started.
+    """
+    from loomwork.core.home import open_home
+
+    loaded = load_recipe(recipe, dict(settings or {}))
+    with Runner(home or open_home(), jobs=jobs, on=on, listen=listen) as runner:
+        return runner.run(loaded)
+
+
+def remove_leftovers(home: Home) -> None:
+    """Delete the output folders of runs whose processes died."""
+    folder = home.folder("tmp")
+    names = list(folder.iterdir())
+    if names:
+        live = {r["id"] for r in home.ledger.live_runs()}
+        for path in names:
+            if path.name.split(".")[0] not in live:
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(path)

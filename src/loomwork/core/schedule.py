@@ -1,0 +1,254 @@
+"""One recipe's run in progress: which steps wait, which run, and what became of the others."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from loomwork.core import key as keys
+from loomwork.core.call import Ready, find_hit, get_ready, needed_steps
+from loomwork.core.context import Event
+from loomwork.core.errors import LoomError
+from loomwork.core.executor import Executor
+from loomwork.core.home import Home
+from loomwork.core.job import Outcome, explain
+from loomwork.core.lease import HEARTBEAT_SECONDS
+from loomwork.core.ledger import Made
+from loomwork.core.recipe import StepCall
+from loomwork.core.step import Card
+
+Status = Literal["hit", "ran", "failed", "skipped", "stopped"]
+Listen = Callable[[str, str, Any], None]
+POLL_SECONDS = 0.25
+
+
+@dataclass
+class StepResult:
+    """What became of one step of a recipe."""
+
+    name: str
+    step: str
+    status: Status
+    run: str = ""
+    artifact: str = ""
+    kind: str = ""
+    seconds: float = 0.0
+    error: str = ""
+    why: list[str] = field(default_factory=list)  # why it was not a hit
+    card: Card = field(default_factory=Card)
+    log: str = ""
+
+    @property
+    def good(self) -> bool:
+        return self.status in ("hit", "ran")
+
+
+@dataclass
+class _Running:
+    ready: Ready
+    run: str
+    why: list[str]
+    log: Path
+    started: float = field(default_factory=time.time)
+
+
+class Schedule:
+    """Brings a set of step calls to their results.
+
+    Args:
+        home, executor: where results are kept, where jobs run.
+        calls: the calls by name, in a topological order.
+        parent: the run of the recipe.
+        jobs: how many may run at once.
+        threads: for each of them.
+        listen: hears "hit", "start", "progress", "wait" and "end".
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        executor: Executor,
+        calls: dict[str, StepCall],
+        parent: str,
+        *,
+        jobs: int,
+        threads: int,
+        listen: Listen,
+    ) -> None:
+        self.home, self.executor, self.parent = home, executor, parent
+        self.jobs, self.threads, self.listen = jobs, threads, listen
+        self.results: dict[str, StepResult] = {}
+        self.stopping = False
+        self.stop_file = home.folder("work") / f"stop-{parent}"
+        self._waiting = dict(calls)
+        self._running: dict[str, _Running] = {}
+        self._ended: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
+        self._points: dict[str, list[tuple[str, int, float]]] = {}
+        self._lock = threading.Lock()
+        self._told_to_wait: set[str] = set()
+
+    def run(self) -> dict[str, StepResult]:
+        """Work until every call has a result. The first Ctrl-C asks the steps to stop, the second does not ask."""
+        finished = threading.Event()
+        pulse = threading.Thread(target=self._pulse, args=(finished,), daemon=True)
+        pulse.start()
+        try:
+            while self._waiting or self._running:
+                try:
+                    if not self._advance():
+                        self._wait()
+                except KeyboardInterrupt:
+                    if self.stopping:
+                        raise
+                    self.stop()
+        finally:
+            finished.set()
+            pulse.join()
+            self.stop_file.unlink(missing_ok=True)
+        return self.results
+
+    def stop(self) -> None:
+        """Ask the running steps to save and stop; start nothing new."""
+        self.stopping = True
+        self.stop_file.touch()
+
+    # -- the loop
+
+    def _advance(self) -> bool:
+        """Do all that can be done without waiting. Returns whether anything was."""
+        moved = False
+        for name, call in list(self._waiting.items()):
+            result = self._stopped(call) or self._broken(call) or self._try(call)
+            if result:
+                del self._waiting[name]
+                moved = True
+                if isinstance(result, StepResult):
+                    self._end(result)
+        return moved
+
+    def _wait(self) -> None:
+        try:
+            name, outcome = self._ended.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return
+        self._record(self._running.pop(name), outcome)
+
+    def _stopped(self, call: StepCall) -> StepResult | None:
+        return (
+            StepResult(call.name, call.use, "stopped", error="not started: the run was stopped")
+            if self.stopping
+            else None
+        )
+
+    def _broken(self, call: StepCall) -> StepResult | None:
+        for needed in needed_steps(call):
+            result = self.results.get(needed)
+            if result and not result.good:
+                return StepResult(call.name, call.use, "skipped", error=f"it needs {needed}, which {result.status}")
+        return None
+
+    def _try(self, call: StepCall) -> StepResult | bool:
+        """A hit, a failure to get ready, True for a job that was started, or False to try again later."""
+        needs = needed_steps(call)
+        if not all(n in self.results for n in needs):
+            return False
+        try:
+            ready = get_ready(self.home, call, {n: (self.results[n].artifact, self.results[n].run) for n in needs})
+        except (LoomError, OSError) as error:
+            return StepResult(call.name, call.use, "failed", error=explain(error))
+        hit, lost = find_hit(self.home, ready.key)
+        if hit:
+            return StepResult(call.name, call.use, "hit", hit["run"], hit["artifact"], hit["kind"])
+        return len(self._running) < self.jobs and self._start(ready, lost)
+
+    def _start(self, ready: Ready, lost: str) -> bool:
+        call = ready.call
+        why = [lost] if lost else why_not_a_hit(self.home, call, ready.parts)
+        log = self.home.folder("logs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{call.name}-{os.urandom(3).hex()}.log"
+        run = self.home.ledger.begin(
+            call.use,
+            ready.key,
+            ready.parts,
+            ready.used,
+            name=call.name,
+            parent=self.parent,
+            threads=self.threads,
+            log=log.name,
+        )
+        if run is None:
+            if call.name not in self._told_to_wait:
+                self._told_to_wait.add(call.name)
+                self.listen("wait", call.name, "another run is at work on this very step")
+            return False
+        self._running[call.name] = _Running(ready, run, why, log)
+        self.listen("start", call.name, why)
+        job = ready.job(self.home, run, log, self.stop_file, self.threads)
+        future = self.executor.submit(job, lambda event: self._heard(call.name, run, event))
+        future.add_done_callback(lambda f: self._ended.put((call.name, _outcome(f))))
+        return True
+
+    # -- recording
+
+    def _record(self, running: _Running, outcome: Outcome) -> None:
+        call, run = running.ready.call, running.run
+        seconds = time.time() - running.started
+        self._flush(run)
+        spent: dict[str, Any] = {"cpu_seconds": outcome.cpu_seconds, "peak_memory_bytes": outcome.peak_memory_bytes}
+        result = StepResult(
+            call.name, call.use, "ran", run, outcome.artifact, call.step.makes, seconds, outcome.error, running.why
+        )
+        result.log = str(running.log)
+        if outcome.error or outcome.stopped:
+            result.status = "stopped" if outcome.stopped else "failed"
+            self.home.ledger.fail(run, outcome.error, status=result.status, **spent)
+        else:
+            result.card = outcome.card
+            self.home.ledger.finish(run, Made(outcome.artifact, call.step.makes, outcome.bytes), result.card, **spent)
+            shutil.rmtree(self.home.root / "work" / running.ready.key, ignore_errors=True)
+        self._end(result)
+
+    def _end(self, result: StepResult) -> None:
+        self.results[result.name] = result
+        self.listen("hit" if result.status == "hit" else "end", result.name, result)
+
+    def _heard(self, name: str, run: str, event: Event) -> None:
+        if event["type"] == "metric":
+            with self._lock:
+                self._points.setdefault(run, []).append((event["name"], event["step"], event["value"]))
+        self.listen("progress", name, event)
+
+    def _flush(self, run: str) -> None:
+        with self._lock:
+            points = self._points.pop(run, [])
+        self.home.ledger.add_points(run, points)
+
+    def _pulse(self, finished: threading.Event) -> None:
+        """Keep the leases alive and write live curves, until finished."""
+        last = 0.0
+        while not finished.wait(1.0):
+            for run in list(self._points):
+                self._flush(run)
+            if time.time() - last >= HEARTBEAT_SECONDS:
+                last = time.time()
+                self.home.ledger.beat([self.parent, *(r.run for r in list(self._running.values()))])
+
+
+def why_not_a_hit(home: Home, call: StepCall, parts: keys.Parts) -> list[str]:
+    """What is different from the last finished run of this step, in words."""
+    for earlier in home.ledger.last_runs(name=call.name, step=call.use, limit=50):
+        if earlier["status"] == "done":
+            return keys.differences(earlier["parts"], parts) or ["its result was not kept"]
+    return ["it has not been run before"]
+
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    error = future.exception()
+    return Outcome(error=explain(error)) if error else future.result()
