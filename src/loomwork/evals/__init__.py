@@ -1,0 +1,1 @@
+"""Evaluations: steps that score models, compare scores and decide."""

@@ -1,0 +1,129 @@
+"""The studentised cluster bootstrap: intervals and one-sided tests of a mean whose stated error rates hold.
+
+Percentile bootstrap intervals are too narrow for the 20 to 60 unequal clusters of a usual test set: a gate at 5 % let
+7 to 15 % through in simulation (tests/stats/test_simulation.py). So each draw is divided by its own standard error,
+and the result is never narrower than the cluster-robust t interval.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loomwork.core.score import Interval
+from loomwork.stats.cluster import ClusterMean, Floats, cluster_mean
+
+DRAWS = 1999  # (draws + 1) * alpha is a whole number for the usual alphas
+CHUNK_CELLS = 1 << 20  # of the table draws x clusters that is held at once
+
+
+def bootstrap_draws(mean: ClusterMean, *, draws: int = DRAWS, seed: int = 0) -> tuple[Floats, Floats]:
+    """Resample whole clusters with replacement.
+
+    Args:
+        mean: from `cluster_mean`.
+        draws: how many resamples.
+        seed: of the generator.
+
+    Returns: the mean of each draw, and its t value: its distance from the sample's mean in its own standard errors.
+        # (draws,), (draws,)
+
+    Source: Davison and Hinkley (1997), Bootstrap Methods and their Application, chapter 5.
+    """
+    generator = np.random.default_rng(seed)
+    sums, weights, count = mean.sums, mean.weights, mean.n_clusters
+    centred = sums - mean.value * weights  # keeps the squares below small, so that nothing cancels
+    columns = np.stack([centred, weights, centred**2, centred * weights, weights**2], axis=1)  # (clusters, 5)
+    rows = max(1, CHUNK_CELLS // count)
+    drawn = np.concatenate(
+        [_times_drawn(generator, min(rows, draws - start), count) @ columns for start in range(0, draws, rows)]
+    )  # (draws, 5)
+    shift = drawn[:, 0] / drawn[:, 1]
+    variance = drawn[:, 2] - 2 * shift * drawn[:, 3] + shift**2 * drawn[:, 4]
+    sample_error = np.sqrt((centred**2).sum()) / weights.sum()
+    # A draw of equal clusters only has no spread of its own; without a floor it would be infinitely far away.
+    error = np.maximum(np.sqrt(np.maximum(variance, 0)) / drawn[:, 1], sample_error / np.sqrt(count))
+    t_values = np.divide(shift, error, out=np.zeros_like(shift), where=error > 0)
+    return mean.value + shift, t_values
+
+
+def _times_drawn(generator: np.random.Generator, draws: int, count: int) -> Floats:
+    """How often each of `count` clusters is drawn in each resample: as a multinomial, six times as fast."""
+    picks = generator.integers(0, count, (draws, count))  # (draws, clusters)
+    picks += np.arange(draws)[:, None] * count
+    return np.bincount(picks.ravel(), minlength=draws * count).reshape(draws, count).astype(float)
+
+
+def lower_multiple(mean: ClusterMean, t_values: Floats, tail: float) -> float:
+    """How many standard errors below the mean the lower bound of a one-sided `1 - tail` interval lies."""
+    from scipy.special import stdtrit
+
+    rank = min(len(t_values), int(np.ceil((1 - tail) * (len(t_values) + 1) - 1e-9)))
+    return max(float(np.sort(t_values)[rank - 1]), float(stdtrit(mean.degrees_of_freedom, 1 - tail)))
+
+
+def one_sided_p(mean: ClusterMean, t_values: Floats, threshold: float) -> float:
+    """The p-value of "the true mean is `threshold` or less". Below alpha exactly where the lower bound is above it."""
+    from scipy.special import stdtr
+
+    if mean.standard_error == 0:
+        return 0.0 if mean.value > threshold else 1.0
+    t = (mean.value - threshold) / mean.standard_error
+    beyond = (1 + int((t_values >= t).sum())) / (len(t_values) + 1)
+    return max(beyond, float(stdtr(mean.degrees_of_freedom, -t)))
+
+
+def bounds(mean: ClusterMean, t_values: Floats, tail: float) -> tuple[float, float]:
+    """Lower and upper bound, each of which is wrong in `tail` of all samples."""
+    low = mean.value - lower_multiple(mean, t_values, tail) * mean.standard_error
+    high = mean.value + lower_multiple(mean, -t_values, tail) * mean.standard_error
+    return low, high
+
+
+def bootstrap_interval(
+    values: npt.ArrayLike,
+    *,
+    weights: npt.ArrayLike | None = None,
+    clusters: Any = None,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> Interval:
+    """The interval of a (weighted) mean by the studentised bootstrap over clusters.
+
+    Args:
+        values: one number an item.  # (n,)
+        weights: positive weights, or None.  # (n,)
+        clusters: a label for each item, or None for independent items.  # (n,)
+        level: e.g. 0.95.
+        draws: how many resamples.
+        seed: of the resampling.
+        within: the range that the metric can have; the interval is cut to it.
+
+    Raises:
+        InputError: see `cluster_mean`.
+    """
+    mean = cluster_mean(values, weights, clusters)
+    _, t_values = bootstrap_draws(mean, draws=draws, seed=seed)
+    low, high = bounds(mean, t_values, (1 - level) / 2)
+    kind = "item" if clusters is None else "cluster"
+    return Interval(max(low, within[0]), min(high, within[1]), level, f"studentised {kind} bootstrap, {draws} draws")
+
+
+def ratio_interval(
+    numerators: npt.ArrayLike, denominators: npt.ArrayLike, *, clusters: Any = None, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """The interval of a ratio of sums, such as bits per byte = sum of bits / sum of bytes.
+
+    Args:
+        numerators, denominators: of each item; denominators are positive.  # (n,)
+        clusters: a label for each item, or None.  # (n,)
+        level: e.g. 0.95.
+        seed: of the resampling.
+    """
+    below = np.asarray(denominators, dtype=np.float64)
+    above = np.asarray(numerators, dtype=np.float64)
+    return bootstrap_interval(above / below, weights=below, clusters=clusters, level=level, seed=seed)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from loomwork.core.errors import InputError
+from loomwork.stats.paired import Margin, better_than, not_worse_than, paired_difference
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "relative"),
+    [(0.01, 0.01, False), ("0.01", 0.01, False), ("1%", 0.01, True), (" 2.5 % ", 0.025, True), (0, 0.0, False)],
+)
+def test_margins(text: str | float, value: float, relative: bool) -> None:
+    margin = Margin.parse(text)
+    assert (margin.value, margin.relative) == (pytest.approx(value), relative)
+
+
+@pytest.mark.parametrize("text", ["-0.01", "one", "1 percent", "", "%", True])
+def test_what_is_no_margin(text: str) -> None:
+    with pytest.raises(InputError, match="is no margin"):
+        Margin.parse(text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=40), st.sampled_from([0.0, 0.01, 0.5]))
+def test_equal_scores_differ_by_exactly_zero_and_are_not_worse(values: list[float], margin: float) -> None:
+    found = paired_difference(values, values)
+    assert found.difference == found.low == found.high == 0
+    assert not_worse_than(values, values, Margin(margin)).outcome == "pass"
+    assert better_than(values, values, Margin(margin)).outcome == "refuse"
+
+
+def test_p_values_match_students_paired_test_on_plain_data() -> None:
+    generator = np.random.default_rng(0)
+    base = generator.normal(0, 1, 400)
+    candidate = base + generator.normal(0.02, 0.3, 400)
+    expected = stats.ttest_rel(candidate, base, alternative="greater").pvalue
+    assert better_than(candidate, base, Margin(0)).p_value == pytest.approx(expected, abs=0.02)
+    assert paired_difference(candidate, base).standard_error == pytest.approx(stats.sem(candidate - base))
+
+
+def test_a_loss_beyond_the_margin_never_passes_and_a_tiny_one_does() -> None:
+    generator = np.random.default_rng(1)
+    module = np.arange(704) % 28
+    base = generator.choice([1, 0.5, 1 / 3, 0], 704)
+    noise = generator.normal(0, 0.05, 704)
+    noise -= noise.mean()
+    assert not_worse_than(base + noise - 0.016, base, Margin(0.01), clusters=module).outcome == "refuse"
+    assert not_worse_than(base + noise - 0.001, base, Margin(0.01), clusters=module).outcome == "pass"
+    assert not_worse_than(base + noise - 0.009, base, Margin(0.01), clusters=module).outcome == "undecided"
+
+
+def test_relative_margins_are_of_the_baseline() -> None:
+    generator = np.random.default_rng(2)
+    base = 0.5 + generator.normal(0, 0.05, 500)
+    candidate = base - 0.01 + generator.normal(0, 0.01, 500)
+    assert not_worse_than(candidate, base, Margin.parse("3%")).outcome == "pass"
+    assert not_worse_than(candidate, base, Margin.parse("1%")).outcome == "refuse"
+    assert not_worse_than(candidate, base, Margin.parse("3%")).margin == pytest.approx(0.03 * base.mean())
+    loss = not_worse_than(-base * 1.01, -base, Margin.parse("2%"))  # lower is better, turned round
+    assert loss.outcome == "pass"
+    assert not_worse_than(-base * 1.03, -base, Margin.parse("2%")).outcome == "refuse"
+    assert better_than(-base * 0.9, -base, Margin.parse("5%")).outcome == "pass"
+
+
+def test_the_minimum_detectable_effect_is_found_in_eight_of_ten_samples() -> None:
+    generator = np.random.default_rng(3)
+    effect = paired_difference(generator.normal(0, 1, 300), np.zeros(300)).minimum_detectable_effect
+    found = [
+        better_than(generator.normal(effect, 1, 300), np.zeros(300), Margin(0), seed=i).outcome == "pass"
+        for i in range(300)
+    ]
+    assert 0.7 < np.mean(found) < 0.9
