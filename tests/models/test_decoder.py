@@ -174,6 +174,22 @@ def test_control_tokens_in_a_text_that_is_scored_are_plain_characters(stories):
     assert 2 not in stories.encode("a</s>b")
 
 
+def test_a_generation_counts_its_tokens_and_says_why_it_ended(stories):
+    cut = stories.generate("Once upon a time", max_tokens=7, temperature=0.0)
+    text = "".join(cut)
+    assert (cut.prompt_tokens, cut.new_tokens, cut.finish) == (
+        1 + stories.count_tokens("Once upon a time"),
+        7,
+        "length",
+    )
+    stopped = stories.generate("Once upon a time", max_tokens=7, temperature=0.0, stop=[text[-1:]])
+    assert text.startswith("".join(stopped))
+    assert stopped.finish == "stop"
+    full = stories.generate("Once upon a time", max_tokens=10_000, temperature=0.0)
+    "".join(full)
+    assert full.prompt_tokens + full.new_tokens <= stories.context_tokens
+
+
 def test_what_cannot_be_generated_is_refused_before_it_starts(stories, tmp_path):
     with pytest.raises(InputError, match="context is 512"):
         stories.generate(LONG)

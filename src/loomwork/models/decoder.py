@@ -60,6 +60,31 @@ def windows_of(text: int, ids: list[int], first: int, size: int) -> Iterator[Win
         yield Window(text, ids[end - size : end], targets)
 
 
+class Generation(Iterator[str]):
+    """Text piece by piece, with the counts of its tokens and, once it has ended, why.
+
+    Attributes:
+        prompt_tokens: how many tokens were read.
+        new_tokens: how many were generated so far; an end-of-text token is not counted.
+        finish: "length" once the limit has ended it, "stop" until then: an end-of-text token or a stop string.
+    """
+
+    def __init__(self, prompt_tokens: int, limit: int) -> None:
+        self.prompt_tokens, self.limit = prompt_tokens, limit
+        self.new_tokens, self.finish = 0, "stop"
+        self.pieces: Iterator[str] = iter(())
+
+    def __next__(self) -> str:
+        return next(self.pieces)
+
+    def counted(self, tokens: Iterator[int]) -> Iterator[int]:
+        for token in tokens:
+            self.new_tokens += 1
+            yield token
+        if self.new_tokens == self.limit:  # not reached when a stop string ends the text earlier
+            self.finish = "length"
+
+
 class Decoder:
     """A causal language model and its tokenizer, ready to score and to generate. Made by `load_decoder`."""
 
@@ -140,7 +165,7 @@ class Decoder:
         top_p: float = 1.0,
         seed: int | None = None,
         stop: Sequence[str] = (),
-    ) -> Iterator[str]:
+    ) -> Generation:
         """Continue a prompt, piece by piece.
 
         Args:
@@ -151,7 +176,8 @@ class Decoder:
             seed: of the sampling; None draws another each time.
             stop: strings that end the text; they are not part of it.
 
-        Returns: pieces of text that together are the continuation; no piece ends within a character.
+        Returns: pieces of text that together are the continuation; no piece ends within a character. Iterating
+            computes; what is not asked for is not computed.
 
         Raises:
             InputError: a setting is out of range, or the prompt fills the model's context.
@@ -165,8 +191,10 @@ class Decoder:
             raise InputError(
                 f"the prompt has {len(ids)} tokens and the model's context is {self.context_tokens}", "shorten it"
             )
-        tokens = self._tokens(ids, min(max_tokens, room), temperature, top_p, seed)
-        return until(stop, self._characters(ids, tokens))
+        made = Generation(len(ids), min(max_tokens, room))
+        tokens = made.counted(self._tokens(ids, made.limit, temperature, top_p, seed))
+        made.pieces = until(stop, self._characters(ids, tokens))
+        return made
 
     def _prompt_ids(self, prompt: str) -> list[int]:
         """As the tokenizer begins texts; a template that wrote the beginning-of-text token does not get a second."""
