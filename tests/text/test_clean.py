@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loomwork.text.clean import clean_text, first_sentence, split_heading
@@ -13,6 +13,7 @@ from loomwork.text.clean import clean_text, first_sentence, split_heading
 messy = st.text(st.characters() | st.sampled_from("\r\n\t \u2028\x00\ufeff\u0301e"), max_size=60)
 
 
+@settings(deadline=None)
 @given(messy)
 def test_cleaning_twice_changes_nothing_more(text):
     once = clean_text(text)
@@ -23,6 +24,7 @@ def test_cleaning_twice_changes_nothing_more(text):
     once.encode()  # fails on lone surrogates
 
 
+@settings(deadline=None)
 @given(messy)
 def test_cleaning_keeps_every_visible_character(text):
     def visible(s):

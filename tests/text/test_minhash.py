@@ -1,0 +1,119 @@
+"""Near duplicates against sets of word tuples compared pair by pair."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loomwork.text.minhash import Texts, bands_for, jaccard, near_duplicates
+
+WORD = re.compile(r"[\u3000-\u9fff]|(?:(?![\u3000-\u9fff])[A-Za-z0-9_\u0080-\U0010ffff])+")
+
+
+def shingles(text: str, words: int) -> set[tuple[str, ...]]:
+    """The reference: sets of tuples of words, no hash."""
+    found = [w for w in WORD.findall(text) if not "\u3000" <= w <= "\u303f"]
+    lower = [re.sub("[A-Z]", lambda m: m.group().lower(), w) for w in found]
+    if not lower:
+        return set()
+    length = min(words, len(lower))
+    return {tuple(lower[i : i + length]) for i in range(len(lower) - length + 1)}
+
+
+def exact(a: set, b: set) -> float:
+    return len(a & b) / len(a | b) if a | b else 0.0
+
+
+def exact_groups(texts: list[str], threshold: float, words: int) -> list[int]:
+    """Every pair compared; the lowest row of each connected group."""
+    sets = [shingles(t, words) for t in texts]
+    group = list(range(len(texts)))
+    for i in range(len(texts)):
+        for j in range(i):
+            if exact(sets[i], sets[j]) >= threshold and group[i] != group[j]:
+                low, high = sorted((group[i], group[j]))
+                group = [low if g == high else g for g in group]
+    return group
+
+
+sentences = st.lists(st.sampled_from(["a", "B", "c", "dd", "é", "一", "二", "。", "x_1"]), max_size=14).map(" ".join)
+
+
+@settings(deadline=None)
+@given(sentences, sentences, st.integers(1, 6))
+def test_jaccard_is_that_of_word_tuples(a, b, words):
+    assert jaccard(a, b, words=words) == pytest.approx(exact(shingles(a, words), shingles(b, words)))
+
+
+def test_what_a_word_is():
+    assert jaccard("Ab, c!", "ab C", words=1) == 1
+    assert jaccard("一二三四", "一二三五", words=1) == 3 / 5
+    assert jaccard("", "", words=1) == 0
+    assert jaccard("a b", "a b c", words=5) == 0  # each is one shingle, of all its words
+
+
+@settings(deadline=None)
+@given(st.lists(sentences, max_size=30), st.sampled_from([0.3, 0.5, 0.8, 1.0]), st.integers(1, 3))
+def test_no_pair_is_joined_without_proof_and_what_is_kept_stays(texts, threshold, words):
+    found = near_duplicates(Texts.of(texts), threshold=threshold, words=words)
+    truth = exact_groups(texts, threshold, words)
+    for row, kept in enumerate(found.kept):
+        assert truth[row] == truth[kept]
+        assert found.kept[kept] == kept
+        if row != kept:
+            assert found.jaccard[row] == pytest.approx(exact(shingles(texts[row], words), shingles(texts[kept], words)))
+            assert len(texts[row].encode()) <= len(texts[kept].encode())
+    left = [texts[i] for i in sorted(set(found.kept.tolist()))]
+    again = near_duplicates(Texts.of(left), threshold=threshold, words=words)
+    assert (again.kept == np.arange(len(left))).all()
+
+
+def varied(rng: random.Random, count: int, words: int) -> list[str]:
+    return [" ".join(f"w{rng.randrange(3000)}" for _ in range(rng.randrange(words // 4, words))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.8, 0.95])
+def test_recall_and_precision_of_planted_duplicates(threshold):
+    rng = random.Random(3)
+    texts = varied(rng, 400, 120)
+    for source in texts[:300]:
+        words = source.split()
+        for _ in range(rng.choice([0, 1, 1, 2, 4])):
+            words[rng.randrange(len(words))] = "changed"
+        texts.append(" ".join(words))
+    rng.shuffle(texts)
+    truth = exact_groups(texts, threshold, 5)
+    found = near_duplicates(Texts.of(texts), threshold=threshold)
+    gone = {i for i, kept in enumerate(found.kept) if kept != i}
+    expected = len(texts) - len(set(truth))
+    assert all(truth[i] == truth[found.kept[i]] for i in gone)  # precision is 1: pairs are verified
+    assert len(gone) >= 0.99 * expected > 50
+
+
+def test_the_number_of_threads_changes_nothing():
+    rng = random.Random(5)
+    texts = varied(rng, 5000, 24)
+    texts += texts[::7]
+    one, three = (near_duplicates(Texts.of(texts), threads=n) for n in (1, 3))
+    assert (one.kept == three.kept).all()
+    assert (one.jaccard == three.jaccard).all()
+
+
+def test_which_text_is_kept():
+    texts = ["a b c d e f g h i j", "a b c d e f g h i j, longer", "a b c d e f g h i j"]
+    assert near_duplicates(Texts.of(texts)).kept.tolist() == [1, 1, 1]
+    assert near_duplicates(Texts.of(texts), keep="first").kept.tolist() == [0, 0, 0]
+
+
+def test_bands_follow_the_threshold():
+    assert bands_for(0.8) == (21, 6)
+    assert bands_for(1.0) == (1, 128)
+    for threshold in np.linspace(0.05, 1, 20):
+        bands, rows = bands_for(threshold)
+        assert bands * rows <= 128
+        assert 1 - (1 - threshold**rows) ** bands >= 0.99
