@@ -1,0 +1,163 @@
+"""Forgetting rows: new versions of the datasets without them, and a list of all that they touched, marked stale.
+
+A row is forgotten from its source on: the rows from outside that it came from are remembered by id, so that reading
+the source again leaves them out, and every row that came from those goes too. Nothing is rewritten in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loomwork.core.artifact import Artifact
+from loomwork.core.dataset import link_or_copy
+from loomwork.core.errors import StepFailed
+from loomwork.core.home import Home
+from loomwork.core.rows import mask_of, shards
+from loomwork.core.runner import run_recipe
+from loomwork.core.step import Card, step
+from loomwork.core.trace import Place, Touched, Tracer
+
+SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class ForgetPlan:
+    """What forgetting would do.
+
+    Args:
+        sources: ids of the rows from outside that will be left out from now on.
+        places: every dataset part that holds them or rows that came from them.
+        touched: what they went into: it will be marked stale.
+        stand_ins: rows that were dropped as duplicates of one of these, and may come in its place.
+    """
+
+    sources: tuple[bytes, ...]
+    places: tuple[Place, ...]
+    touched: tuple[Touched, ...]
+    stand_ins: int
+
+
+@dataclass
+class Forgotten:
+    """What forgetting did.
+
+    Args:
+        versions: old dataset -> new one.
+        stale: what was marked stale.
+        moved: names of datasets that now point at the new version.
+    """
+
+    plan: ForgetPlan
+    versions: dict[str, str] = field(default_factory=dict)
+    stale: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+
+
+def plan_forget(home: Home, prefixes: Sequence[str]) -> ForgetPlan:
+    """What would go and what would be stale if these rows were forgotten. Changes nothing.
+
+    Args:
+        prefixes: row ids, or the first letters of them.
+
+    Raises:
+        InputError: one of them means no row, or several.
+    """
+    tracer = Tracer(home)
+    rows = [tracer.resolve(p) for p in prefixes]
+    sources = _sources(tracer, rows)
+    places, touched = tracer.spread(sources)
+    gone = {r for p in places for r in p.rows}
+    done = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
+    current = tuple(p for p in places if p.artifact not in done)
+    return ForgetPlan(tuple(sorted(sources)), current, tuple(touched), _stand_ins(tracer, gone))
+
+
+def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:
+    """Carry a plan out: new dataset versions, names of datasets moved to them, everything touched marked stale."""
+    result = Forgotten(plan)
+    by_dataset: dict[str, set[bytes]] = {}
+    for place in plan.places:
+        by_dataset.setdefault(place.artifact, set()).update(place.rows)
+    home.ledger.add_events("forgotten", {r.hex(): {"reason": reason} for r in plan.sources})
+    result.versions = _new_versions(home, by_dataset)
+    home.ledger.add_events(SUPERSEDED, {old: {"by": new} for old, new in result.versions.items()})
+    for name in home.ledger.names():
+        new = result.versions.get(name["artifact"])
+        if new:
+            home.ledger.move_name(name["name"], name["label"], new, reason=f"{len(plan.sources)} rows were forgotten")
+            result.moved.append(f"{name['name']}@{name['label']}")
+    result.stale = [t.artifact for t in plan.touched]
+    rows_hex = [r.hex() for r in plan.sources]
+    home.ledger.add_events("stale", {a: {"because": "rows were forgotten", "rows": rows_hex} for a in result.stale})
+    return result
+
+
+def _sources(tracer: Tracer, rows: Sequence[bytes]) -> set[bytes]:
+    """The rows from outside that rows came from: those whose own origins are nowhere."""
+    found: set[bytes] = set()
+    for row in rows:
+        places = tracer.origins([row])
+        outermost = [p for p in places if not tracer.reads.get(p.run)]
+        found |= {r for p in outermost for r in p.rows} or {row}
+    return found
+
+
+def _stand_ins(tracer: Tracer, gone: set[bytes]) -> int:
+    """How many dropped rows name one of these as the reason."""
+    import pyarrow.parquet as pq
+
+    names = {r.hex() for r in gone}
+    count = 0
+    for artifact_id in tracer.datasets():
+        artifact = tracer.open(artifact_id)
+        for _, shard in shards(artifact, "dropped") if artifact else ():
+            reasons = pq.read_table(shard, columns=["reason"], partitioning=None).column("reason").to_pylist()
+            count += sum(any(word.strip(":,") in names for word in str(r).split()) for r in reasons)
+    return count
+
+
+def _new_versions(home: Home, rows: dict[str, set[bytes]]) -> dict[str, str]:
+    """Make a version of each dataset without its rows, as a recipe like any other."""
+    use = without_rows.step.name  # type: ignore[attr-defined]
+    steps = {
+        f"without_{old[:12]}": {"use": use, "data": old, "rows": sorted(r.hex() for r in ids)}
+        for old, ids in rows.items()
+    }
+    run = run_recipe({"recipe": "forget", "steps": steps}, home=home)
+    failed = [s for s in run.steps.values() if not s.good]
+    if failed:
+        raise StepFailed(f"{failed[0].name}: {failed[0].error}", f"log: {failed[0].log}")
+    return {old: run.steps[f"without_{old[:12]}"].artifact for old in rows}
+
+
+@step(makes="dataset")
+def without_rows(data: Artifact, *, rows: list[str], out: Path) -> Card:
+    """Write a dataset without some rows, in all its parts and sidecars. Shards without such rows are shared.
+
+    Args:
+        data: a dataset, all parts of it.
+        rows: ids (hex) of the rows to leave out.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    gone = {bytes.fromhex(r) for r in rows}
+    removed = 0
+    for folder in sorted(p for p in data.path.iterdir() if p.is_dir()):
+        (out / folder.name).mkdir()
+    for loose in sorted(p for p in data.path.iterdir() if p.is_file()):
+        link_or_copy(loose, out / loose.name)
+    for part, shard in shards(data):
+        mask = ~mask_of(pq.read_table(shard, columns=["row_id", "origin_ids"], partitioning=None), gone, origins=False)
+        aligned = [shard, *sorted(data.path.glob(f"{part}+*/{shard.name}"))]
+        removed += int((~mask).sum())
+        for source in aligned:
+            target = out / source.parent.name / source.name
+            if mask.all():
+                link_or_copy(source, target)
+            else:
+                table = pq.read_table(source, partitioning=None).filter(pa.array(mask))
+                pq.write_table(table, target, compression="zstd")
+    return Card({"rows_removed": removed})

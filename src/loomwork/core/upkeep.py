@@ -1,0 +1,134 @@
+"""Looking after a home: collect what nothing needs, and verify every byte."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from loomwork.core import schema as t
+from loomwork.core.home import Home
+from loomwork.core.runner import RECIPE
+
+# ---- collect
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What `loom gc` found: artifacts that nothing needs, their bytes, and how many are needed."""
+
+    artifacts: tuple[str, ...]
+    bytes: int
+    kept: int
+    leftovers: int
+
+
+def collect_garbage(home: Home, *, apply: bool = False) -> Garbage:
+    """Find, and with `apply` delete, the artifacts that nothing needs.
+
+    Needed are: what a name points at, what the last finished run of each recipe made, what a running run reads or may
+    just have made, and all that those came from.
+    """
+    ledger, store = home.ledger, home.store
+    live = ledger.live_runs()
+    # A running step publishes before it is recorded: what is newer than the oldest lease is left alone.
+    oldest = min((r["started"] for r in live), default=time.time() + 1)
+    needed = _with_lineage(home, _roots(home, [r["id"] for r in live]))
+    here = list(store.ids())
+    doomed = [a for a in here if a not in needed and store.path(a).parent.stat().st_ctime < oldest]
+    size = sum(p["bytes"] for a in doomed for p in store.manifest(a)["parts"].values())
+    leftovers = _leftovers(home, {r["key"] for r in live}, {r["id"] for r in live})
+    if apply:
+        store.remove(doomed)
+        with ledger.writing() as connection:
+            for artifact_id in doomed:
+                connection.execute(
+                    t.artifact.update().where(t.artifact.c.id == artifact_id).values(collected=time.time())
+                )
+        for path in leftovers:
+            shutil.rmtree(path, ignore_errors=True)
+    return Garbage(tuple(doomed), size, len(here) - len(doomed), len(leftovers))
+
+
+def _roots(home: Home, live: list[str]) -> set[str]:
+    roots = {n["artifact"] for n in home.ledger.names()}
+    seen: set[str] = set()
+    for run in home.ledger.last_runs(step=RECIPE, limit=1000):
+        if run["status"] == "done" and run["name"] not in seen:
+            seen.add(run["name"])
+            roots |= {s["artifact"] for s in run["outcome"].get("steps", {}).values() if s["artifact"]}
+    for run_id in live:
+        roots |= {e["artifact"] for e in home.ledger.edges(run_id)}
+    return roots
+
+
+def _with_lineage(home: Home, roots: set[str]) -> set[str]:
+    """The roots and every artifact that they came from."""
+    edges = home.ledger.rows(sa.select(t.edge.c.run, t.edge.c.direction, t.edge.c.artifact))
+    read: dict[str, list[str]] = {}
+    made_in: dict[str, list[str]] = {}
+    for edge in edges:
+        if edge["direction"] == "in":
+            read.setdefault(edge["run"], []).append(edge["artifact"])
+        else:
+            made_in.setdefault(edge["artifact"], []).append(edge["run"])
+    needed, todo = set(roots), list(roots)
+    while todo:
+        for run in made_in.get(todo.pop(), []):
+            new = [a for a in read.get(run, []) if a not in needed]
+            needed |= set(new)
+            todo += new
+    return needed
+
+
+def _leftovers(home: Home, live_keys: set[str], live_runs: set[str]) -> list[Path]:
+    """Half-done work that no living run holds, and what was set aside as damaged."""
+    work = [p for p in home.folder("work").iterdir() if p.is_dir() and p.name not in live_keys]
+    temporary = [p for p in home.folder("tmp").iterdir() if p.name.split(".")[0] not in live_runs]
+    damaged = list((home.store.root / "quarantine").glob("*"))
+    return [*work, *temporary, *damaged]
+
+
+# ---- verify
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `loom verify` found.
+
+    Args:
+        checked: how many artifacts were hashed.
+        damaged: artifact -> what is wrong with it. They have been moved to quarantine.
+        lost: artifacts that finished runs made, that gc did not collect, and that are not in the store.
+        unrecorded: artifacts that no run made: left by a run that was killed before it could record them. Harmless.
+    """
+
+    checked: int
+    damaged: dict[str, list[str]]
+    lost: list[str]
+    unrecorded: list[str]
+
+    @property
+    def clean(self) -> bool:
+        return not self.damaged and not self.lost
+
+
+def verify(home: Home, *, progress: Callable[[int, int], None] = lambda done, total: None) -> Check:
+    """Hash every byte in the store and compare with the manifests and with the ledger."""
+    ids = list(home.store.ids())
+    damaged = {}
+    for done, artifact_id in enumerate(ids):
+        faults = home.store.faults(artifact_id, deep=True)
+        if faults:
+            damaged[artifact_id] = faults
+            home.store.quarantine(artifact_id)
+        progress(done + 1, len(ids))
+    known = {r["id"]: r for r in home.ledger.rows(sa.select(t.artifact))}
+    present = set(ids) - set(damaged)
+    lost = [a for a, r in known.items() if a not in present and a not in damaged and r["collected"] is None]
+    lost = [a for a in lost if not (home.store.url and home.store.has(a))]
+    return Check(len(ids), damaged, sorted(lost), sorted(present - set(known)))
