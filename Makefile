@@ -1,0 +1,40 @@
+# make demo: set up and run the quickstart.   make test: set up and run the tests.
+PYTHON ?= python3
+# For another build of torch:  make demo TORCH='torch==2.13.0 --index-url URL'
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.PHONY: demo test test-slow check bench clean
+
+demo: .venv/.demo
+	$(BIN)/loom run recipes/quickstart.yaml
+
+test: .venv/.test
+	$(BIN)/python -m pytest
+
+test-slow: .venv/.test
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/.test
+	scripts/check
+
+bench: .venv/.test
+	$(BIN)/python bench/core.py
+
+clean:
+	rm -rf .venv .loom reports build dist
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Loomwork needs Python 3.11 to 3.13: make demo PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/bin/python requirements.lock pyproject.toml
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --no-deps --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/.test: .venv/.demo requirements-test.lock
+	$(PIP) install --quiet --no-deps --requirement requirements-test.lock
+	touch $@
