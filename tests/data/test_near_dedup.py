@@ -41,8 +41,8 @@ def test_dropped_rows_name_the_row_that_was_kept(tmp_path, run_step):
 def test_real_paraphrase_pairs_agree_with_every_pair_compared(test_data, make_dataset, run_step):
     folder = test_data / "near_duplicates"
     sides = [(folder / f"pan-train_s{i}.txt").read_text("utf-8").splitlines() for i in (1, 2)]
-    pairs = [(a, b) for a, b in zip(*sides, strict=True) if jaccard(a, b, words=3) >= 0.6]
-    assert len(pairs) > 150
+    pairs = [(a, b) for a, b in zip(*sides, strict=True) if a != b and jaccard(a, b, words=3) >= 0.6]
+    assert len(pairs) > 100
     data = make_dataset([{"text": text} for pair in pairs for text in pair])
     made, card = run_step(near_dedup, data=data, threshold=0.6, shingle_words=3)
     kept = {r["text"] for r in made.select("data").rows()}

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from loomwork.core.context import context
 from loomwork.core.dataset import DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.core.files import list_files
 from loomwork.core.step import Card, Files, step
-from loomwork.data._files import list_files
 from loomwork.data._rows import counted, set_aside
 from loomwork.text.docstrings import docstrings
 

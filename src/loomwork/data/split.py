@@ -83,4 +83,5 @@ def _held_groups(data: Dataset, group: str, share: float, order: np.random.Gener
         if taken + sizes[i] <= OVERSHOOT * wanted:
             held[i] = True
             taken += int(sizes[i])
-    return held[group_of]
+    chosen: np.ndarray = held[group_of]
+    return chosen

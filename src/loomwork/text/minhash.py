@@ -189,14 +189,14 @@ def _choose(texts: Texts, group: np.ndarray, left: np.ndarray, keep: str) -> np.
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _mix(x):
+def _mix(x: Any) -> Any:
     x = (x ^ (x >> _S30)) * _MIX_A
     x = (x ^ (x >> _S27)) * _MIX_B
     return x ^ (x >> _S31)
 
 
 @njit(nogil=True, cache=True)
-def _shingles(data, start, end, words, out):
+def _shingles(data: np.ndarray, start: int, end: int, words: int, out: np.ndarray) -> int:
     """Write the shingle hashes of data[start:end] into `out`, in order of the text; return their number."""
     count = 0
     i = start
@@ -233,7 +233,7 @@ def _shingles(data, start, end, words, out):
 
 
 @njit(nogil=True, cache=True)
-def _sketch(hashes, count, sketch):
+def _sketch(hashes: np.ndarray, count: int, sketch: np.ndarray) -> None:
     """A fast similarity sketch: two sets agree in a bin with a probability equal to their Jaccard similarity."""
     bins = _u64(sketch.size - 1)
     sketch[:] = _EMPTY
@@ -260,10 +260,12 @@ def _sketch(hashes, count, sketch):
 
 
 @njit(nogil=True, cache=True)
-def _sketch_rows(data, offsets, start, end, words, sketches, sizes):
+def _sketch_rows(
+    data: np.ndarray, offsets: np.ndarray, start: int, end: int, words: int, sketches: np.ndarray, sizes: np.ndarray
+) -> None:
     longest = 0
     for row in range(start, end):
-        longest = max(longest, offsets[row + 1] - offsets[row])
+        longest = max(longest, int(offsets[row + 1] - offsets[row]))
     hashes = np.empty(longest // 2 + 2, np.uint64)
     for row in range(start, end):
         sizes[row] = _shingles(data, offsets[row], offsets[row + 1], words, hashes)
@@ -272,7 +274,7 @@ def _sketch_rows(data, offsets, start, end, words, sketches, sizes):
 
 
 @njit(nogil=True, cache=True)
-def _band_pairs(sketches, left, first_bin, bins, agreeing):
+def _band_pairs(sketches: np.ndarray, left: np.ndarray, first_bin: int, bins: int, agreeing: int) -> np.ndarray:
     """Rows that fall into one bucket of a band, each with the bucket's first row and with the one before it.
 
     Returns codes lower * rows + higher. A bucket of m rows so gives 2m pairs, not m squared; what a chain
@@ -312,7 +314,7 @@ def _band_pairs(sketches, left, first_bin, bins, agreeing):
 
 
 @njit(nogil=True, cache=True)
-def _set(hashes, count):
+def _set(hashes: np.ndarray, count: int) -> int:
     """Sort and make unique in place; return the number left."""
     hashes[:count].sort()
     made = 0
@@ -324,12 +326,12 @@ def _set(hashes, count):
 
 
 @njit(nogil=True, cache=True)
-def _verify(data, offsets, pairs, words):
+def _verify(data: np.ndarray, offsets: np.ndarray, pairs: np.ndarray, words: int) -> np.ndarray:
     """The exact Jaccard similarity of each pair; pairs with the same first text should follow one another."""
     longest = 0
     for p in range(len(pairs)):
         for side in range(2):
-            longest = max(longest, offsets[pairs[p, side] + 1] - offsets[pairs[p, side]])
+            longest = max(longest, int(offsets[pairs[p, side] + 1] - offsets[pairs[p, side]]))
     one, two = np.empty(longest // 2 + 2, np.uint64), np.empty(longest // 2 + 2, np.uint64)
     similar = np.zeros(len(pairs))
     first, n = -1, 0
@@ -355,7 +357,7 @@ def _verify(data, offsets, pairs, words):
 
 
 @njit(nogil=True, cache=True)
-def _groups(rows, pairs):
+def _groups(rows: int, pairs: np.ndarray) -> np.ndarray:
     """Union-find: the lowest row of each row's group."""
     parent = np.arange(rows)
     for p in range(len(pairs)):
