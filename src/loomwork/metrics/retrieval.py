@@ -22,8 +22,8 @@ def rank_of(scores: Floats, right: npt.NDArray[np.integer]) -> Ranks:
     Returns: ranks from 1.  # (queries,)
     """
     own = scores[np.arange(len(scores)), right][:, None]  # (queries, 1)
-    behind: Ranks = (scores < own).sum(axis=1).astype(np.int64)
-    return scores.shape[1] - behind  # itself, better, equal, or not a number
+    ranks: Ranks = scores.shape[1] - (scores < own).sum(axis=1)  # itself, better, equal, or not a number
+    return ranks
 
 
 def reciprocal_rank(ranks: Ranks, k: int) -> npt.NDArray[np.float64]:

@@ -1,0 +1,103 @@
+"""A Score of a mean over items, with the interval that fits them: shared by the steps that score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loomwork.core.artifact import Model
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+from loomwork.core.score import Contamination, Direction, Score
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What every score of one evaluation states alike.
+
+    Args:
+        data, model, settings: digests; model is "none" for a method without one.
+        cluster_unit: what the interval resamples.
+        clusters: a label for each item, or None.
+        contamination, note: whether test items were looked for in the training data, and how.
+    """
+
+    data: str
+    model: str
+    settings: str
+    cluster_unit: str
+    clusters: Sequence[str] | None
+    contamination: Contamination
+    note: str
+    level: float
+    seed: int
+
+
+def mean_score(name: str, values: npt.ArrayLike, unit: str, direction: Direction, given: Provenance) -> Score:
+    """The Score of a mean of values between 0 and 1; `name` is also the column of the items that holds them."""
+    import numpy as np
+
+    from loomwork.stats.interval import mean_interval
+
+    x = np.asarray(values, dtype=np.float64)
+    interval = mean_interval(x, clusters=given.clusters, level=given.level, seed=given.seed)
+    return Score(
+        name=name,
+        value=float(x.mean()),
+        unit=unit,
+        direction=direction,
+        n=len(x),
+        cluster_unit=given.cluster_unit,
+        n_clusters=len(x) if given.clusters is None else len(set(given.clusters)),
+        interval=interval,
+        items="items",
+        data=given.data,
+        model=given.model,
+        settings=given.settings,
+        contamination=given.contamination,
+        contamination_note=given.note,
+        seed=given.seed if "bootstrap" in interval.method else None,
+    )
+
+
+def model_digest(model: Model | None) -> str:
+    return model.digest if model else "none"
+
+
+def texts_of(data: Dataset, column: str) -> list[str]:
+    """A text column, in order.
+
+    Raises:
+        InputError: a value is missing, not text, or empty.
+    """
+    values = [v for table in data.tables([column]) for v in table.column(column).to_pylist()]
+    for row, value in enumerate(values):
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(
+                f"row {row} of part {data.main_part!r} has no text in column {column!r}: {value!r}",
+                "drop such rows before they are scored, e.g. with data.clean",
+            )
+    return values
+
+
+def clusters_of(data: Dataset, column: str | None) -> list[str] | None:
+    """The cluster label of each row as text, or None where rows are independent.
+
+    Raises:
+        InputError: fewer than two clusters, from which no interval can be had.
+    """
+    if column is None:
+        if len(data) < 2:
+            raise InputError("one row gives no interval", "score at least two")
+        return None
+    labels = [str(v) for table in data.tables([column]) for v in table.column(column).to_pylist()]
+    if len(set(labels)) < 2:
+        raise InputError(
+            f"column {column!r} makes {len(set(labels))} cluster: at least two are needed for an interval",
+            "cluster by something finer, or leave `cluster` out if the rows are independent",
+        )
+    return labels

@@ -1,0 +1,198 @@
+"""Bits per byte of held-out documents: under a language model, an n-gram model or a compressor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from loomwork.core.artifact import Model, digest
+from loomwork.core.context import context
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError, Stopped
+from loomwork.core.score import Contamination, Score, write_scores
+from loomwork.core.step import Card, step
+from loomwork.evals._mean_score import clusters_of, model_digest, texts_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NAME, CLEAN = "bits per byte", "bits per byte, clean subset"
+BLOCK = 32  # documents between two looks at the stop request
+LZMA = "lzma"
+
+
+@step(makes="scores", uses=["numpy", "scipy", "torch", "transformers"], heavy=True)
+def bits_per_byte(
+    data: Dataset,
+    model: Model | None = None,
+    training: Dataset | None = None,
+    *,
+    method: Literal["model", "ngram", "lzma"] = "model",
+    text: str = "text",
+    cluster: str | None = None,
+    ngram_order: int = 6,
+    level: float = 0.95,
+    seed: int = 0,
+    out: Path,
+) -> Card:
+    """Total bits over total UTF-8 bytes of all documents; each document is measured alone.
+
+    - model: minus the summed log-probability of the document's tokens after the beginning-of-text token.
+    - ngram: the same of its bytes under an n-gram model of the training text.
+    - lzma: eight times the bytes that the document adds when it is compressed after the training text: raw LZMA1 at
+      its strongest preset, with a dictionary that holds everything. Exact, to the whole byte.
+
+    With `training` the documents are looked for in it, in runs of 13 words; where some are found, the score of the
+    others (of at least 13 words) is given too. `training` has to be all that the model ever saw.
+
+    Args:
+        data: the held-out documents.
+        model: a causal language model, for the method "model".
+        training: what the model was trained on; the methods "ngram" and "lzma" learn from it.
+        method: what gives the bits.
+        text: the column of texts, in both datasets.
+        cluster: a column; rows that agree in it are not independent, and the interval counts them as one draw.
+        ngram_order: bytes that the n-gram model sees, the predicted one included.
+        level: of the interval.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: an input that the method needs is missing, a text is empty, or there are too few rows or clusters.
+    """
+    import pyarrow as pa
+
+    from loomwork.metrics.language import bytes_of
+
+    if method == "model" and model is None:
+        raise InputError("evals.bits_per_byte with method 'model' needs a model", "give model: $step")
+    if method != "model" and (training is None or model is not None):
+        raise InputError(
+            f"evals.bits_per_byte with method {method!r} learns from `training`, and takes no model",
+            "give training: $split/train, and leave model out",
+        )
+    data.require(text, "row_id", *([cluster] if cluster else []))
+    data.require_rows()
+    if training is not None:
+        training.require(text)
+        training.require_rows()
+    documents, clusters = texts_of(data, text), clusters_of(data, cluster)
+    known = None if training is None else texts_of(training, text)
+
+    bits = _bits(method, documents, known or [], model, ngram_order)  # (documents,)
+    size = bytes_of(documents)
+    found = _Leak.look(documents, known, clusters)
+    stated = {
+        "data": data.digest,
+        "model": model_digest(model),
+        "settings": digest({"method": method, "text": text, "order": ngram_order if method == "ngram" else None}),
+        "cluster_unit": cluster or "document",
+        "contamination": found.word,
+        "contamination_note": found.note,
+    }
+    scores = [_score(NAME, bits, size, clusters, level, seed, stated)]
+    columns: dict[str, Any] = {
+        "row_id": data.table(["row_id"]).column("row_id").combine_chunks(),
+        "cluster": pa.array(clusters if clusters is not None else [None] * len(documents), pa.string()),
+        "bits": pa.array(bits),
+        "weight": pa.array(size),  # bytes
+        NAME: pa.array(bits / size),
+    }
+    if found.share is not None:
+        columns["overlap"] = pa.array(found.share, from_pandas=True)
+    if found.word == "clean subset given":
+        clean = found.share == 0
+        kept = None if clusters is None else [c for c, k in zip(clusters, clean.tolist(), strict=True) if k]
+        scores.append(_score(CLEAN, bits[clean], size[clean], kept, level, seed, stated))
+        columns[CLEAN] = pa.array(bits / size, mask=~clean)
+    write_scores(out, scores, pa.table(columns))
+    metrics = {"documents": len(documents), "bytes": int(size.sum()), **found.metrics}
+    return Card(metrics=metrics, scores=scores, notes=[found.note])
+
+
+def _bits(method: str, documents: list[str], known: list[str], model: Model | None, order: int) -> np.ndarray:
+    """The bits of each document.  # (documents,)"""
+    import numpy as np
+
+    if method == LZMA:
+        from loomwork.evals._lzma_bytes import lzma_bytes
+
+        return 8.0 * np.array(lzma_bytes([t.encode() for t in known], [t.encode() for t in documents]))
+    if method == "ngram":
+        from loomwork.text.ngram import train_ngram
+
+        ngram = train_ngram((t.encode() for t in known), order)
+        return np.array([ngram.bits(t.encode()) for t in documents])
+    from loomwork.metrics.language import bits
+    from loomwork.models.decoder import load_decoder
+
+    assert model is not None
+    decoder = load_decoder(model)
+    sums: list[float] = []
+    for start in range(0, len(documents), BLOCK):
+        if context().stop_requested:
+            raise Stopped(f"stopped after {start} of {len(documents)} documents")
+        sums += decoder.log_probabilities(documents[start : start + BLOCK])
+        context().progress(len(sums), len(documents), "documents")
+    return bits(sums)
+
+
+def _score(
+    name: str,
+    bits: np.ndarray,
+    size: np.ndarray,
+    clusters: list[str] | None,
+    level: float,
+    seed: int,
+    stated: dict[str, Any],
+) -> Score:
+    from loomwork.stats.bootstrap import ratio_interval
+
+    return Score(
+        name=name,
+        value=float(bits.sum() / size.sum()),
+        unit="bits per byte",
+        direction="lower is better",
+        n=len(bits),
+        n_clusters=len(bits) if clusters is None else len(set(clusters)),
+        interval=ratio_interval(bits, size, clusters=clusters, level=level, seed=seed),
+        items="items",
+        seed=seed,
+        **stated,
+    )
+
+
+@dataclass(frozen=True)
+class _Leak:
+    """What was found of the test documents in the training text; `share` is NaN for documents too short to tell."""
+
+    word: Contamination
+    note: str
+    share: np.ndarray | None = None
+
+    @classmethod
+    def look(cls, documents: list[str], known: list[str] | None, clusters: list[str] | None) -> _Leak:
+        import numpy as np
+
+        from loomwork.evals._overlap import GRAM_WORDS, overlap
+
+        if known is None:
+            return cls("unknown", "the training data was not given, so the documents were not looked for in it")
+        share = overlap(documents, known)
+        hit, short = int((share > 0).sum()), int(np.isnan(share).sum())
+        told = f"{hit} of {len(documents)} documents share a run of {GRAM_WORDS} words with the {len(known)} training "
+        told += f"texts; {short} are too short to tell"
+        labels = np.arange(len(documents)) if clusters is None else np.array(clusters)
+        enough = len(np.unique(labels[share == 0])) >= 2  # clusters, without which there is no interval
+        return cls("clean subset given" if hit and enough else "checked", told, share)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        import numpy as np
+
+        if self.share is None:
+            return {}
+        return {
+            "documents_overlapping": float((self.share > 0).sum()),
+            "documents_too_short_to_tell": float(np.isnan(self.share).sum()),
+        }

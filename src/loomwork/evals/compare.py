@@ -1,0 +1,174 @@
+"""A gate: is the candidate's score not worse, or better, than the baseline's by a margin?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loomwork.core.errors import InputError
+from loomwork.core.score import Ruling, Score, Scores, write_verdict
+from loomwork.core.step import Card, step
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from loomwork.stats.paired import Decision, Margin, Paired
+
+SEVERITY = ("pass", "undecided", "refuse")
+
+
+@step(makes="verdict", uses=["numpy", "scipy"])
+def compare(
+    candidate: Scores,
+    baseline: Scores | None = None,
+    *,
+    metric: str = "",
+    not_worse_than: str | float | None = None,
+    better_than: str | float | None = None,
+    alpha: float = 0.05,
+    out: Path,
+) -> Card:
+    """Decide, paired over the same items, whether the candidate passes a margin; every bound is one-sided at alpha.
+
+    The difference is turned so that positive means better. Its threshold is minus the margin for `not_worse_than`
+    and plus the margin for `better_than`.
+    - pass: the lower 1 - alpha bound of the difference lies above the threshold. A candidate that truly is at or
+      below the threshold passes in at most alpha of all samples.
+    - refuse: the difference as measured is at or below the threshold. This is not a proof that the candidate is
+      worse; the reason says whether the upper bound is below the threshold too.
+    - undecided: the difference as measured is above the threshold and its lower bound is not; more items could tell.
+    - first: there is no baseline.
+    With both margins the worse decision counts. Items with a cluster are resampled by cluster, items with a `weight`
+    are weighted (a ratio of sums).
+
+    Args:
+        candidate: scores of the model that is judged.
+        baseline: scores of the model it is compared with, on the same items.
+        metric: which score; "" takes the candidate's first.
+        not_worse_than: the loss that is accepted: 0.01 is absolute, "1%" is of the baseline's value.
+        better_than: the gain that is demanded, likewise.
+        alpha: the error rate of "pass".
+
+    Raises:
+        InputError: no margin is given, or the two scores are not of the same items, data or metric.
+    """
+    from loomwork.stats.paired import Margin
+
+    margins = {
+        name: Margin.parse(text)
+        for name, text in (("not worse than", not_worse_than), ("better than", better_than))
+        if text is not None
+    }
+    if not margins:
+        raise InputError("evals.compare needs a margin", "give not_worse_than: 0.01, or better_than: 0")
+    if not 0 < alpha < 0.5:
+        raise InputError(f"alpha is {alpha}; it must lie between 0 and 0.5", "for example alpha: 0.05")
+    score = candidate.score(metric)
+    if baseline is None:
+        reason = f"{score.name} is {score} and there is nothing to compare it with yet"
+        numbers = {"candidate": score.value, "n": float(score.n), "n_clusters": float(score.n_clusters)}
+        ruling = Ruling("first", reason, alpha, numbers, _subject(score))
+    else:
+        ruling = _rule(score, baseline.score(score.name), candidate.items(), baseline.items(), margins, alpha)
+    write_verdict(out, ruling)
+    return Card(metrics=dict(ruling.numbers), notes=[f"{ruling.decision}: {ruling.reason}"])
+
+
+def _rule(
+    candidate: Score, baseline: Score, items: pa.Table, others: pa.Table, margins: dict[str, Margin], alpha: float
+) -> Ruling:
+    from loomwork.stats import paired
+
+    _same_measurement(candidate, baseline)
+    data = _paired_items(items, others, candidate.name)
+    turn = 1.0 if candidate.direction == "higher is better" else -1.0
+    ours, theirs = turn * data.pop("candidate"), turn * data.pop("baseline")
+    found = paired.paired_difference(ours, theirs, alpha=alpha, **data)
+    tests = {"not worse than": paired.not_worse_than, "better than": paired.better_than}
+    decisions = {n: tests[n](ours, theirs, margin, alpha=alpha, **data) for n, margin in margins.items()}
+    name, decision = max(decisions.items(), key=lambda d: SEVERITY.index(d[1].outcome))
+    numbers = {
+        "candidate": candidate.value,
+        "baseline": baseline.value,
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "standard_error": found.standard_error,
+        "margin": decision.margin,
+        "p_value": decision.p_value,
+        "n": float(found.n),
+        "n_clusters": float(found.n_clusters),
+        "minimum_detectable_effect": found.minimum_detectable_effect,
+    }
+    reason = _reason(candidate, found, name, str(margins[name]), decision, alpha)
+    return Ruling(decision.outcome, reason, alpha, numbers, _subject(candidate))
+
+
+def _same_measurement(candidate: Score, baseline: Score) -> None:
+    for what in ("data", "direction", "cluster_unit"):
+        ours, theirs = getattr(candidate, what), getattr(baseline, what)
+        if ours != theirs:
+            raise InputError(
+                f"{candidate.name!r} of the two was not measured alike: {what} is {ours} and {theirs}",
+                "score both models on the same data with the same settings",
+            )
+
+
+def _paired_items(items: pa.Table, others: pa.Table, metric: str) -> dict[str, Any]:
+    """The two value columns in one order, and the weights and clusters that go with them."""
+    import numpy as np
+
+    for table, whose in ((items, "candidate"), (others, "baseline")):
+        if metric not in table.column_names or "row_id" not in table.column_names:
+            raise InputError(f"the {whose}'s items have no columns 'row_id' and {metric!r}")
+    ours, theirs = items.column("row_id").to_pylist(), others.column("row_id").to_pylist()
+    place: dict[bytes, list[int]] = {}
+    for row, name in enumerate(theirs):
+        place.setdefault(name, []).append(row)
+    missing = [name for name in ours if not place.get(name)]
+    if missing or len(ours) != len(theirs):
+        only = len(set(theirs) - set(ours))
+        raise InputError(
+            f"the two scores are not of the same items: {len(ours)} and {len(theirs)}, "
+            f"{len(missing)} only in the candidate, {only} only in the baseline",
+            "score both models on the same part of the same data",
+        )
+    taken = {name: iter(rows) for name, rows in place.items()}  # equal rows pair in their order
+    order = np.array([next(taken[name], -1) for name in ours])
+    if (order < 0).any():
+        raise InputError("the two scores are not of the same items: a row is repeated in one of them only")
+    data: dict[str, Any] = {
+        "candidate": items.column(metric).to_numpy(),
+        "baseline": others.column(metric).to_numpy()[order],
+    }
+    if "cluster" in items.column_names and items.column("cluster").null_count == 0:
+        data["clusters"] = np.asarray(items.column("cluster").to_pylist(), dtype=str)
+    if "weight" in items.column_names:
+        data["weights"] = items.column("weight").to_numpy()
+    scored = ~np.isnan(data["candidate"])  # a score of a subset leaves the other items empty
+    if (scored != ~np.isnan(data["baseline"])).any():
+        raise InputError(f"{metric!r} leaves different items out in the candidate and in the baseline")
+    return {name: values[scored] for name, values in data.items()}
+
+
+def _reason(score: Score, found: Paired, test: str, margin: str, decision: Decision, alpha: float) -> str:
+    """One sentence with the numbers."""
+    threshold = -decision.margin if test == "not worse than" else decision.margin
+    percent = f"{100 * (1 - 2 * alpha):g} %"
+    clusters = f" in {found.n_clusters} clusters" if score.cluster_unit != "item" else ""
+    change = (
+        f"{score.name} changes by {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] ({percent} interval"
+    )
+    change += f", {found.n} items{clusters}, plus is better), p = {decision.p_value:.3g}"
+    meaning = {
+        "pass": f"its lower bound is above the limit of {threshold:+.4f}",
+        "undecided": f"the lower bound is not above the limit of {threshold:+.4f}; with this many items a true "
+        f"difference of {found.minimum_detectable_effect:.4f} from the limit is found 4 times in 5",
+        "refuse": f"it is not above the limit of {threshold:+.4f}"
+        + (", nor is its upper bound" if found.high <= threshold else ", though its upper bound is"),
+    }[decision.outcome]
+    return f"{change}; {meaning} ({test} {margin})"
+
+
+def _subject(score: Score) -> str:
+    return "" if score.model == "none" else score.model

@@ -1,0 +1,110 @@
+"""How fast, and how large, are these encoders? Measured side by side in one process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from loomwork.core.artifact import Model
+from loomwork.core.context import context
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+from loomwork.core.score import write_json
+from loomwork.core.step import Card, step
+from loomwork.evals._mean_score import texts_of
+
+if TYPE_CHECKING:
+    from loomwork.models.encoder import Encoder
+
+QUERY_WORDS = 8  # a short query is this many first words of a text
+QUERIES = 20  # single queries a round
+
+
+@step(makes="measurement", uses=["torch", "transformers"], heavy=True, measures=True)
+def speed(
+    models: dict[str, Model],
+    data: Dataset,
+    *,
+    text: str = "passage",
+    texts: int = 256,
+    rounds: int = 5,
+    out: Path,
+) -> Card:
+    """Time encoders in turn, interleaved so that a busy machine slows all of them alike.
+
+    For each model: medians over the rounds of wall and CPU seconds a text (all texts in one call) and of the wall
+    seconds of one short query alone, its files' bytes, and the numbers that its safetensors files hold. Written to
+    `speed.json` and to the card as `NAME.texts_per_second` and so on.
+
+    Args:
+        models: encoders by name.
+        data: rows with a text column.
+        text: the column.
+        texts: how many of the first texts are embedded each round.
+        rounds: how often; each round starts with another model.
+
+    Raises:
+        InputError: there is no model or no text, or a setting is below 1.
+    """
+    if not models or texts < 1 or rounds < 1:
+        raise InputError(f"evals.speed needs a model, texts and rounds; it has {len(models)}, {texts} and {rounds}")
+    data.require(text)
+    data.require_rows()
+    from loomwork.models.encoder import load_encoder
+
+    chosen = texts_of(data, text)[:texts]
+    queries = [" ".join(t.split()[:QUERY_WORDS]) for t in chosen[:QUERIES]]
+    encoders = {name: load_encoder(model) for name, model in models.items()}
+    for encoder in encoders.values():  # the first call allocates and compiles
+        encoder.embed(chosen[:8])
+        encoder.embed(queries[:1])
+    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
+    names = list(models)
+    for turn in range(rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            times[name].append(_time(encoders[name], chosen, queries))
+        context().progress(turn + 1, rounds, "rounds")
+    report = {name: _summary(models[name], times[name], len(chosen)) for name in names}
+    write_json(out / "speed.json", {"texts": len(chosen), "rounds": rounds, "models": report})
+    return Card(metrics={f"{name}.{key}": float(v) for name, one in report.items() for key, v in one.items()})
+
+
+def _time(encoder: Encoder, texts: list[str], queries: list[str]) -> tuple[float, float, float]:
+    """Wall and CPU seconds of all texts, and the median wall seconds of one query."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    encoder.embed(texts)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    singles = []
+    for query in queries:
+        start = time.perf_counter()
+        encoder.embed([query])
+        singles.append(time.perf_counter() - start)
+    return wall, cpu, median(singles)
+
+
+def _summary(model: Model, times: list[tuple[float, float, float]], texts: int) -> dict[str, float]:
+    wall, cpu, query = (median(column) for column in zip(*times, strict=True))
+    summary = {
+        "texts_per_second": texts / wall,
+        "wall_seconds_per_text": wall / texts,
+        "cpu_seconds_per_text": cpu / texts,
+        "query_p50_seconds": query,
+        "bytes": sum(part["bytes"] for part in model.manifest["parts"].values()),
+    }
+    parameters = _stored_numbers(model.path)
+    return {**summary, "stored_numbers": parameters} if parameters else summary
+
+
+def _stored_numbers(folder: Path) -> int:
+    """How many numbers the safetensors files hold, from their headers."""
+    import json
+    import math
+
+    total = 0
+    for path in sorted(folder.rglob("*.safetensors")):
+        with open(path, "rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total
