@@ -68,6 +68,15 @@ def column_types(data: Dataset, columns: Sequence[str]) -> pa.Schema:
     return pa.unify_schemas(chosen, promote_options="permissive")
 
 
+def uniform_tables(data: Dataset) -> Iterator[pa.Table]:
+    """The rows shard by shard, sidecar columns joined on, all with the columns and types that fit every shard."""
+    import pyarrow as pa
+
+    kinds = pa.unify_schemas([t.schema.remove_metadata() for t in data.tables()], promote_options="permissive")
+    for table in data.tables():
+        yield pa.concat_tables([kinds.empty_table(), table], promote_options="permissive").select(kinds.names)
+
+
 def shard_tables(data: Dataset) -> Iterator[tuple[Path, pa.Table]]:
     """Each shard of the part that is read, with its rows as they lie in it (no sidecar columns)."""
     import pyarrow.parquet as pq

@@ -244,11 +244,11 @@ def _sketch(hashes: np.ndarray, count: int, sketch: np.ndarray) -> None:
         for i in range(count):
             x = _mix(hashes[i] + salt)
             value = tag | np.uint32(x >> _S36)
-            b = np.int64(x & bins)
-            if value < sketch[b]:
-                if sketch[b] == _EMPTY:
+            slot = np.int64(x & bins)
+            if value < sketch[slot]:
+                if sketch[slot] == _EMPTY:
                     empty -= 1
-                sketch[b] = value
+                sketch[slot] = value
         if empty == 0:
             return
     tag = np.uint32(ROUNDS) << np.uint32(28)
@@ -260,13 +260,19 @@ def _sketch(hashes: np.ndarray, count: int, sketch: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True)
+def _longest(offsets: np.ndarray, rows: np.ndarray) -> int:
+    """The most bytes that one of these texts has."""
+    found = 0
+    for row in rows:
+        found = max(found, int(offsets[row + 1] - offsets[row]))
+    return found
+
+
+@njit(nogil=True, cache=True)
 def _sketch_rows(
     data: np.ndarray, offsets: np.ndarray, start: int, end: int, words: int, sketches: np.ndarray, sizes: np.ndarray
 ) -> None:
-    longest = 0
-    for row in range(start, end):
-        longest = max(longest, int(offsets[row + 1] - offsets[row]))
-    hashes = np.empty(longest // 2 + 2, np.uint64)
+    hashes = np.empty(_longest(offsets, np.arange(start, end)) // 2 + 2, np.uint64)
     for row in range(start, end):
         sizes[row] = _shingles(data, offsets[row], offsets[row + 1], words, hashes)
         if sizes[row]:
@@ -328,10 +334,7 @@ def _set(hashes: np.ndarray, count: int) -> int:
 @njit(nogil=True, cache=True)
 def _verify(data: np.ndarray, offsets: np.ndarray, pairs: np.ndarray, words: int) -> np.ndarray:
     """The exact Jaccard similarity of each pair; pairs with the same first text should follow one another."""
-    longest = 0
-    for p in range(len(pairs)):
-        for side in range(2):
-            longest = max(longest, int(offsets[pairs[p, side] + 1] - offsets[pairs[p, side]]))
+    longest = _longest(offsets, pairs.ravel())
     one, two = np.empty(longest // 2 + 2, np.uint64), np.empty(longest // 2 + 2, np.uint64)
     similar = np.zeros(len(pairs))
     first, n = -1, 0
