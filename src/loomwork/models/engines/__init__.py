@@ -1,0 +1,52 @@
+"""Engines: the libraries that compute what a model says. One module each, named in a model's `loomwork.json`.
+
+A module offers `encoder(model, about, threads)` (later also other kinds), and is imported only when it is asked
+for. A new engine is a new module here; nothing else changes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
+
+from loomwork.core.errors import InputError, MissingDependency, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class EncoderEngine(Protocol):
+    """Computes the vectors of one batch of texts of about the same length."""
+
+    def embed(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Unit vectors of texts.
+
+        Args:
+            ids: int64 (batch, time), padded on the right with 0.
+            lengths: int64 (batch), how many of them are real; at least 1 each.
+
+        Returns: float32 (batch, dim).
+        """
+
+
+def find_engine(name: str) -> ModuleType:
+    """The engine of that name.
+
+    Raises:
+        InputError: there is none.
+        MissingDependency: its library is not installed.
+    """
+    known = [m.name for m in pkgutil.iter_modules(__path__)]
+    if name not in known:
+        raise InputError(f"no engine {name!r}", did_you_mean(name, known))
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "loomwork":
+            raise
+        raise MissingDependency(f"the engine {name!r}", error.name or name, EXTRAS.get(name, "")) from error
+
+
+EXTRAS = {"torch": "models", "openvino": "openvino"}  # of pyproject.toml

@@ -1,0 +1,156 @@
+"""A model folder: the files of Hugging Face, plus `loomwork.json`, which says how to use them and where they are from.
+
+Weights are safetensors only: nothing that could run code is read or written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loomwork.core.artifact import Model
+from loomwork.core.dataset import link_or_copy
+from loomwork.core.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+ABOUT = "loomwork.json"
+WEIGHTS = "model.safetensors"
+BESIDE = (  # what a model needs beside its weights
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """What `loomwork.json` holds.
+
+    Args:
+        task: "embed" or "generate".
+        engine: the module of loomwork.models.engines that runs it.
+        pooling: of an encoder, how token states become one vector: "mean" or "cls".
+        normalised: of an encoder, whether its vectors have length 1.
+        max_tokens: how much of a text it reads; 0 where config.json alone decides.
+        licence: an SPDX name, or "".
+        training_data: what it was trained on, as its makers declare; None is unknown.
+        origin: where it is from: package and version or folder name, and the sha256 of its weights.
+        training: the settings of the training that made it, by us.
+        quantization: scheme and its parameters, where weights are not floats; see compress/quantize.py.
+    """
+
+    task: str
+    engine: str = "torch"
+    pooling: str = "mean"
+    normalised: bool = True
+    max_tokens: int = 0
+    licence: str = ""
+    training_data: list[str] | None = None
+    origin: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    quantization: dict[str, Any] = field(default_factory=dict)
+
+
+def read_about(model: Model) -> About:
+    """What is known of a model. A plain Hugging Face folder, without `loomwork.json`, will do too.
+
+    Raises:
+        InputError: `loomwork.json` has a field that this version does not know.
+    """
+    if not (model.path / ABOUT).is_file():
+        return guess_about(model.path)
+    values = model.read_json(ABOUT)
+    known = [f.name for f in fields(About)]
+    for name in values:
+        if name not in known:
+            raise InputError(f"{model.path / ABOUT} has an unknown field {name!r}", did_you_mean(name, known))
+    return About(**values)
+
+
+def guess_about(folder: Path) -> About:
+    """What a Hugging Face (or sentence-transformers) folder says of itself in its own files."""
+    config = _json(folder / "config.json")
+    generates = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in config.get("architectures") or [])
+    if generates:
+        return About("generate", licence=_front_matter(folder).get("license", ""), training_data=_declared(folder))
+    cls = _json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token", False)
+    limits = [
+        _json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        _json(folder / "tokenizer_config.json").get("model_max_length"),
+        config.get("max_position_embeddings"),
+    ]
+    return About(
+        "embed",
+        pooling="cls" if cls else "mean",
+        max_tokens=next((int(n) for n in limits if n and n < 1 << 20), 512),
+        licence=_front_matter(folder).get("license", ""),
+        training_data=_declared(folder),
+    )
+
+
+def save_about(folder: Path, about: About) -> None:
+    text = json.dumps(asdict(about), indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / ABOUT).write_text(text + "\n", encoding="utf-8")
+
+
+def save_model(out: Path, tensors: Mapping[str, torch.Tensor], base: Model, about: About) -> None:
+    """Write a model folder: new weights, and the files beside them from the model it was made of.
+
+    Args:
+        out: an empty folder.
+        tensors: by the names that transformers knows.
+        base: gives config.json, tokenizer, licence and read-me.
+        about: becomes `loomwork.json`.
+    """
+    from safetensors.torch import save_file
+
+    for name in BESIDE:
+        if (base.path / name).is_file():
+            link_or_copy(base.path / name, out / name)
+    whole = {n: t.detach().cpu().contiguous() for n, t in sorted(tensors.items())}
+    save_file(whole, out / WEIGHTS, metadata={"format": "pt"})
+    save_about(out, about)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_bytes())
+    return content
+
+
+def _front_matter(folder: Path) -> dict[str, Any]:
+    """The YAML head of a model card."""
+    import yaml
+
+    path = folder / "README.md"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    _, fence, rest = text.partition("---\n")
+    if not fence or _.strip():
+        return {}
+    try:
+        head = yaml.safe_load(rest.partition("\n---")[0])
+    except yaml.YAMLError:
+        return {}
+    return head if isinstance(head, dict) else {}
+
+
+def _declared(folder: Path) -> list[str] | None:
+    """The training data that a model card names, or None: unknown."""
+    named = _front_matter(folder).get("datasets")
+    names = [named] if isinstance(named, str) else named
+    return [str(n) for n in names] if names else None
