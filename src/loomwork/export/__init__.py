@@ -1,0 +1,1 @@
+"""What leaves Loomwork for people and for other tools."""
