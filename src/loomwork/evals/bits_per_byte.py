@@ -36,10 +36,10 @@ def bits_per_byte(
     seed: int = 0,
     out: Path,
 ) -> Card:
-    """Total bits over total UTF-8 bytes of all documents; each document is measured alone.
+    """Total bits over total UTF-8 bytes of all documents; each is measured alone, and its end costs nothing.
 
     - model: minus the summed log-probability of the document's tokens after the beginning-of-text token.
-    - ngram: the same of its bytes under an n-gram model of the training text.
+    - ngram: minus the log-probability of its bytes under a byte n-gram model of the training text.
     - lzma: eight times the bytes that the document adds when it is compressed after the training text: raw LZMA1 at
       its strongest preset, with a dictionary that holds everything. Exact, to the whole byte.
 
@@ -53,13 +53,14 @@ def bits_per_byte(
         method: what gives the bits.
         text: the column of texts, in both datasets.
         cluster: a column; rows that agree in it are not independent, and the interval counts them as one draw.
-        ngram_order: bytes that the n-gram model sees, the predicted one included.
+        ngram_order: length of the longest n-gram in bytes, the predicted one included.
         level: of the interval.
         seed: of the bootstrap.
 
     Raises:
         InputError: an input that the method needs is missing, a text is empty, or there are too few rows or clusters.
     """
+    import numpy as np
     import pyarrow as pa
 
     from loomwork.metrics.language import bytes_of
@@ -100,8 +101,8 @@ def bits_per_byte(
     }
     if found.share is not None:
         columns["overlap"] = pa.array(found.share, from_pandas=True)
-    if found.word == "clean subset given":
-        clean = found.share == 0
+    if found.share is not None and found.word == "clean subset given":
+        clean: np.ndarray = np.equal(found.share, 0)
         kept = None if clusters is None else [c for c, k in zip(clusters, clean.tolist(), strict=True) if k]
         scores.append(_score(CLEAN, bits[clean], size[clean], kept, level, seed, stated))
         columns[CLEAN] = pa.array(bits / size, mask=~clean)
@@ -122,7 +123,8 @@ def _bits(method: str, documents: list[str], known: list[str], model: Model | No
         from loomwork.text.ngram import train_ngram
 
         ngram = train_ngram((t.encode() for t in known), order)
-        return np.array([ngram.bits(t.encode()) for t in documents])
+        # The end mark is left out: neither of the other methods pays for where a document ends.
+        return np.array([-np.log2(ngram.byte_probabilities(t.encode())[:-1]).sum() for t in documents])
     from loomwork.metrics.language import bits
     from loomwork.models.decoder import load_decoder
 

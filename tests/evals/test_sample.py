@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import pytest
+
+from loomwork.core.errors import InputError
+from loomwork.evals.sample import sample
+
+
+def test_a_real_model_tells_stories_the_same_each_time(stories, run_step):
+    settings = {"model": stories, "prompts": ["Once upon a time", ""], "max_tokens": 30}
+    one, card = run_step(sample, **settings)
+    two, _ = run_step(sample, **settings)
+    written = one.read_json("samples.json")
+    assert [s["prompt"] for s in written] == ["Once upon a time", ""]
+    assert all(len(s["text"]) > 20 for s in written)
+    assert one.read_json("samples.json") == two.read_json("samples.json")
+    assert card.metrics["samples"] == 2
+    other, _ = run_step(sample, **settings, seed=8)
+    assert other.read_json("samples.json")[0]["text"] != written[0]["text"]
+
+
+def test_no_prompts_are_refused(stories, run_step):
+    with pytest.raises(InputError, match="no prompts"):
+        run_step(sample, model=stories, prompts=[])
