@@ -1,0 +1,147 @@
+"""loom call: any step on plain files, with the ledger."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loomwork.cli.options import HomeOption, JsonOption, complete_step
+from loomwork.core.artifact import Artifact
+
+if TYPE_CHECKING:
+    from loomwork.core.home import Home
+    from loomwork.core.step import Step
+
+RECIPE_NAME = "call"
+
+
+def call(
+    step: Annotated[str, typer.Argument(help="A step's name: see loom steps.", autocompletion=complete_step)],
+    given: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROLE=WHAT | SETTING=VALUE]...", help="Its inputs and settings.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Copy the files of the result into this folder.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Call one step on files, names or artifacts. The result is kept, and found again next time.
+
+    An input is a path or a glob (read by data.read), a name, or an artifact's id, with /part after it to choose a
+    part. For a step that takes several, give it twice, or by name as in models.naive=...
+
+    \b
+    Examples:
+      loom call data.near_dedup "data=corpus/*.jsonl" threshold=0.7
+      loom call data.split data=3f2a91c0d4e1 holdout=0.2 --out splits/
+      loom call my_steps:shorten data=docs@latest words=50 --json
+    """
+    from loomwork.cli import outcome
+    from loomwork.cli.display import open_display
+    from loomwork.cli.text import echo_json
+    from loomwork.core.home import open_home
+    from loomwork.core.recipe import load_recipe
+    from loomwork.core.runner import Runner
+    from loomwork.core.step import find_step
+
+    opened = open_home(home)
+    if out and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        from loomwork.core.errors import InputError
+
+        raise InputError(f"--out {out} is there already and is not an empty folder", "take another, or empty it")
+    wanted = find_step(step)
+    recipe = load_recipe({"recipe": RECIPE_NAME, "steps": as_steps(opened, wanted, given or [])}, {})
+    with open_display(recipe.steps, silent=as_json) as display, Runner(opened, listen=display.listen) as runner:
+        result = runner.run(recipe)
+    made = result.steps[wanted.function.__name__]
+    if made.artifact and out:
+        copy_out(opened, made.artifact, out)
+    if as_json:
+        echo_json(outcome.to_json(opened, result, recipe.steps, None) | {"artifact": made.artifact})
+    elif result.failed:
+        for section in outcome.sections(opened, result, recipe.steps):
+            typer.echo(f"\n{section}")
+    else:
+        _tell(opened, made.run, made.artifact, out)
+    raise typer.Exit(outcome.exit_code(result))
+
+
+def as_steps(home: Home, step: Step, given: list[str]) -> dict[str, dict[str, Any]]:
+    """The steps of a recipe that makes this one call: itself, and data.read for each path.
+
+    Raises:
+        InputError: something that is given has no "=".
+    """
+    from loomwork.cli.run import parse_value
+    from loomwork.core.errors import InputError
+
+    steps: dict[str, dict[str, Any]] = {}
+    call: dict[str, Any] = {"use": step.name}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"{pair!r} is neither role=what nor setting=value", f"loom steps {step.name}")
+        role, _, inner = key.partition(".")
+        if role not in step.inputs:
+            call[key] = parse_value(value)
+            continue
+        reference = _reference(home, step, role, value, steps)
+        shape = step.inputs[role].shape
+        if shape == "list":
+            call.setdefault(role, []).append(reference)
+        elif shape == "dict":
+            call.setdefault(role, {})[inner or f"{len(call.get(role, {}))}"] = reference
+        else:
+            call[role] = reference
+    return {**steps, step.function.__name__: call}
+
+
+def _reference(home: Home, step: Step, role: str, value: str, steps: dict[str, dict[str, Any]]) -> str:
+    """What a recipe writes for an input: a name or an id as it is, a `$step` that reads a path."""
+    if step.inputs[role].type.kind not in ("dataset", "") or not _is_path(home, value):
+        return value
+    name = f"read_{role}" if f"read_{role}" not in steps else f"read_{role}_{len(steps)}"
+    steps[name] = {"use": "data.read", "path": str(Path(value).expanduser().absolute())}
+    return f"${name}"
+
+
+def _is_path(home: Home, value: str) -> bool:
+    """Whether a file, a folder or a glob is meant, and not a name or an artifact."""
+    from glob import has_magic
+
+    if Path(value).expanduser().exists() or has_magic(value):
+        return True
+    looks = "/" in value or "." in value
+    if not looks or "@" in value:
+        return False
+    target = value.partition("/")[0]
+    return not home.ledger.artifacts_like(target) and not home.ledger.name_history(target)
+
+
+def copy_out(home: Home, artifact_id: str, out: Path) -> None:
+    """Copy an artifact's files into a folder. Not links: what is changed there must not change the store."""
+    source: Path = home.store.open(artifact_id, Artifact).path
+    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+        target = out / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _tell(home: Home, run_id: str, artifact_id: str, out: Path | None) -> None:
+    from loomwork.cli.card import recorded, scores_table
+    from loomwork.cli.text import columns, number, short
+
+    record = home.ledger.run(run_id) or {}
+    card = recorded(home.ledger.metrics(run_id), record.get("outcome", {}).get("notes", []))
+    typer.echo()
+    if card.scores:
+        typer.echo(scores_table([("", s) for s in card.scores]))
+    if card.metrics:
+        typer.echo(columns([(n, number(v)) for n, v in card.metrics.items()], right="b"))
+    for note in card.notes:
+        typer.echo(f"  {note}")
+    kind = (home.ledger.artifact(artifact_id) or {}).get("kind", "")
+    typer.echo(f"\n  {kind} {artifact_id}")
+    typer.echo(f"  {'copied into ' + str(out) if out else 'its files: loom show ' + short(artifact_id)}")

@@ -1,0 +1,110 @@
+"""loom forget: leave rows out from now on, and mark what they touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loomwork.cli.options import HomeOption, JsonOption, YesOption, existing_home
+
+if TYPE_CHECKING:
+    from loomwork.core.forget import ForgetPlan, Forgotten
+    from loomwork.core.home import Home
+
+RETENTION = (
+    "The old versions stay in the store until no name, recipe or artifact that stays needs them; then loom gc deletes\n"
+    "their bytes. A model that was trained on the rows still holds what it learned of them: run its recipe again, and\n"
+    "it is made without them."
+)
+
+
+def forget(
+    rows: Annotated[
+        list[str], typer.Argument(metavar="ROW-ID...", help="Row ids, or their first letters (8 or more).")
+    ],
+    yes: YesOption = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.")] = "",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget rows, and mark all that they touched as stale.
+
+    The datasets that hold them get new versions without them. Without --yes this is a preview and changes nothing.
+    The rows are left out of every later reading of their source.
+
+    \b
+    Examples:
+      loom forget 9f3c2a7be01d               what would go, and what would be stale
+      loom forget 9f3c2a7be01d --yes --reason "the author asked"
+    """
+    from loomwork.cli.text import echo_json
+    from loomwork.core.forget import forget as carry_out
+    from loomwork.core.forget import plan_forget
+
+    opened = existing_home(home)
+    plan = plan_forget(opened, rows)
+    done = carry_out(opened, plan, reason=reason) if yes else None
+    if as_json:
+        echo_json(_as_json(plan, done))
+    else:
+        typer.echo(_told(opened, plan, done))
+
+
+def _as_json(plan: ForgetPlan, done: Forgotten | None) -> dict[str, Any]:
+    return {
+        "applied": done is not None,
+        "sources": [r.hex() for r in plan.sources],
+        "datasets": [
+            {"artifact": p.artifact, "part": p.part, "step": p.step, "rows": [r.hex() for r in p.rows]}
+            for p in plan.places
+        ],
+        "touched": [
+            {
+                "artifact": t.artifact,
+                "kind": t.kind,
+                "step": t.step,
+                "name": t.name,
+                "direct": t.direct,
+                "names": t.names,
+            }
+            for t in plan.touched
+        ],
+        "stand_ins": plan.stand_ins,
+        "versions": done.versions if done else {},
+        "stale": done.stale if done else [],
+        "moved": done.moved if done else [],
+    }
+
+
+def _told(home: Home, plan: ForgetPlan, done: Forgotten | None) -> str:
+    from loomwork.cli.text import columns, heading, paint, short
+
+    names = {p.run: (home.ledger.run(p.run) or {}).get("name", "") for p in plan.places}
+    lines = [heading("Rows" if done is None else "Forgotten")]
+    lines.append(columns([(row.hex(), "left out of its source from now on") for row in plan.sources]))
+    lines.append(heading("Datasets"))
+    rows = []
+    for place in plan.places:
+        new = f"-> {short(done.versions[place.artifact])}" if done else ""
+        count = f"{len(place.rows)} row{'s' if len(place.rows) != 1 else ''}"
+        rows.append((short(place.artifact), names[place.run] or place.step, place.part, f"{count} go", new))
+    lines.append(columns(rows) or "  no dataset that is in use holds them any more")
+    lines.append(heading("Stale" if done else "Would be stale"))
+    touched = [
+        (
+            short(t.artifact),
+            t.kind,
+            t.name or t.step,
+            "read them" if t.direct else "came of what did",
+            " ".join(t.names),
+        )
+        for t in plan.touched
+    ]
+    lines.append(columns(touched) or "  nothing: no model, score or index read them")
+    if plan.stand_ins:
+        lines.append(f"  {plan.stand_ins} rows were dropped as duplicates of these, and may come in their place")
+    if done and done.moved:
+        lines.append(f"{heading('Names')}\n" + columns([(n, "now the version without the rows") for n in done.moved]))
+    tail = RETENTION if done else "Nothing was changed; do it with --yes.\n" + RETENTION
+    return "\n".join([*lines, paint(tail, "dim")])

@@ -1,0 +1,55 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from loomwork.core.home import Home
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="The .loom folder to work in; by default the nearest one upwards from here."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it. Without this, only say what would be done.")]
+
+
+def existing_home(root: Path | None) -> Home:
+    """The home to read from. A reading verb makes none.
+
+    Raises:
+        InputError: there is none.
+    """
+    from loomwork.core.errors import InputError
+    from loomwork.core.home import open_home
+
+    home = open_home(root)
+    if not is_there(home):
+        raise InputError(f"nothing has run here: there is no {home.root}", "loom run RECIPE, or --home FOLDER/.loom")
+    return home
+
+
+def is_there(home: Home) -> bool:
+    """Whether a home has a ledger."""
+    return bool(home.ledger_url) or (home.root / "ledger.db").is_file()
+
+
+def complete_step(incomplete: str) -> list[str]:
+    """Names of steps, for shell completion."""
+    from loomwork.core.step import step_names
+
+    return [name for name in step_names() if name.startswith(incomplete)]
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Names in the nearest home, for shell completion."""
+    from loomwork.core.home import open_home
+
+    home = open_home()
+    if not is_there(home):
+        return []
+    return [full for n in home.ledger.names() if (full := f"{n['name']}@{n['label']}").startswith(incomplete)]

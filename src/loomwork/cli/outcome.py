@@ -1,0 +1,138 @@
+"""How a recipe's run ended, for people: scores, gates, names, failures, and what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loomwork.cli.card import as_json, recorded, scores_table
+from loomwork.cli.text import columns, duration, heading, paint, short
+from loomwork.core.errors import GateRefused, Stopped
+
+if TYPE_CHECKING:
+    from loomwork.core.home import Home
+    from loomwork.core.runner import RecipeRun
+    from loomwork.core.score import Ruling, Score
+
+DECISIONS = {"pass": ("✓", "green"), "first": ("✓", "green"), "refuse": ("✗", "red"), "undecided": ("?", "yellow")}
+
+
+def executed(result: RecipeRun) -> bool:
+    return any(s.status != "hit" for s in result.steps.values())
+
+
+def exit_code(result: RecipeRun) -> int:
+    """1 where a step failed, 130 where the run was stopped, 3 where a gate refused, else 0."""
+    if result.count("failed"):
+        return 1
+    if result.count("stopped"):
+        return Stopped.exit_code
+    return GateRefused.exit_code if result.refused else 0
+
+
+def sections(home: Home, result: RecipeRun, order: Iterable[str]) -> Iterator[str]:
+    """The end of a run, section by section.
+
+    Args:
+        home: where it ran.
+        result: what it came to.
+        order: the names of the steps as the recipe has them.
+    """
+    order = list(order)
+    if executed(result):
+        scores = _scores(home, result, order)
+        if scores:
+            yield f"{heading('Scores')}\n{scores_table(scores)}"
+    elif order:
+        yield f"  nothing to do: all {len(order)} steps are as they were"
+    if result.rulings:
+        yield f"{heading('Gates')}\n{_gates(result.rulings)}"
+    if result.moved or result.kept:
+        yield f"{heading('Names')}\n{_names(result)}"
+    if result.failed:
+        yield f"{heading('Not done')}\n{_failures(result, order)}"
+
+
+def summary(result: RecipeRun) -> str:
+    """ "12 steps in 3 min 4 s: 3 ran, 9 hits; run 3f2a91c0d4e1"."""
+    counts = [(result.count(s), s) for s in ("ran", "hit", "failed", "skipped", "stopped")]
+    told = ", ".join(f"{n} {'hits' if s == 'hit' and n > 1 else s}" for n, s in counts if n)
+    steps = f"{len(result.steps)} step{'s' if len(result.steps) != 1 else ''}"
+    return f"{steps} in {duration(result.seconds)}: {told}; run {short(result.id)}"
+
+
+def _scores(home: Home, result: RecipeRun, order: list[str]) -> list[tuple[str, Score]]:
+    found: list[tuple[str, Score]] = []
+    for name in order:
+        step = result.steps[name]
+        if step.status == "hit" and step.kind == "scores":
+            found += [(name, s) for s in recorded(home.ledger.metrics(step.run)).scores]
+        else:
+            found += [(name, s) for s in step.card.scores]
+    return found
+
+
+def _gates(rulings: dict[str, Ruling]) -> str:
+    rows = []
+    for gate, ruling in rulings.items():
+        mark, colour = DECISIONS[ruling.decision]
+        decision = paint(ruling.decision.upper() if not ruling.passed else ruling.decision, colour)
+        rows.append((paint(mark, colour), gate, decision, f"{ruling.reason} (alpha {ruling.alpha:g})"))
+    return columns(rows)
+
+
+def _names(result: RecipeRun) -> str:
+    rows = [(paint("✓", "green"), name, f"now {short(artifact)}", "") for name, artifact in result.moved.items()]
+    for name, reason in result.kept.items():
+        mark = paint("=", "dim") if reason == "it points there already" else paint("✗", "yellow")
+        rows.append((mark, name, "not moved", reason))
+    return columns(rows)
+
+
+def _failures(result: RecipeRun, order: list[str]) -> str:
+    lines = []
+    for name in order:
+        step = result.steps[name]
+        if step.status in ("failed", "stopped"):
+            colour = "red" if step.status == "failed" else "yellow"
+            first, *rest = (step.error or step.status).split("\n")
+            lines.append(f"  {paint(name, colour)} {step.status}: {first}")
+            lines += [f"    {line.strip()}" for line in rest]
+            if step.log:
+                lines.append(f"    log: {relative(step.log)}")
+    skipped = [s.name for s in result.steps.values() if s.status == "skipped"]
+    if skipped:
+        lines.append(f"  skipped, because they need these: {', '.join(sorted(skipped, key=order.index))}")
+    return "\n".join(lines)
+
+
+def relative(path: str | Path) -> str:
+    """A path as seen from here, where that is shorter."""
+    full = Path(path).absolute()
+    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
+
+
+def to_json(home: Home, result: RecipeRun, order: Iterable[str], report: Path | None) -> dict[str, Any]:
+    """The whole of it, for programs."""
+    from dataclasses import asdict
+
+    steps = {}
+    for name in order:
+        step = result.steps[name]
+        card = step.card
+        if step.status == "hit":
+            card = recorded(home.ledger.metrics(step.run))
+        plain = {k: v for k, v in vars(step).items() if k not in ("card", "name")}
+        steps[name] = {**plain, "card": as_json(card)}
+    return {
+        "run": result.id,
+        "recipe": result.recipe,
+        "seconds": result.seconds,
+        "exit_code": exit_code(result),
+        "steps": steps,
+        "gates": {gate: asdict(r) for gate, r in result.rulings.items()},
+        "moved": result.moved,
+        "kept": result.kept,
+        "report": str(report) if report else None,
+    }

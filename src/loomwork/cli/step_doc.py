@@ -1,0 +1,213 @@
+"""One step's documentation: its signature and docstring as data, and as text."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from loomwork.cli.text import columns, heading, paint
+from loomwork.core.step import Files, Names, Step, find_step
+
+SECTION = re.compile(r"^(Args|Returns|Raises|Source|Sources):\s*$")
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Everything that a step's signature and docstring say.
+
+    Raises:
+        InputError: there is no such step.
+    """
+    step = find_step(name)
+    body, arguments, rest = read_docstring(inspect.getdoc(step.function) or "")
+    inputs = [
+        {"name": n, "kind": i.type.kind or "any artifact", "shape": i.shape, "about": arguments.get(n, "")}
+        for n, i in step.inputs.items()
+    ]
+    settings = [
+        {
+            "name": n,
+            "type": type_name(step.hints.get(n, Any)),
+            "required": p.default is p.empty,
+            "default": None if p.default is p.empty else _plain(p.default),
+            "about": arguments.get(n, ""),
+            **_marks(step, n),
+        }
+        for n, p in step.settings.items()
+    ]
+    return {
+        "step": step.name,
+        "summary": step.summary,
+        "about": body,
+        "makes": step.makes,
+        "inputs": inputs,
+        "settings": settings,
+        "sections": rest,
+        "uses": list(step.uses),
+        "heavy": step.heavy,
+        "measures": step.measures,
+        "file": inspect.getsourcefile(step.function) or "",
+        "call": example_call(step),
+        "recipe": example_line(step),
+    }
+
+
+def read_docstring(text: str) -> tuple[str, dict[str, str], dict[str, str]]:
+    """The body, the arguments, and the other sections of a docstring."""
+    body: list[str] = []
+    sections: dict[str, list[str]] = {}
+    into = body
+    for line in text.split("\n"):
+        title = SECTION.match(line)
+        if title:
+            into = sections.setdefault(title[1], [])
+        elif into is not body and line and not line.startswith(" "):
+            into = body  # prose after a section
+            into.append(line)
+        else:
+            into.append(line)
+    arguments: dict[str, str] = {}
+    current: list[str] = []
+    for line in inspect.cleandoc("\n".join(sections.pop("Args", []))).split("\n"):
+        start = re.match(r"([\w, ]+):\s*(.*)", line)
+        if start and not line.startswith(" "):
+            current = [n.strip() for n in start[1].split(",")]
+            arguments |= dict.fromkeys(current, start[2])
+        else:
+            arguments |= {n: f"{arguments[n]} {line.strip()}".strip() for n in current}
+    rest = {title: inspect.cleandoc("\n".join(lines)) for title, lines in sections.items()}
+    return "\n".join(body).strip(), arguments, rest
+
+
+def type_name(hint: Any) -> str:
+    """A type as people write it: `list[str]`, `float | None`, `"a" or "b"`."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return type_name(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(type_name(a) for a in arguments)
+    if origin is typing.Literal:
+        return " or ".join(map(repr, arguments))
+    if origin is not None:
+        inner = ", ".join("..." if a is ... else type_name(a) for a in arguments)
+        return f"{getattr(origin, '__name__', origin)}[{inner}]"
+    if hint is type(None):
+        return "none"
+    return "path" if hint is Path else getattr(hint, "__name__", str(hint))
+
+
+def _marks(step: Step, setting: str) -> dict[str, Any]:
+    files, names = step.marker(setting, Files), step.marker(setting, Names)
+    found: dict[str, Any] = {}
+    if files:
+        found["files"] = files.pattern
+    if names:
+        found["names_from"] = names.package
+        found["choices"] = choices(names.package)
+    return found
+
+
+def choices(package: str) -> list[str]:
+    """What a setting that names code may name: the public functions of a module, or the modules of a package."""
+    import ast
+    import importlib.util
+    import pkgutil
+
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        return []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations:
+        return sorted(m.name for m in pkgutil.iter_modules(spec.submodule_search_locations) if m.name[0] != "_")
+    source = importlib.util.find_spec(package)
+    if source is None or source.origin is None:
+        return []
+    tree = ast.parse(Path(source.origin).read_bytes())
+    return sorted(n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name[0] != "_")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | dict) or value is None else str(value)
+
+
+def example_call(step: Step) -> str:
+    """A command line that calls it."""
+    words = ["loom call", step.name]
+    for name, one in step.inputs.items():
+        if one.shape == "optional":
+            continue
+        value = "corpus/*.jsonl" if one.type.kind == "dataset" else f"{one.type.kind or 'artifact'}-id"
+        role = f"{name}.first" if one.shape == "dict" else name
+        words.append(f'"{role}={value}"' if "*" in value else f"{role}={value}")
+    given = [n for n, p in step.settings.items() if p.default is p.empty]
+    words += [f"{n}=..." for n in given]
+    words += [f"{n}={p.default}" for n, p in step.settings.items() if isinstance(p.default, int | float)][:1]
+    return " ".join(words)
+
+
+def example_line(step: Step) -> str:
+    """A recipe's line that uses it."""
+    pairs = [f"use: {step.name}"]
+    for name, one in step.inputs.items():
+        reference = {"list": "[$one, $two]", "dict": "{first: $one}"}.get(one.shape, "$before")
+        if one.shape != "optional":
+            pairs.append(f"{name}: {reference}")
+    pairs += [f"{n}: ..." for n, p in step.settings.items() if p.default is p.empty]
+    name = step.function.__name__
+    return f"{name}: {{{', '.join(pairs)}}}"
+
+
+def told(found: dict[str, Any]) -> str:
+    """The documentation as text."""
+    kind = f"makes {found['makes']}" + (", runs in a process of its own" if found["heavy"] else "")
+    sections = [f"{heading(found['step'])}  {paint(kind, 'dim')}\n\n{found['about']}"]
+    if found["inputs"]:
+        shapes = {"one": "", "optional": ", optional", "list": ", any number", "dict": ", any number, by name"}
+        rows = [(i["name"], i["kind"] + shapes[i["shape"]], i["about"]) for i in found["inputs"]]
+        sections.append(f"{heading('Inputs')}\n{_wrapped(rows)}")
+    if found["settings"]:
+        sections.append(f"{heading('Settings')}\n{_wrapped([_setting(s) for s in found['settings']])}")
+    sections += [f"{heading(title)}\n" + _indented(text) for title, text in found["sections"].items()]
+    if found["uses"]:
+        sections.append(f"{heading('Needs')}\n  {', '.join(found['uses'])}")
+    sections.append(f"{heading('Call it')}\n  {found['call']}")
+    sections.append(f"{heading('In a recipe')}\n  {found['recipe']}")
+    sections.append(paint(found["file"], "dim"))
+    return "\n\n".join(sections)
+
+
+def _setting(setting: dict[str, Any]) -> tuple[str, str, str]:
+    about = setting["about"]
+    if setting.get("files"):
+        about += f" (files: {setting['files']})"
+    if setting.get("choices"):
+        about += f" (one of: {', '.join(setting['choices'])})"
+    default = "required" if setting["required"] else f"= {setting['default']!r}"
+    return f"{setting['name']}: {setting['type']}", default, about.strip()
+
+
+def _wrapped(rows: list[tuple[str, str, str]]) -> str:
+    """Three aligned columns, the last of them wrapped to the terminal."""
+    import shutil
+    import textwrap
+
+    left = [columns([row[:2] for row in rows]).split("\n")]
+    indent = max(len(line) for line in left[0]) + 2
+    room = max(40, min(120, shutil.get_terminal_size((100, 24)).columns) - indent)
+    lines = []
+    for head, row in zip(left[0], rows, strict=True):
+        first, *more = textwrap.wrap(row[2], room) or [""]
+        lines.append(f"{head:{indent}}{first}".rstrip())
+        lines += [" " * indent + line for line in more]
+    return "\n".join(lines)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.split("\n"))
