@@ -1,0 +1,186 @@
+"""Every format gives its rows with their places; what cannot be read is set aside, never lost in silence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loomwork.core.errors import InputError
+from loomwork.data.read import read
+from loomwork.data.readers import SourceFile, readers
+from loomwork.data.readers import json as json_reader
+
+
+def rows_of(data, part="data"):
+    ours = ("row_id", "origin_ids")
+    return [{k: v for k, v in r.items() if k not in ours} for r in data.select(part).rows()]
+
+
+def test_each_format_gives_rows_with_their_source(tmp_path, run_step):
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.txt").write_text("one\n\ntwo")
+    (folder / "b.md").write_bytes(b"\xef\xbb\xbf# Title")
+    (folder / "c.jsonl").write_text('{"text": "x", "n": 1}\n\n{"text": "y", "n": 2.5}\n"z"\n')
+    (folder / "deep/d.json").write_text('[{"text": "p"}, {"text": "q"}]')
+    (folder / "e.csv").write_text('text,n\n"a, ""b""\nc",3\nd,\n')
+    (folder / "f.tsv").write_text('text\tn\n"open\t4\n')
+    pq.write_table(pa.table({"text": ["r", "s"], "n": [5, 6]}), folder / "g.parquet")
+    with gzip.open(folder / "h.jsonl.gz", "wt") as stream:
+        stream.write('{"text": "zipped"}\n')
+    data, card = run_step(read, path=folder)
+    assert [(r["source"], r["text"], r["n"]) for r in rows_of(data)] == [
+        ("a.txt", "one\n\ntwo", None),
+        ("b.md", "# Title", None),
+        ("c.jsonl:1", "x", 1),
+        ("c.jsonl:3", "y", 2.5),
+        ("c.jsonl:4", "z", None),
+        ("deep/d.json:1", "p", None),
+        ("deep/d.json:2", "q", None),
+        ("e.csv:2", 'a, "b"\nc', 3),
+        ("e.csv:4", "d", None),
+        ("f.tsv:2", '"open', 4),
+        ("g.parquet:1", "r", 5),
+        ("g.parquet:2", "s", 6),
+        ("h.jsonl.gz:1", "zipped", None),
+    ]
+    assert card.metrics["files"] == 8
+    only, _ = run_step(read, path=folder / "*.jsonl")
+    assert [r["source"] for r in rows_of(only)] == ["c.jsonl:1", "c.jsonl:3", "c.jsonl:4"]
+    single, _ = run_step(read, path=folder / "e.csv")
+    assert [r["source"] for r in rows_of(single)] == ["e.csv:2", "e.csv:4"]
+
+
+def test_text_by_paragraph_and_line(tmp_path, run_step):
+    (tmp_path / "a.txt").write_text("one\ntwo\n\n\nthree\n")
+    for unit, expected in (
+        ("paragraph", [("a.txt:1", "one\ntwo"), ("a.txt:5", "three")]),
+        ("line", [("a.txt:1", "one"), ("a.txt:2", "two"), ("a.txt:5", "three")]),
+    ):
+        data, _ = run_step(read, path=tmp_path / "a.txt", text_unit=unit)
+        assert [(r["source"], r["text"]) for r in rows_of(data)] == expected
+
+
+BROKEN = {
+    "cut.jsonl": (b'{"text": "kept"}\n{"text": "cu', "cut.jsonl:2", "not JSON"),
+    "bytes.jsonl": (b'{"text": "caf\xe9"}\n{"text": "kept"}\n', "bytes.jsonl:1", "not UTF-8"),
+    "lone.jsonl": (b'{"text": "\\ud800"}\n{"text": "kept"}\n', "lone.jsonl:1", "another type"),
+    "number.jsonl": (b'{"text": "kept"}\n3\n', "number.jsonl:2", "not an object"),
+    "huge.jsonl": (b'{"text": "kept"}\n{"big": 99999999999999999999999}\n', "huge.jsonl:2", "another type"),
+    "cut.json": (b'[{"text": "kept"}, {"text": "c', "cut.json:2", "not JSON"),
+    "wrong.json": (b'[{"text": "kept"} {"text": "c"}]', "wrong.json:1", "not JSON"),
+    "after.json": (b'[{"text": "kept"}] [', "after.json:2", "not JSON"),
+    "latin.txt": (b"caf\xe9", "latin.txt", "not UTF-8"),
+    "short.csv": (b"text,n\nkept,1\nonly\n", "short.csv:3", "wrong number of fields"),
+    "quote.csv": (b'text\nkept\n"open', "quote.csv:3", "not CSV"),
+    "latin.csv": (b"text\ncaf\xe9\nkept\n", "latin.csv:2", "not UTF-8"),
+    "twice.csv": (b"text,text\na,b\n", "twice.csv:1", "bad header"),
+    "odd.xyz": (b"?", "odd.xyz", "unknown format"),
+    "bad.parquet": (b"PAR1", "bad.parquet", "damaged file"),
+    "cut.jsonl.gz": (gzip.compress(b'{"text": "kept"}\n' * 9)[:-9], "cut.jsonl.gz", "damaged file"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_cannot_be_read_is_set_aside_with_its_place(name, tmp_path, run_step):
+    content, source, reason = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "aa.jsonl").write_text('{"text": "first"}\n')
+    data, card = run_step(read, path=tmp_path)
+    (dropped,) = rows_of(data, "dropped")
+    assert (dropped["source"], dropped["reason"].split(":")[0]) == (source, reason)
+    assert card.metrics[f"dropped: {reason}"] == 1 == card.metrics["rows_dropped"]
+    texts = [r["text"] for r in rows_of(data)]
+    assert texts[0] == "first"
+    assert set(texts[1:]) <= {"kept"}
+    assert ("kept" in texts) == (b"kept" in content and name != "wrong.json" and not name.endswith(".gz"))
+
+
+def test_nothing_readable_is_refused(tmp_path, run_step):
+    (tmp_path / "a.xyz").write_text("?")
+    with pytest.raises(InputError, match="1 x unknown format"):
+        run_step(read, path=tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        run_step(read, path=tmp_path / "nothing")
+    with pytest.raises(InputError, match="no file matches"):
+        run_step(read, path=tmp_path / "*.txt")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="nothing could be read"):
+        run_step(read, path=tmp_path / "empty")
+
+
+def test_columns_keep_their_types_and_a_value_of_another_is_set_aside(tmp_path, run_step):
+    lines = [{"n": 1, "m": {}}, {"n": "one"}, {"n": 2, "source": "mine", "m": {"k": ["v"]}}, {"n": None, "m": {"j": 1}}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data, _ = run_step(read, path=tmp_path / "a.jsonl")
+    rows = rows_of(data)
+    assert [(r["n"], r["given_source"], r["source"]) for r in rows] == [
+        (1, None, "a.jsonl:1"),
+        (2, "mine", "a.jsonl:3"),
+        (None, None, "a.jsonl:4"),
+    ]
+    assert rows[1]["m"]["k"] == ["v"]
+    (dropped,) = rows_of(data, "dropped")
+    assert (dropped["source"], json.loads(dropped["text"])) == ("a.jsonl:2", {"n": "one"})
+
+
+def test_csv_numbers_are_numbers_only_where_all_are(tmp_path, run_step):
+    (tmp_path / "a.csv").write_text("whole,decimal,code,mixed,none\n1,0.5,007,3,\n-2,4,010,x,\n,1e3,100,,\n")
+    data, _ = run_step(read, path=tmp_path / "a.csv")
+    rows = rows_of(data)
+    assert [r["whole"] for r in rows] == [1, -2, None]
+    assert [r["decimal"] for r in rows] == [0.5, 4.0, 1000.0]
+    assert [r["code"] for r in rows] == ["007", "010", "100"]
+    assert [r["mixed"] for r in rows] == ["3", "x", ""]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.dictionaries(st.text(max_size=3), values, min_size=1, max_size=3), max_size=6), st.data())
+def test_an_array_is_read_as_a_stream_whatever_the_block_size(tmp_path_factory, rows, data):
+    text = json.dumps(rows, indent=data.draw(st.sampled_from([None, 1])), ensure_ascii=data.draw(st.booleans()))
+    path = tmp_path_factory.mktemp("json") / "a.json"
+    path.write_text(text, "utf-8", errors="surrogatepass")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return
+    block = data.draw(st.integers(1, 40))
+    before, json_reader.BLOCK_BYTES = json_reader.BLOCK_BYTES, block
+    try:
+        chunks = list(json_reader.read(SourceFile(path, ".json")))
+    finally:
+        json_reader.BLOCK_BYTES = before
+    assert [row for chunk in chunks for row in chunk.rows] == rows
+    assert not any(chunk.faults for chunk in chunks)
+
+
+def test_real_files_are_read_whole(test_data, run_step):
+    counts = {"tasks/gsm8k_test.jsonl": 1319, "tasks/HumanEval.jsonl.gz": 164, "instructions/alpaca_5000.json": 5000}
+    for name, rows in counts.items():
+        data, card = run_step(read, path=test_data / name)
+        assert (card.metrics["rows"], card.metrics["rows_dropped"]) == (rows, 0)
+        assert len(data.schema.names) >= 4
+    _, card = run_step(read, path=test_data / "bias/crows_pairs_anonymized.csv")
+    assert card.metrics["rows"] == 1508  # the paper's number of pairs
+    _, card = run_step(read, path=test_data / "web/encodings")
+    files = [p for p in (test_data / "web/encodings").rglob("*") if p.is_file()]
+    assert card.metrics["rows"] + card.metrics["rows_dropped"] == len(files)
+    assert card.metrics["dropped: unknown format"] == sum(p.suffix != ".txt" for p in files)
+    assert card.metrics["dropped: not UTF-8"] > 0
+
+
+def test_a_reader_is_found_by_its_file():
+    assert {".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet"} <= set(readers())
