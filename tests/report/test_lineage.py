@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from loomwork.report.layers import _crossings, _isotonic, layout
 from loomwork.report.lineage import Node, lineage_graph
+from loomwork.report.lineage_list import _lanes, lineage_list
 
 NS = "{http://www.w3.org/2000/svg}"
 WIDTH, GAP, BEND = 156.0, 18.0, 10.0
@@ -107,3 +108,20 @@ def test_states_kinds_and_hostile_labels():
 
 def test_nothing_is_said():
     assert "Nothing was made" in lineage_graph([], [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs())
+def test_the_list_draws_every_edge_in_a_lane_of_its_own(graph):
+    ids, edges = graph
+    svg = lineage_list([Node(i, i) for i in ids], edges)
+    drawn = ElementTree.fromstring(svg).findall(f".//{NS}path[@class='edge']")
+    assert len(drawn) == len({(a, b) for a, b in edges if a != b})
+    children = {}
+    for a, b in edges:
+        if a != b:
+            children.setdefault(ids.index(a), []).append(ids.index(b))
+    lanes = _lanes(children)
+    spans = {a: (min(a, *b), max(a, *b)) for a, b in children.items()}
+    for a, b in itertools.combinations(spans, 2):
+        assert lanes[a] != lanes[b] or spans[a][1] < spans[b][0] or spans[b][1] < spans[a][0]

@@ -11,6 +11,7 @@ from loomwork.report import numbers
 from loomwork.report.curve import Line, line_chart
 from loomwork.report.funnel import Stage, funnel
 from loomwork.report.lineage import lineage_graph
+from loomwork.report.lineage_list import lineage_list
 from loomwork.report.page import Block, Cell, Column, Details, Figure, Row, Section, Table, Terminal
 from loomwork.report.scatter import Mark, scatter
 
@@ -134,8 +135,12 @@ def _told(steps: Sequence[StepRun]) -> list[Row]:
 def lineage_section(report: RunReport) -> Section | None:
     if not report.lineage_nodes:
         return None
-    picture = lineage_graph(report.lineage_nodes, report.lineage_edges, title=f"Lineage of {report.recipe}")
-    return Section("Lineage", "What was made from what. Each box is one artifact.", [Figure(picture)])
+    title = f"Lineage of {report.recipe}"
+    wide = lineage_graph(report.lineage_nodes, report.lineage_edges, title=title)
+    narrow = lineage_list(report.lineage_nodes, report.lineage_edges, title=title)
+    return Section(
+        "Lineage", "What was made from what. Each box is one artifact.", [Figure(wide, narrow, natural=True)]
+    )
 
 
 def provenance_section(report: RunReport) -> Section | None:

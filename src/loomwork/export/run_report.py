@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loomwork.core.score import Decision, Ruling, Score
+from loomwork.core.score import Ruling, Score
 from loomwork.export import run_making as making
 from loomwork.export import run_quality as quality
 from loomwork.export import run_words as words
@@ -134,7 +134,7 @@ class Named:
     name: str
     artifact: str
     system: str = ""
-    decision: Decision = "pass"
+    decision: str = "pass"
     moved: bool = True
 
 

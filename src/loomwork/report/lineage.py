@@ -11,7 +11,7 @@ from loomwork.report.svg import WIDE, Svg, drawing, empty, label, number, rect, 
 
 State = Literal["ran", "cached", "named", "refused", "stale"]
 _STATES: tuple[State, ...] = ("ran", "cached", "named", "refused", "stale")
-_BOX_W, _BOX_H = 156.0, 44.0
+_BOX_WIDTH, BOX_HEIGHT = 156.0, 44.0
 _GAP, _ROW, _BEND = 18.0, 84.0, 10.0  # px between boxes, from row to row, and for an edge that passes a row
 _EDGE_ROOM = 3.0
 
@@ -47,16 +47,16 @@ def lineage_graph(nodes: Sequence[Node], edges: Sequence[Edge], *, title: str = 
     unique = [n for n in dict.fromkeys(n.id for n in nodes) if n in by_id]
     if not unique:
         return empty(WIDE, title, "Nothing was made.")
-    plan = layout(unique, edges, node_width=_BOX_W, gap=_GAP, bend_width=_BEND)
-    legend, legend_width = _legend([n for n in _STATES if any(by_id[i].state == n for i in unique)])
-    width = max(plan.width, legend_width) + 2 * _EDGE_ROOM
+    plan = layout(unique, edges, node_width=_BOX_WIDTH, gap=_GAP, bend_width=_BEND)
+    states, states_width = legend([by_id[i] for i in unique])
+    width = max(plan.width, states_width) + 2 * _EDGE_ROOM
     shift = (width - plan.width) / 2
     top = 40.0
     drawn = [
         _edge(e, plan, shift, top) for e in dict.fromkeys(edges) if e[0] in by_id and e[1] in by_id and e[0] != e[1]
     ]
-    boxes = [_box(by_id[i], plan.x[i] + shift, top + plan.layer[i] * _ROW) for i in unique]
-    height = top + (plan.rows - 1) * _ROW + _BOX_H + _EDGE_ROOM
+    boxes = [box(by_id[i], plan.x[i] + shift - _BOX_WIDTH / 2, top + plan.layer[i] * _ROW) for i in unique]
+    height = top + (plan.rows - 1) * _ROW + BOX_HEIGHT + _EDGE_ROOM
     into: dict[str, list[str]] = {}
     for a, b in dict.fromkeys(edges):
         if a in by_id and b in by_id:
@@ -64,14 +64,14 @@ def lineage_graph(nodes: Sequence[Node], edges: Sequence[Edge], *, title: str = 
     told = "; ".join(
         f"{by_id[i].label} ({by_id[i].state})" + (f" from {', '.join(into[i])}" if i in into else "") for i in unique
     )
-    return drawing(width, height, title, told, [legend, *drawn, *boxes])
+    return drawing(width, height, title, told, [states, *drawn, *boxes])
 
 
 def _edge(edge: Edge, plan: Layout, shift: float, top: float) -> Svg:
     """A smooth line from the foot of one box to the head of the other, by way of its bends."""
 
     def foot(i: int) -> float:
-        return top + i * _ROW + _BOX_H
+        return top + i * _ROW + BOX_HEIGHT
 
     x, row = plan.x[edge[0]] + shift, plan.layer[edge[0]]
     last = plan.layer[edge[1]]
@@ -85,23 +85,23 @@ def _edge(edge: Edge, plan: Layout, shift: float, top: float) -> Svg:
         d += f"C{number(x)} {number(middle)} {number(to_x)} {number(middle)} {number(to_x)} {number(end)}"
         x, y = to_x, end
         if at != last:
-            y = head + _BOX_H
+            y = head + BOX_HEIGHT
             d += f"V{number(y)}"
     tip = tag("path", d=f"M{number(x)} {number(y + 4)}l-3.5 -6h7z", class_="arrow")
     return tag("g", tag("path", d=d, class_="edge"), tip)
 
 
-def _box(node: Node, x: float, y: float) -> Svg:
+def box(node: Node, left: float, y: float, width: float = _BOX_WIDTH) -> Svg:
+    """One node: its mark, label and sublabel; the whole of it as a tooltip."""
     state = node.state if node.state in _STATES else "ran"
-    left = x - _BOX_W / 2
     small = node.sublabel or node.kind
     title = " · ".join(dict.fromkeys(w for w in (node.label, node.kind, node.sublabel, state, node.id) if w))
-    room = _BOX_W - 42
+    room = width - 42
     return tag(
         "g",
         tag("title", title),
-        rect(left, y, _BOX_W, _BOX_H, f"node {state}", radius=5),
-        _mark(node.kind, left + 17, y + _BOX_H / 2),
+        rect(left, y, width, BOX_HEIGHT, f"node {state}", radius=5),
+        _mark(node.kind, left + 17, y + BOX_HEIGHT / 2),
         tag("g", label(left + 33, y + (19 if small else 26), node.label, class_="t bold", room=room, size=13.5)),
         label(left + 33, y + 34, small, class_="s", room=room, size=12) if small else Svg(""),
         class_=state,
@@ -121,9 +121,10 @@ def _mark(kind: str, x: float, y: float) -> Svg:
     return rect(x - 5, y - 5, 10, 10, "mark", radius=1.5)
 
 
-def _legend(states: Sequence[State]) -> tuple[Svg, float]:
+def legend(nodes: Sequence[Node]) -> tuple[Svg, float]:
+    """The states that occur, each with its look, and how wide that is in px."""
     parts, x = [], _EDGE_ROOM
-    for state in states:
+    for state in (s for s in _STATES if any(n.state == s for n in nodes)):
         box = rect(x, 4, 22, 13, f"node {state}", radius=3)
         parts.append(tag("g", box, label(x + 29, 15, state, class_="s", size=12)))
         x += 29 + text_width(state, 12) + 22

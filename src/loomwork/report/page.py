@@ -88,11 +88,19 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture in two widths, for a desk and for a phone; or in one, which scrolls where it is too wide."""
+    """A picture.
+
+    Args:
+        wide: for a desk.
+        narrow: for a phone; None where the wide one serves for both.
+        caption: below it.
+        natural: the wide one keeps its own width, takes the whole page, and scrolls where that is not enough.
+    """
 
     wide: Svg
     narrow: Svg | None = None
     caption: str = ""
+    natural: bool = False
     block: ClassVar[str] = "figure"
 
     @classmethod
