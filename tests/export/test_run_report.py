@@ -65,7 +65,7 @@ def test_a_name_that_was_not_moved_is_said_first(show):
 def test_dropped_rows_artifacts_and_commands_are_shown(show):
     report = sample_run()
     text = words(show(report))
-    assert "8,203 rows came in; 1,154 were dropped, each with a reason." in text
+    assert "1,154 rows were dropped, each with a reason, and kept aside." in text
     assert "291 too short" in text
     for artifact in report.artifacts:
         assert artifact.id[:12] in text

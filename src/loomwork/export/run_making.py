@@ -38,13 +38,12 @@ def data_section(report: RunReport) -> Section | None:
         return None
     stages = [Stage(s.name, s.kept, s.dropped) for s in report.data]
     lost = sum(s.lost for s in stages)
-    first = stages[0].kept + stages[0].lost
     blocks: list[Block] = [Figure.of(lambda w: funnel(stages, title="Rows kept and dropped per step", width=w))]
     columns = [Column("Step"), Column("Reason"), Column("Text")]
     rows = [Row([s.name, reason, text]) for s in report.data for reason, text in s.examples]
     if rows:
         blocks.append(Details("Examples of dropped rows", [Table(columns, rows, "Examples of dropped rows")]))
-    lead = f"{numbers.count(first, 'row')} came in; {numbers.plain(lost)} were dropped, each with a reason."
+    lead = f"{numbers.count(lost, 'row')} {'was' if lost == 1 else 'were'} dropped, each with a reason, and kept aside."
     return Section("Data", lead, blocks)
 
 
