@@ -7,9 +7,8 @@ from loomwork.evals.speed import speed
 
 
 def test_two_encoders_are_timed_in_turn(minilm, cranfield, make_dataset, run_step):
-    found, card = run_step(
-        speed, models={"a": minilm, "b": minilm}, data=make_dataset(cranfield[:10]), texts=8, rounds=2
-    )
+    rows = [{"passage": " ".join(row["passage"].split()[:20])} for row in cranfield[:10]]
+    found, card = run_step(speed, models={"a": minilm, "b": minilm}, data=make_dataset(rows), texts=8, rounds=2)
     report = found.read_json("speed.json")
     assert report["texts"] == 8
     for name in ("a", "b"):
