@@ -19,7 +19,7 @@ from loomwork.train.tokenizer import tokenizer
 SMALL = {"layers": 1, "tokens": 30_000, "context_tokens": 64, "batch_tokens": 512, "learning_rate": 1e-2}
 
 
-WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 def counting(rows: int, seed: int) -> list[dict[str, str]]:
