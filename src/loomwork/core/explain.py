@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loomwork.core import key as keys
+from loomwork.core.artifact import Artifact
 from loomwork.core.call import find_hit, get_ready, needed_steps
 from loomwork.core.errors import InputError, LoomError, did_you_mean
 from loomwork.core.home import Home
@@ -162,7 +163,7 @@ def _numbers(home: Home, a: str, b: str) -> list[str]:
 
 def _diff_artifacts(home: Home, a: str, b: str) -> Difference:
     result = Difference(a, b)
-    old, new = home.store.open(a).manifest, home.store.open(b).manifest
+    old, new = home.store.open(a, Artifact).manifest, home.store.open(b, Artifact).manifest
     if old["kind"] != new["kind"]:
         result.sections["kind"] = [f"{old['kind']} -> {new['kind']}"]
     lines = []

@@ -201,6 +201,7 @@ class Schedule:
         call, run = running.ready.call, running.run
         seconds = time.time() - running.started
         self._flush(run)
+        shutil.rmtree(self.home.root / "tmp" / run, ignore_errors=True)  # there still if the process died
         spent: dict[str, Any] = {"cpu_seconds": outcome.cpu_seconds, "peak_memory_bytes": outcome.peak_memory_bytes}
         result = StepResult(
             call.name, call.use, "ran", run, outcome.artifact, call.step.makes, seconds, outcome.error, running.why
