@@ -20,7 +20,7 @@ def main_numbers(card: Card) -> str:
     pieces = [f"{s.name} {s}" for s in card.scores[:SHOWN]]
     pieces += _rows(card.metrics)
     pieces += [_plain(n, v) for n, v in card.metrics.items() if not n.startswith(("rows", "dropped: "))]
-    return ", ".join(pieces[:SHOWN])
+    return ", ".join(pieces[:SHOWN]) or next(iter(card.notes), "")
 
 
 def _rows(metrics: Mapping[str, float]) -> list[str]:

@@ -156,7 +156,7 @@ class LiveDisplay:
         passed = time.monotonic() - self._started[name]
         far = f"{number(done)} of {number(total)} {unit}" if total else f"{number(done)} {unit}"
         rate = ""
-        if passed > 1 and done > 0:
+        if passed > 1 and done > 0 and unit not in ("s", "seconds"):
             rate = f"  {number(float(f'{done / passed:.3g}'))}/s"
             if total and total > done:
                 rate += f"  {duration((total - done) * passed / done)} left"

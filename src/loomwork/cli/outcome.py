@@ -94,16 +94,21 @@ def _failures(result: RecipeRun, order: list[str]) -> str:
     lines = []
     for name in order:
         step = result.steps[name]
-        if step.status in ("failed", "stopped"):
+        if step.status == "failed" or (step.status == "stopped" and step.run):
             colour = "red" if step.status == "failed" else "yellow"
             first, *rest = (step.error or step.status).split("\n")
             lines.append(f"  {paint(name, colour)} {step.status}: {first}")
             lines += [f"    {line.strip()}" for line in rest]
             if step.log:
                 lines.append(f"    log: {relative(step.log)}")
-    skipped = [s.name for s in result.steps.values() if s.status == "skipped"]
+    skipped = [n for n in order if result.steps[n].status == "skipped"]
     if skipped:
-        lines.append(f"  skipped, because they need these: {', '.join(sorted(skipped, key=order.index))}")
+        lines.append(f"  skipped, because they need these: {', '.join(skipped)}")
+    unbegun = [n for n in order if result.steps[n].status == "stopped" and not result.steps[n].run]
+    if unbegun:
+        lines.append(f"  not started: {', '.join(unbegun)}")
+    if result.count("stopped"):
+        lines.append("  the same command goes on from here")
     return "\n".join(lines)
 
 

@@ -11,6 +11,8 @@ from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing
 if TYPE_CHECKING:
     from loomwork.core.home import Home
 
+RECIPE = "recipe"  # core.runner.RECIPE: importing the runner for it would double the time of `loom show`
+
 
 def show(
     thing: Annotated[
@@ -53,7 +55,6 @@ def glance(home: Home) -> dict[str, Any]:
     import sqlalchemy as sa
 
     from loomwork.core import schema as t
-    from loomwork.core.runner import RECIPE
 
     if not is_there(home):
         return {"home": str(home.root), "recipes": [], "names": [], "running": [], "artifacts": [], "stale": []}

@@ -77,7 +77,9 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """0.41 -> "0.4 s", 75 -> "1 min 15 s"."""
+    """0.012 -> "12 ms", 0.41 -> "0.4 s", 130 -> "2 min 10 s"."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 99.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

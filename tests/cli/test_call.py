@@ -1,0 +1,101 @@
+"""loom call, steps and init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.conftest import Project
+from loomwork.cli.step_doc import describe, read_docstring, type_name
+
+
+def test_call_on_a_name_keeps_the_result_and_finds_it_again(ran: Project) -> None:
+    data = ran.json("show", "raw")["made"][0]
+    first = ran.json("call", "sample_steps:longer", f"data={data[:12]}", "words=3", "--out", "kept")
+    assert first["steps"]["longer"]["card"]["metrics"] == {"rows": 2.0, "rows_dropped": 2.0 + 2.0}
+    assert list((ran.folder / "kept").rglob("*.parquet"))
+    again = ran.json("call", "sample_steps:longer", f"data={data[:12]}", "words=3")
+    assert again["steps"]["longer"]["status"] == "hit"
+    assert again["artifact"] == first["artifact"]
+    assert first["artifact"] in ran("call", "sample_steps:longer", f"data={data}", "words=3")
+    assert "not an empty folder" in ran.result("call", "sample_steps:longer", "data=x", "--out", "kept", code=2).stderr
+
+
+def test_what_is_copied_out_may_be_changed(ran: Project) -> None:
+    ran("call", "sample_steps:vocabulary", f"data={ran.json('show', 'long')['made'][0]}", "--out", "words")
+    (ran.folder / "words" / "words.txt").write_text("mine")
+    assert ran.json("verify")["clean"]
+
+
+def test_call_on_plain_files(project: Project) -> None:
+    pytest.importorskip("loomwork.data.read")
+    found = project.json("call", "data.clean", "data=lines.txt")
+    assert found["steps"]["read_data"]["status"] == "ran"
+    assert project.json("show", found["artifact"])["kind"] == "dataset"
+
+
+def test_bad_calls(ran: Project) -> None:
+    data = f"data={ran.json('show', 'raw')['made'][0]}"
+    assert "neither role" in ran.result("call", "sample_steps:longer", "raw", code=2).stderr
+    assert "wrods" in ran.result("call", "sample_steps:longer", data, "wrods=3", code=2).stderr
+    assert "words" in ran.result("call", "sample_steps:longer", data, "words=many", code=2).stderr
+    assert "no step" in ran.result("call", "data.spilt", data, code=2).stderr
+    assert "this one is broken" in ran("call", "sample_steps:broken", data, code=1)
+
+
+def test_steps_lists_and_documents(project: Project) -> None:
+    names = {s["step"] for s in project.json("steps")["steps"]}
+    assert {"data.clean", "data.split"} <= names
+    assert all(s["summary"] and not s["summary"].startswith("cannot") for s in project.json("steps")["steps"])
+    assert {s["room"] for s in project.json("steps", "data")["steps"]} == {"data"}
+    text = project("steps", "sample_steps:longer")
+    assert "words: int  = 2" in text
+    assert "how many." in text
+    assert 'loom call sample_steps:longer "data=corpus/*.jsonl"' in text
+    assert "did you mean 'data.split'" in project.result("steps", "data.spilt", code=2).stderr
+
+
+def test_every_step_is_documented(project: Project) -> None:
+    for listed in project.json("steps")["steps"]:
+        found = describe(listed["step"])
+        for setting in found["settings"]:
+            assert setting["about"], f"{listed['step']} does not say what {setting['name']} is"
+
+
+def test_docstrings_and_types_are_read() -> None:
+    body, arguments, rest = read_docstring(
+        "Do it.\n\nWell.\n\nArgs:\n    a: one\n        more.\n    b, c: two.\n\nRaises:\n    InputError: bad."
+    )
+    assert body == "Do it.\n\nWell."
+    assert arguments == {"a": "one more.", "b": "two.", "c": "two."}
+    assert rest == {"Raises": "InputError: bad."}
+    assert type_name(list[str] | None) == "list[str] | none"
+    assert type_name(Path) == "path"
+
+
+def test_init_makes_a_project_and_overwrites_nothing(project: Project) -> None:
+    out = project("init", "My Texts", "--data", "lines.txt")
+    assert "loom run" in out
+    folder = project.folder / "My Texts"
+    assert {p.name for p in folder.iterdir()} == {"recipe.yaml", ".gitignore", "README.md"}
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    assert recipe["recipe"] == "my-texts"
+    assert recipe["steps"]["raw"]["path"] == str(project.folder / "lines.txt")
+    assert "nothing was written" in project.result("init", "My Texts", code=2).stderr
+    assert "no such file" in project.result("init", "other", "--data", "nowhere", code=2).stderr
+    assert not (project.folder / "other").exists()
+
+
+def test_the_project_of_init_runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("loomwork.data.read")
+    pytest.importorskip("numba")
+    texts = project.folder / "texts"
+    texts.mkdir()
+    for i in range(20):
+        (texts / f"{i}.txt").write_text(f"text number {i} about the {['sea', 'sky', 'land'][i % 3]} and {i * i} more")
+    project("init", "mine", "--data", "texts")
+    monkeypatch.chdir(project.folder / "mine")
+    found = project.json("run", "--home", str(project.folder / "mine" / ".loom"))
+    assert list(found["moved"]) == ["mine@champion"]
