@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,7 @@ def index(
     *,
     text: str = "passage",
     vectors: Literal["float32", "float16"] = "float32",
+    max_tokens: int | None = None,
     out: Path,
 ) -> Card:
     """Build a search index: BM25 always, vectors too when a model is given.
@@ -33,6 +35,7 @@ def index(
         model: embeds the texts, and later the queries.
         text: the column that is searched.
         vectors: how vectors are stored.
+        max_tokens: how much of each text is embedded; by default as much as the model says.
 
     Raises:
         InputError: there are no rows, or no such column.
@@ -45,7 +48,7 @@ def index(
     if model:
         from loomwork.models.encoder import load_encoder
 
-        embed = load_encoder(model, threads=running.threads).embed
+        embed = partial(load_encoder(model, threads=running.threads).embed, max_tokens=max_tokens)
 
     def progress(done: int, total: int) -> None:
         running.progress(done, total, "rows embedded")

@@ -25,7 +25,7 @@ from loomwork.index.vectors import Precision, cosines, open_vectors, write_vecto
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GROUP_ROWS = 256  # rows of one Parquet row group: what is read to show one hit
+GROUP_ROWS = 64  # rows of one Parquet row group: what is read to show one hit
 FORMAT = 1
 Embed = Callable[[list[str]], np.ndarray]
 
@@ -99,15 +99,20 @@ class SearchIndex:
         rows = best(scores, k)
         if query_vector is None:
             rows = rows[scores[rows] > 0]
-        return [self._hit(int(row), float(scores[row])) for row in rows]
+        return self._hits(rows, scores[rows])
 
-    def _hit(self, row: int, score: float) -> Hit:
+    def _hits(self, rows: np.ndarray, scores: np.ndarray) -> list[Hit]:
+        if rows.size == 0:
+            return []
+        groups, at = np.unique(rows // GROUP_ROWS, return_inverse=True)  # only the last group can be short
         with self._lock:  # one Parquet reader must not be used by two threads at once
-            group = self._rows.read_row_group(row // GROUP_ROWS)
-        values = group.slice(row % GROUP_ROWS, 1).to_pylist()[0]
-        row_id, text = values.pop("row_id"), values.pop(self.about["text"])
-        values.pop("origin_ids", None)
-        return Hit(row_id.hex(), score, text, values)
+            table = self._rows.read_row_groups(groups.tolist(), use_threads=False)
+        hits = []
+        for values, score in zip(table.take(at * GROUP_ROWS + rows % GROUP_ROWS).to_pylist(), scores, strict=True):
+            row_id, text = values.pop("row_id"), values.pop(self.about["text"])
+            values.pop("origin_ids", None)
+            hits.append(Hit(row_id.hex(), float(score), text or "", values))
+        return hits
 
 
 def open_index(artifact: Index) -> SearchIndex:
