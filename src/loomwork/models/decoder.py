@@ -317,7 +317,9 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
         InputError: the folder does not hold a causal language model that transformers can open.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # it would stand between the lines of whoever runs this
     torch.set_num_threads(threads or context().threads)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)

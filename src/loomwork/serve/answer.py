@@ -64,11 +64,14 @@ def open_answers(home: Home, name: str) -> Answers:
     return open_index_of(home, name, find_index(home, name))
 
 
-def open_index_of(home: Home, name: str, index: Index, encoders: dict[str, Encoder] | None = None) -> Answers:
+def open_index_of(
+    home: Home, name: str, index: Index, encoders: dict[str, Encoder] | None = None, threads: int | None = None
+) -> Answers:
     """Open an index that was found.
 
     Args:
         encoders: those that are open already, by artifact id.
+        threads: of an encoder that is opened here; None for all cores.
     """
     from loomwork.index.search import open_index
 
@@ -85,7 +88,7 @@ def open_index_of(home: Home, name: str, index: Index, encoders: dict[str, Encod
     if encoder is None:
         from loomwork.models.encoder import load_encoder
 
-        encoder = load_encoder(model)
+        encoder = load_encoder(model, threads=threads)
     return Answers(name, index, search, model, encoder)
 
 

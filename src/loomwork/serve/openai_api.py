@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import time
@@ -55,14 +56,17 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         event: Event = scope["loomwork.event"]
+        stream = EventStream(send)
         try:
             body = await read_json_body(scope, receive, self.limit_bytes)
-            await while_there(receive, self._answer(body, event, send))
+            await while_there(receive, self._answer(body, event, send, stream))
         except Gone:
             event.finish = "cancelled"
+        except asyncio.CancelledError:  # the server stops and waits no longer: say so, and let the request end here
+            event.finish = "cancelled"
+            await _tell(Stopping(), event, send, stream)
 
-    async def _answer(self, body: bytes, event: Event, send: Send) -> None:
-        stream = EventStream(send)
+    async def _answer(self, body: bytes, event: Event, send: Send, stream: EventStream) -> None:
         try:
             request = parse(self.kind, body)
             if not self.pinned.is_called(request.model):
@@ -76,13 +80,7 @@ class Endpoint:
             else:
                 await self._generate(request, event, send, stream)
         except Exception as error:
-            problem = as_api_error(error)
-            event.error = problem.code
-            if stream.started:
-                await stream.put(problem.body())
-                await stream.end()
-            else:
-                await send_json(send, problem.status, problem.body(), retry_header(problem))
+            await _tell(error, event, send, stream)
 
     async def _embed(self, request: Embeddings, event: Event, send: Send) -> None:
         encoder = self.pinned.encoder
@@ -197,6 +195,17 @@ def said(decoder: Decoder, request: Sampling) -> Iterator[Said]:
         for text in generation:
             yield Said(number, text)
         yield Said(number, "", generation.finish, generation.prompt_tokens, generation.new_tokens)
+
+
+async def _tell(error: Exception, event: Event, send: Send, stream: EventStream) -> None:
+    """Answer with an error; in a stream that has begun, as its last event."""
+    problem = as_api_error(error)
+    event.error = problem.code
+    if stream.started:
+        await stream.put(problem.body())
+        await stream.end()
+    else:
+        await send_json(send, problem.status, problem.body(), retry_header(problem))
 
 
 def as_api_error(error: Exception) -> ApiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from loomwork.models.encoder import Encoder
 
 log = logging.getLogger("loomwork.serve")
+# One core is left to the event loop. Threads that wait for a core in turns are far worse than one thread fewer: with
+# two of them on two busy cores, a small decoder was ten times slower than with one.
+THREADS = max(1, (os.cpu_count() or 1) - 1)
 
 
 @dataclass
@@ -69,7 +73,10 @@ class Pinned:
                 f"the {role.replace('_', ' ')} is stale: {why}" for why in stale_reasons(self.home, artifact_id)
             ]
         try:
-            if self.home.find(self.name) not in self.artifacts.values():
+            meant = [_meant(self.home, self.name)]
+            if self.answers:
+                meant.append(find_index(self.home, self.name).id)
+            if not {*meant} <= {*self.artifacts.values()}:
                 remarks.append(f"the name {self.name} has moved to another artifact: start again to serve that one")
         except InputError:
             remarks.append(f"the name {self.name} is gone")
@@ -92,7 +99,7 @@ def pin(home: Home, name: str) -> Pinned:
     artifact: Artifact = home.store.open(artifact_id)
     kind = artifact.manifest["kind"]
     if kind == Index.kind:
-        answers = open_index_of(home, name, home.store.open(artifact_id, Index))
+        answers = open_index_of(home, name, home.store.open(artifact_id, Index), threads=THREADS)
         if answers.model is None:
             raise InputError(
                 f"the index {name!r} has no vectors, so there is no model to serve",
@@ -127,12 +134,12 @@ def _open_model(home: Home, name: str, model: Model) -> Pinned:
     if read_about(model).task == "generate":
         from loomwork.models.decoder import load_decoder
 
-        return Pinned(home, name, model, decoder=load_decoder(model))
+        return Pinned(home, name, model, decoder=load_decoder(model, threads=THREADS))
     from loomwork.models.encoder import load_encoder
 
-    encoder = load_encoder(model)
+    encoder = load_encoder(model, threads=THREADS)
     bare, _, label = name.partition("@")
     answers = None
     if label in ("", DEFAULT_LABEL) and home.ledger.named(bare, "index"):
-        answers = open_index_of(home, name, find_index(home, name), {model.id: encoder})
+        answers = open_index_of(home, name, find_index(home, name), {model.id: encoder}, THREADS)
     return Pinned(home, name, model, encoder, answers=answers)
