@@ -69,9 +69,9 @@ def test_relative_margins_are_of_the_baseline() -> None:
 
 def test_the_minimum_detectable_effect_is_found_in_eight_of_ten_samples() -> None:
     generator = np.random.default_rng(3)
-    effect = paired_difference(generator.normal(0, 1, 300), np.zeros(300)).minimum_detectable_effect
+    effect = paired_difference(generator.normal(0, 1, 80), np.zeros(80)).minimum_detectable_effect
     found = [
-        better_than(generator.normal(effect, 1, 300), np.zeros(300), Margin(0), seed=i).outcome == "pass"
+        better_than(generator.normal(effect, 1, 80), np.zeros(80), Margin(0), seed=i).outcome == "pass"
         for i in range(300)
     ]
     assert 0.7 < np.mean(found) < 0.9

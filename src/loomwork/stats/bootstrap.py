@@ -27,26 +27,29 @@ def bootstrap_draws(mean: ClusterMean, *, draws: int = DRAWS, seed: int = 0) -> 
         draws: how many resamples.
         seed: of the generator.
 
-    Returns: the mean of each draw, and its t value: its distance from the sample's mean in its own standard errors.
-        # (draws,), (draws,)
+    Returns: the mean of each draw, and its t value: its distance from the sample's mean in its own standard errors,
+        leaving out one cluster at a time as in `cluster_mean`.  # (draws,), (draws,)
 
     Source: Davison and Hinkley (1997), Bootstrap Methods and their Application, chapter 5.
     """
     generator = np.random.default_rng(seed)
-    sums, weights, count = mean.sums, mean.weights, mean.n_clusters
-    centred = sums - mean.value * weights  # keeps the squares below small, so that nothing cancels
-    columns = np.stack([centred, weights, centred**2, centred * weights, weights**2], axis=1)  # (clusters, 5)
-    rows = max(1, CHUNK_CELLS // count)
-    drawn = np.concatenate(
-        [_times_drawn(generator, min(rows, draws - start), count) @ columns for start in range(0, draws, rows)]
-    )  # (draws, 5)
-    shift = drawn[:, 0] / drawn[:, 1]
-    variance = drawn[:, 2] - 2 * shift * drawn[:, 3] + shift**2 * drawn[:, 4]
-    sample_error = np.sqrt((centred**2).sum()) / weights.sum()
+    weights, count = mean.weights, mean.n_clusters
+    centred = mean.sums - mean.value * weights  # (clusters,)
     # A draw of equal clusters only has no spread of its own; without a floor it would be infinitely far away.
-    error = np.maximum(np.sqrt(np.maximum(variance, 0)) / drawn[:, 1], sample_error / np.sqrt(count))
-    t_values = np.divide(shift, error, out=np.zeros_like(shift), where=error > 0)
-    return mean.value + shift, t_values
+    floor = np.sqrt((centred**2).sum() / count) / weights.sum()
+    shifts, errors = np.empty(draws), np.empty(draws)
+    rows = max(1, CHUNK_CELLS // count)
+    for start in range(0, draws, rows):
+        part = slice(start, min(start + rows, draws))
+        drawn = _times_drawn(generator, part.stop - start, count)  # (rows, clusters)
+        total = drawn @ weights  # (rows,)
+        shift = drawn @ centred / total
+        left = np.where(drawn > 0, total[:, None] - weights, np.inf)  # the weight left without one of them
+        residuals = (centred - shift[:, None] * weights) / left
+        variance = (count - 1) / count * np.einsum("ij,ij,ij->i", drawn, residuals, residuals)
+        shifts[part], errors[part] = shift, np.maximum(np.sqrt(variance), floor)
+    t_values = np.divide(shifts, errors, out=np.zeros(draws), where=errors > 0)
+    return mean.value + shifts, t_values
 
 
 def _times_drawn(generator: np.random.Generator, draws: int, count: int) -> Floats:
