@@ -1,69 +1,54 @@
-"""A recipe: steps wired together, with gates and names at the end; checked whole before the first step runs.
+"""Recipes: YAML, or a Python dict of the same shape, checked whole before the first step runs.
 
-    recipe: docs-search
+    recipe: docs
     settings: {seed: 7}
     steps:
       raw:   {use: data.read, path: corpus/*.jsonl}
-      split: {use: data.split, data: $raw, holdout: 0.1, seed: $seed}
+      split: {use: data.split, data: $raw, seed: $seed}
     gate: $verdict
-    name: {docs-search@champion: $small}
+    name: {docs@champion: $model}
 
-A dict of the same shape is a recipe too. What a reference may be: `$step`, `$step/part`, `name@label`, an artifact id
-or its first 8 letters or more, or a path to files, which is short for a step that reads them. In the place of a
-setting, `$name` is a value of `settings:`. A step may `use:` another recipe's file: see core/subrecipe.py.
+An input is `$step`, `$step/part`, `name@label`, an artifact id, or a path of files that `data.read` reads. In a
+setting, `$word` stands for a value of `settings:`; `$$word` is the text "$word".
+
+`use: other.yaml` takes in the steps of another recipe as `sub.step`. Its `inputs:` and `settings:` are the keys of
+the call, `$sub` is its `result:` (or its last step) and `$sub.step` any step. Its gates count; its `name:`, `report:`
+and `ask:` are for when it runs alone.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import graphlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from loomwork.core.errors import InputError, LoomError, RecipeError, did_you_mean
+from loomwork.core.artifact import digest
+from loomwork.core.errors import InputError, RecipeError, did_you_mean
 from loomwork.core.files import list_files
-from loomwork.core.lined_yaml import Lined, load_lined
+from loomwork.core.fingerprint import object_parts
+from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
+from loomwork.core.recipe_yaml import Tree, from_python, plain_value
 from loomwork.core.step import Files, Input, Names, Step, find_step
-from loomwork.core.subrecipe import Scope, expand
 
-KEYS = ("recipe", "settings", "inputs", "steps", "result", "gate", "name", "report", "ask")
-# What reads files where an input of this kind is given as a path: (step, the setting that takes it).
-READERS = {"dataset": ("data.read", "path"), "model": ("train.base", "path")}
-NAME = re.compile(r"[\w.-]+@[\w.-]+")
-ARTIFACT_ID = re.compile(r"[0-9a-f]{8,64}")
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
-
-@dataclass(frozen=True)
-class Reference:
-    """What a step reads.
-
-    Args:
-        kind: "step" (of this recipe), "name" (name@label) or "artifact" (an id, or its beginning).
-        target: the step's name, the name with its label, or the id.
-        part: the one part that is read, "" for all.
-    """
-
-    kind: Literal["step", "name", "artifact"]
-    target: str
-    part: str = ""
-
-    def __str__(self) -> str:
-        return ("$" if self.kind == "step" else "") + self.target + (f"/{self.part}" if self.part else "")
+__all__ = ["Recipe", "Reference", "StepCall", "load_recipe"]
+READ = "data.read"  # reads the files of an input that is a path
 
 
 @dataclass(frozen=True)
 class StepCall:
-    """One step of a recipe.
+    """One step of a recipe, ready to be run when its inputs are.
 
     Args:
-        name: in the recipe.
-        use: the step's public name.
-        step: what it says of itself.
-        inputs: by parameter: Reference, list or dict of them, or None.
-        settings: validated, as JSON values, defaults filled in.
-        line: where it stands.
+        name: its name in the recipe.
+        use: the public name of the step.
+        inputs: by role: a Reference, a list or dict of them, or None.
+        settings: all of them, validated, as JSON values.
+        line: where it stands in the recipe's file.
     """
 
     name: str
@@ -76,324 +61,270 @@ class StepCall:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe that can run. `steps` is in an order in which each comes after what it reads."""
+    """A recipe that has been checked.
+
+    Args:
+        steps: in an order in which each comes after what it needs.
+        gates: the steps whose verdicts decide.
+        names: what each `name@label` shall point at if they pass.
+        report: where to write the report, or None.
+        ask: questions to ask at the end.
+        text: digest of the recipe as it was written.
+    """
 
     name: str
     settings: dict[str, Any]
     steps: dict[str, StepCall]
     gates: list[str] = field(default_factory=list)
     names: dict[str, Reference] = field(default_factory=dict)
-    report: str = ""
+    report: str | None = None
     ask: list[str] = field(default_factory=list)
     file: str = ""
     text: str = ""
 
 
-def load_recipe(source: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Recipe:
-    """Read and check a recipe.
+def load_recipe(
+    source: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None, *, file: str = ""
+) -> Recipe:
+    """Read and check a recipe. Nothing is run.
 
     Args:
-        source: a YAML file, or a dict of the same shape.
-        settings: changes: of a recipe's setting ("seed"), or of one of a step ("steps.split.holdout").
+        source: a YAML file, or the same as a dict.
+        settings: overrides: {"seed": 8} of `settings:`, {"steps.split.holdout": 0.2} of a step's own.
+        file: for a dict, the file that its messages name and its sub-recipes are relative to.
 
     Raises:
-        RecipeError: anything that can be seen to be wrong before the first step, with file and line.
+        RecipeError: it cannot run; says why, with file and line.
     """
     if isinstance(source, Mapping):
-        lined = Lined(json.loads(json.dumps(source, default=str)))
-        text = json.dumps(lined.value, sort_keys=True)
+        tree, text = from_python(source, file), digest(repr(source))
     else:
-        lined = load_lined(Path(source))
-        text = Path(source).read_text("utf-8")
-    check_shape(lined)
-    override(lined, dict(settings or {}))
-    if lined.value.get("inputs"):
-        raise lined.error(
-            "this recipe has `inputs:`, so it cannot run alone", "use it as a step of another recipe", ("inputs",)
+        tree, text = read_recipe(Path(source))
+        file = str(source)
+    changes = {k: v for k, v in (settings or {}).items() if k.startswith("steps.")}
+    own = {k: v for k, v in (settings or {}).items() if k not in changes}
+    scope = Scope(tree, file, settings=own, changes=changes)
+    if scope.inputs:
+        hint = (
+            "it is for use in another recipe: {use: "
+            + (Path(file).name or "recipe.yaml")
+            + f", {scope.inputs[0]}: $step}}"
         )
-    scopes = expand(lined, check_shape)
+        raise scope.tree.error(f"this recipe needs {', '.join(scope.inputs)}", hint, "inputs")
+    _check_changes(changes, scope, file)
     calls: dict[str, StepCall] = {}
-    for full, scope in scopes.items():
-        for call in _calls(full, scope):
-            calls[call.name] = call
-    _check_kinds(calls, scopes)
-    top = Scope.top(scopes, lined)
+    trees: dict[str, Tree] = {}
+    for around, name, keys in scope.all():
+        for call in _calls(around, name, keys):
+            calls[call.name], trees[call.name] = call, keys
+    _check_kinds(calls, trees)
+    steps = _in_order(calls, trees)
     return Recipe(
-        name=str(lined.value["recipe"]),
-        settings=lined.value.get("settings") or {},
-        steps=in_order(calls, scopes),
-        gates=_gates(top, calls),
-        names=_names(top, calls),
-        report=str(lined.value.get("report") or ""),
-        ask=[str(q) for q in lined.value.get("ask") or []],
-        file=lined.file,
+        name=str(plain_value(tree.get("recipe")) or (Path(file).stem if file else "recipe")),
+        settings=scope.settings,
+        steps=steps,
+        gates=[gate for found in _scopes(scope) for gate in _gates(found, steps)],
+        names=_names(scope),
+        report=str(tree["report"]) if tree.get("report") else None,
+        ask=_questions(scope),
+        file=file,
         text=text,
     )
 
 
-def check_shape(lined: Lined) -> None:
-    """Refuse what is no recipe at all: wrong types at the top, unknown keys, steps that are no mappings.
-
-    Raises:
-        RecipeError: says where.
-    """
-    value = lined.value
-    if not isinstance(value, dict):
-        raise lined.error("a recipe is a mapping with `recipe:` and `steps:`", "see recipes/quickstart.yaml")
-    for key in value:
-        if key not in KEYS:
-            raise lined.error(f"unknown key {key!r}", did_you_mean(key, KEYS), (key,))
-    if not value.get("recipe"):
-        raise lined.error("a recipe needs a name", "begin it with `recipe: my-recipe`")
-    for key, kind in (("settings", dict), ("steps", dict), ("name", dict), ("ask", list), ("inputs", list)):
-        if value.get(key) is not None and not isinstance(value[key], kind):
-            raise lined.error(f"`{key}:` is a {'mapping' if kind is dict else 'list'}", "", (key,))
-    if not value.get("steps"):
-        raise lined.error("a recipe needs steps", "steps: {raw: {use: data.read, path: corpus/*.jsonl}}", ("steps",))
-    for name, step in value["steps"].items():
-        if not isinstance(step, dict) or not isinstance(step.get("use"), str):
-            raise lined.error(
-                f"step {name!r} does not say what it uses", "write it as {use: data.clean, ...}", ("steps", name)
-            )
-        if not re.fullmatch(r"[\w-]+", name):
-            raise lined.error(f"{name!r} is no name for a step", "letters, digits, - and _", ("steps", name))
+def _check_changes(changes: Mapping[str, Any], scope: Scope, file: str) -> None:
+    known = {f"steps.{s.prefix}{name}" for s in _scopes(scope) for name in s.calls}
+    for key in changes:
+        if key.rpartition(".")[0] not in known:
+            raise RecipeError(f"--set {key}: there is no such step", did_you_mean(key.rpartition(".")[0], known), file)
 
 
-def override(lined: Lined, settings: dict[str, Any]) -> None:
-    """Put changes of settings in their places.
-
-    Raises:
-        RecipeError: there is no such setting or step.
-    """
-    known = lined.value.get("settings") or {}
-    steps = lined.value["steps"]
-    for key, value in settings.items():
-        pieces = key.split(".")
-        if key in known:
-            known[key] = value
-        elif len(pieces) == 3 and pieces[0] == "steps" and pieces[1] in steps:
-            steps[pieces[1]][pieces[2]] = value
-        else:
-            choices = [*known, *(f"steps.{s}.{k}" for s, call in steps.items() for k in call if k != "use")]
-            raise RecipeError(f"the recipe has no setting {key!r}", did_you_mean(key, choices), lined.file)
+def _scopes(scope: Scope) -> Iterator[Scope]:
+    yield scope
+    for sub in scope.subs.values():
+        yield from _scopes(sub)
 
 
-def _calls(full: str, scope: Scope) -> list[StepCall]:
-    """The call of one step, after those that read files for it."""
-    spec, at = scope.spec, scope.at
-    use = spec["use"]
+# -- one call
+
+
+def _calls(scope: Scope, name: str, keys: Tree) -> Iterator[StepCall]:
+    """The call of a step, after those that read the files of its inputs."""
+    full = scope.prefix + name
     try:
-        step = find_step(use)
+        step = find_step(keys["use"])
     except InputError as error:
-        raise scope.error(f"step {scope.local!r}: {error.what}", error.hint, "use") from None
-    known = ["use", *step.inputs, *step.settings]
-    for key in spec:
-        if key not in known:
-            what = f"step {scope.local!r}: {use} has no input or setting {key!r}"
-            raise scope.error(what, did_you_mean(key, known[1:]), key)
-    inputs: dict[str, Any] = {}
-    readers: list[StepCall] = []
-    for role, wanted in step.inputs.items():
-        inputs[role], more = _input(full, scope, use, wanted, step)
-        readers += more
-    settings = _settings(scope, step)
-    line = scope.lined.line(*at)
-    return [*readers, StepCall(full, step.name, step, inputs, settings, line)]
-
-
-def _input(full: str, scope: Scope, use: str, wanted: Input, step: Step) -> tuple[Any, list[StepCall]]:
-    """The references of one parameter, and the steps that read files for them."""
-    role, given = wanted.name, scope.spec.get(wanted.name)
-    readers: list[StepCall] = []
-
-    def one(text: Any, *inner: str | int) -> Reference:
-        if not isinstance(text, str):
-            raise scope.error(
-                f"step {scope.local!r}: {role} takes {_of_kind(wanted)}, not {text!r}",
-                "give $step, name@label, an artifact id or a path",
-                role,
+        raise keys.error(f"step {full!r}: {error.what}", error.hint, "use") from None
+    except Exception as error:  # the user's module may raise anything when it is imported
+        what = f"step {full!r}: {keys['use']} cannot be imported: {type(error).__name__}: {error}"
+        raise keys.error(what, "", "use") from error
+    known = [*step.inputs, *step.settings]
+    for key in keys:
+        if key != "use" and key not in known:
+            raise keys.error(
+                f"step {full!r}: {step.name} has no input or setting {key!r}", did_you_mean(key, known), key
             )
-        name = ".".join([full, role, *map(str, inner)])
-        found = reference(scope, text, wanted, role, name)
-        if isinstance(found, StepCall):
-            readers.append(found)
-            return Reference("step", found.name)
-        return found
+    inputs = {role: _given(scope, full, keys, wanted, step) for role, wanted in step.inputs.items()}
+    readers: list[StepCall] = []
+    for role, value in inputs.items():
+        inputs[role] = _with_readers(value, step.inputs[role], f"{full}.{role}", keys, role, readers)
+    yield from readers
+    yield StepCall(full, step.name, step, inputs, _settings(scope, full, keys, step), keys.line)
 
-    if given is None:
-        if step.signature.parameters[role].default is step.signature.empty and wanted.shape != "optional":
-            raise scope.error(
-                f"step {scope.local!r}: {use} needs the input {role!r}, {_of_kind(wanted)}", f"add {role}: $step"
-            )
-        return None, []
+
+def _given(scope: Scope, full: str, keys: Tree, wanted: Input, step: Step) -> Any:
+    """The references of one parameter, in the shape that it has."""
+    role, value = wanted.name, keys.get(wanted.name)
+    if value is None or plain_value(value) is None:
+        if wanted.shape == "optional" or step.signature.parameters[role].default is None:
+            return None
+        raise keys.error(f"step {full!r}: {step.name} needs the input {role!r}", f"{role}: $step", role)
     if wanted.shape == "dict":
-        if not isinstance(given, dict):
-            raise scope.error(f"step {scope.local!r}: {role} is a mapping of names to {wanted.type.kind}s", "", role)
-        return {name: one(text, name) for name, text in given.items()}, readers
+        if not isinstance(value, Mapping):
+            raise keys.error(f"step {full!r}: {role} takes several by name", f"{role}: {{a: $step, b: $other}}", role)
+        return {inner: scope.reference(keys, role, v) for inner, v in value.items()}
     if wanted.shape == "list":
-        return [one(text, i) for i, text in enumerate(given if isinstance(given, list) else [given])], readers
-    return one(given), readers
+        return [scope.reference(keys, role, v) for v in (value if isinstance(value, list) else [value])]
+    if isinstance(value, list | Mapping):
+        raise keys.error(f"step {full!r}: {role} takes one artifact, not several", f"{role}: $step", role)
+    return scope.reference(keys, role, value)
 
 
-def reference(scope: Scope, text: str, wanted: Input | None, role: str, reader: str = "") -> Reference | StepCall:
-    """What a text in the place of an input means.
-
-    Args:
-        wanted: the parameter, None where only a step or a name will do.
-        reader: the name that a step would have that reads a path.
-
-    Raises:
-        RecipeError: it means nothing.
-    """
-    if text.startswith("$"):
-        target, _, part = text[1:].partition("/")
-        found = scope.step(target)
-        if found:
-            name, inner = found
-            return Reference("step", name, part or inner)
-        outer = scope.setting(target)
-        if outer is not None:
-            return reference(scope, str(outer), wanted, role, reader)
-        raise scope.error(
-            f"step {scope.local!r}: {text} refers to nothing", did_you_mean(target, scope.targets()), role
+def _with_readers(value: Any, wanted: Input, name: str, keys: Tree, role: str, readers: list[StepCall]) -> Any:
+    """The same references, each path replaced by a step that reads it."""
+    if isinstance(value, list):
+        return [_with_readers(v, wanted, f"{name}.{i}", keys, role, readers) for i, v in enumerate(value)]
+    if isinstance(value, dict):
+        return {n: _with_readers(v, wanted, f"{name}.{n}", keys, role, readers) for n, v in value.items()}
+    if value is None or value.kind != "path":
+        return value
+    if wanted.type.kind not in ("dataset", ""):
+        raise keys.error(
+            f"{role} needs a {wanted.type.kind}, and {value.target} is a path", "give a step that makes one", role
         )
-    target, _, part = text.partition("/")
-    if NAME.fullmatch(target):
-        return Reference("name", target, part)
-    if ARTIFACT_ID.fullmatch(target) and not Path(text).exists():
-        return Reference("artifact", target, part)
-    if wanted is None or wanted.type.kind not in READERS:
-        raise scope.error(
-            f"step {scope.local!r}: {text!r} is no reference", "give $step, name@label or an artifact id", role
-        )
-    use, setting = READERS[wanted.type.kind]
-    step = find_step(use)
-    _check_files(scope, role, text, step.marker(setting, Files))
-    model = step.settings_model(**{setting: text})
-    return StepCall(reader, use, step, {}, model.model_dump(mode="json"), scope.lined.line(*scope.at))
+    reader = Tree({"use": READ, "path": value.target}, keys.file, keys.line_of(role))
+    step = find_step(READ)
+    checked = _validated(name, reader, step, {"path": value.target})
+    readers.append(StepCall(name, step.name, step, {}, checked, reader.line))
+    return replace(value, kind="step", target=name)
 
 
-def _settings(scope: Scope, step: Step) -> dict[str, Any]:
-    """The settings of a step: `$name` put in, types checked, defaults filled in."""
+def _settings(scope: Scope, full: str, keys: Tree, step: Step) -> dict[str, Any]:
+    given = {key: scope.value(full, keys, key, keys[key]) for key in step.settings if key in keys}
+    return _validated(full, keys, step, given)
+
+
+def _validated(full: str, keys: Tree, step: Step, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a step as JSON values, their files and names looked up."""
     from pydantic import ValidationError
+    from pydantic_core import PydanticSerializationError
 
-    given = {k: scope.substitute(v, k) for k, v in scope.spec.items() if k != "use" and k not in step.inputs}
     try:
-        settings: dict[str, Any] = step.settings_model(**given).model_dump(mode="json")
+        settings: dict[str, Any] = step.settings_model(**given).model_dump(mode="json", warnings=False)
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = str(fault["loc"][0]) if fault["loc"] else ""
-        if fault["type"] == "missing":
-            raise scope.error(
-                f"step {scope.local!r}: {step.name} needs the setting {key!r}", f"add {key}: ..."
-            ) from None
-        what = f"step {scope.local!r}: {key} is {given.get(key)!r}: {fault['msg'][0].lower() + fault['msg'][1:]}"
-        raise scope.error(what, f"loom steps {step.name} shows its settings", key) from None
-    for key in given:
-        marker = step.marker(key, Files)
-        if marker and settings[key] is not None:
-            for path in settings[key] if isinstance(settings[key], list) else [settings[key]]:
-                _check_files(scope, key, path, marker)
-        names = step.marker(key, Names)
-        if names and settings[key] is not None:
-            _check_names(scope, key, settings[key], names)
+        raise _wrong_setting(error, full, keys, step, given) from None
+    except PydanticSerializationError as error:
+        raise keys.error(f"step {full!r}: its settings cannot be stored as JSON: {error}") from None
+    for key, value in settings.items():
+        files, names = step.marker(key, Files), step.marker(key, Names)
+        try:
+            for one in value if isinstance(value, list) else [value]:
+                if files and one is not None and not Path(one).is_dir():
+                    list_files(one, files)
+                if names and one is not None:
+                    object_parts(names.package, one)
+        except InputError as error:
+            raise keys.error(f"step {full!r}: {key}: {error.what}", error.hint, key) from None
     return settings
 
 
-def _check_files(scope: Scope, key: str, path: str, marker: Files | None) -> None:
-    try:
-        list_files(path, marker)
-    except InputError as error:
-        raise scope.error(f"step {scope.local!r}: {key}: {error.what}", error.hint, key) from None
+def _wrong_setting(error: ValidationError, full: str, keys: Tree, step: Step, given: Mapping[str, Any]) -> RecipeError:
+    """pydantic's errors of the first wrong setting as one short sentence."""
+    faults = error.errors(include_url=False)
+    key = str(faults[0]["loc"][0])
+    if faults[0]["type"] == "missing":
+        return keys.error(f"step {full!r}: {step.name} needs the setting {key!r}", f"{key}: ...", key)
+    wanted = {}
+    for fault in faults:
+        if fault["loc"][0] == key:
+            inner = "".join(f"[{i}]" for i in fault["loc"][1:] if isinstance(i, int))
+            message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ").split(", unable")[0]
+            wanted[f"{key}{inner} {message}"] = fault["input"]
+    value = given.get(key)
+    hint = "write it in quotes" if isinstance(value, int | float) and "valid string" in str(wanted) else ""
+    return keys.error(f"step {full!r}: {key} is {value!r}; {' or '.join(wanted)}", hint, key)
 
 
-def _check_names(scope: Scope, key: str, value: Any, names: Names) -> None:
-    from loomwork.core.fingerprint import object_parts
-
-    for one in value if isinstance(value, list) else [value]:
-        try:
-            object_parts(names.package, one)
-        except LoomError as error:
-            raise scope.error(f"step {scope.local!r}: {key}: {error.args[0]}", error.args[1], key) from None
+# -- all calls together
 
 
-def _of_kind(wanted: Input) -> str:
-    kind = wanted.type.kind or "artifact"
-    return {"list": f"a list of {kind}s", "dict": f"a mapping of names to {kind}s"}.get(wanted.shape, f"a {kind}")
+def _references(call: StepCall) -> Iterator[tuple[str, Reference]]:
+    for role, value in call.inputs.items():
+        if isinstance(value, Reference):
+            yield role, value
+        elif value is not None:
+            yield from ((role, v) for v in (value.values() if isinstance(value, dict) else value))
 
 
-def _check_kinds(calls: dict[str, StepCall], scopes: dict[str, Scope]) -> None:
-    """Every `$step` must make what is wanted where it is read."""
+def _check_kinds(calls: Mapping[str, StepCall], trees: Mapping[str, Tree]) -> None:
     for call in calls.values():
-        for role, value in call.inputs.items():
+        for role, reference in _references(call):
             wanted = call.step.inputs[role].type.kind
-            several = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-            for one in several:
-                if one is None or one.kind != "step" or not wanted:
-                    continue
-                makes = calls[one.target].step.makes
-                if makes != wanted:
-                    scope = scopes[call.name]
-                    what = f"step {scope.local!r}: {role} needs a {wanted!r}, and {one} makes a {makes!r}"
-                    fitting = [f"${n}" for n, c in calls.items() if c.step.makes == wanted]
-                    raise scope.error(what, did_you_mean(str(one), fitting), role)
+            made = calls[reference.target].step.makes if reference.kind == "step" else wanted
+            if wanted and made != wanted:
+                what = f"step {call.name!r}: {role} needs a {wanted}, and {reference} makes a {made}"
+                fitting = ", ".join(f"${n}" for n, c in calls.items() if c.step.makes == wanted and n != call.name)
+                hint = f"these make one: {fitting}" if fitting else f"no step here makes a {wanted}"
+                raise trees[call.name].error(what, hint, role)
 
 
-def in_order(calls: dict[str, StepCall], scopes: dict[str, Scope]) -> dict[str, StepCall]:
-    """The calls, each after those that it reads; else in the order given.
-
-    Raises:
-        RecipeError: there is a cycle; it is named.
-    """
-    needs = {name: [r.target for r in references_of(call) if r.kind == "step"] for name, call in calls.items()}
-    ordered: dict[str, StepCall] = {}
-    for start in calls:
-        path: list[str] = []
-        todo = [(start, iter(needs[start]))] if start not in ordered else []
-        path = [start] if todo else []
-        while todo:
-            name, rest = todo[-1]
-            following = next((n for n in rest if n not in ordered), None)
-            if following is None:
-                ordered[name] = calls[name]
-                todo.pop()
-                path.pop()
-            elif following in path:
-                circle = [*path[path.index(following) :], following]
-                raise scopes[following].error(f"steps need each other in a circle: {' -> '.join(reversed(circle))}")
-            else:
-                todo.append((following, iter(needs[following])))
-                path.append(following)
-    return ordered
+def _in_order(calls: dict[str, StepCall], trees: Mapping[str, Tree]) -> dict[str, StepCall]:
+    """The calls so that each comes after what it needs, else as they are written."""
+    needs = {name: [r.target for _, r in _references(c) if r.kind == "step"] for name, c in calls.items()}
+    place = {name: i for i, name in enumerate(calls)}
+    sorter = graphlib.TopologicalSorter(needs)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        circle: list[str] = error.args[1]
+        what = "steps need each other in a circle: " + " -> ".join(circle)
+        raise trees[circle[0]].error(what, "each waits for the one before it") from None
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=place.__getitem__)
+        order += ready
+        sorter.done(*ready)
+    return {name: calls[name] for name in order}
 
 
-def references_of(call: StepCall) -> list[Reference]:
-    """All references of a call, those in lists and mappings included."""
-    found: list[Reference] = []
-    for value in call.inputs.values():
-        found += value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    return [r for r in found if r is not None]
-
-
-def _gates(top: Scope, calls: dict[str, StepCall]) -> list[str]:
-    given = top.lined.value.get("gate")
+def _gates(scope: Scope, steps: Mapping[str, StepCall]) -> list[str]:
+    given = scope.tree.get("gate") or []
     gates = []
-    for text in given if isinstance(given, list) else [given] if given else []:
-        found = reference(top, str(text), None, "gate")
-        assert isinstance(found, Reference)
-        if found.kind != "step" or calls[found.target].step.makes != "verdict":
-            verdicts = [f"${n}" for n, c in calls.items() if c.step.makes == "verdict"]
-            raise top.lined.error(f"gate: {text} makes no verdict", did_you_mean(str(text), verdicts), ("gate",))
+    for text in given if isinstance(given, list) else [given]:
+        found = scope.step_reference(scope.tree, "gate", str(text))
+        if found.kind != "step" or steps[found.target].step.makes != "verdict":
+            made = f"makes a {steps[found.target].step.makes}" if found.kind == "step" else "is not a step"
+            fitting = [f"${n}" for n, c in steps.items() if c.step.makes == "verdict"]
+            hint = f"these do: {', '.join(fitting)}" if fitting else "evals.compare makes one"
+            raise scope.tree.error(f"gate: {text} {made}, and a gate needs a verdict", hint, "gate")
         gates.append(found.target)
     return gates
 
 
-def _names(top: Scope, calls: dict[str, StepCall]) -> dict[str, Reference]:
-    names = {}
-    for name, text in (top.lined.value.get("name") or {}).items():
-        if not NAME.fullmatch(name):
-            raise top.lined.error(f"name: {name!r} needs a label", f"for example {name}@champion", ("name", name))
-        found = reference(top, str(text), None, "name")
-        assert isinstance(found, Reference)
-        names[name] = found
-    return names
+def _names(scope: Scope) -> dict[str, Reference]:
+    names = scope.mapping("name")
+    found = {}
+    for name, text in names.items():
+        match = NAME.fullmatch(name)
+        if not match or match[2]:
+            raise names.error(f"name: {name!r} is not a name", "write name@label, as in docs@champion", name)
+        reference = scope.reference(names, name, text)
+        if reference.kind == "path" or reference.part:
+            raise names.error(f"name: {name} needs a whole artifact, not {reference}", "write $step", name)
+        found[name] = reference
+    return found
+
+
+def _questions(scope: Scope) -> list[str]:
+    asked = plain_value(scope.tree.get("ask")) or []
+    return [str(q) for q in (asked if isinstance(asked, list) else [asked])]
