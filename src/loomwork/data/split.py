@@ -17,7 +17,15 @@ OVERSHOOT = 1.5  # a group that would take the holdout beyond this many times it
 
 
 @step(makes="dataset")
-def split(data: Dataset, *, holdout: float = 0.1, group: str | None = None, seed: int = 7, out: Path) -> Card:
+def split(
+    data: Dataset,
+    *,
+    holdout: float = 0.1,
+    group: str | None = None,
+    largest_group: float | None = None,
+    seed: int = 7,
+    out: Path,
+) -> Card:
     """Split rows at random into the parts `train` and `holdout`; rows and their ids stay as they are.
 
     With `group`, all rows of a group go to one side: groups are drawn in random order until the holdout has its
@@ -27,6 +35,8 @@ def split(data: Dataset, *, holdout: float = 0.1, group: str | None = None, seed
         data: the rows to split.
         holdout: the share of rows that is held out, between 0 and 1.
         group: a column; rows that agree in it are not separated.
+        largest_group: the largest share of the holdout that one group may be, so that a score by group rests on many
+            of them; larger groups stay in `train`.
         seed: of the random order.
 
     Raises:
@@ -39,7 +49,9 @@ def split(data: Dataset, *, holdout: float = 0.1, group: str | None = None, seed
     if not 0 < holdout < 1:
         raise InputError(f"holdout is {holdout}; it must lie between 0 and 1", "for example holdout: 0.1")
     order = np.random.default_rng(seed)
-    held = _held_groups(data, group, holdout, order) if group else _held_rows(len(data), holdout, order)
+    if largest_group is not None and (group is None or not 0 < largest_group <= 1):
+        raise InputError(f"largest_group is {largest_group}: a share between 0 and 1, and it needs a `group`")
+    held = _held_groups(data, group, holdout, largest_group, order) if group else _held_rows(len(data), holdout, order)
     if held.all() or not held.any():
         empty = "holdout" if not held.any() else "train"
         raise InputError(
@@ -65,7 +77,9 @@ def _held_rows(rows: int, share: float, order: np.random.Generator) -> np.ndarra
     return held
 
 
-def _held_groups(data: Dataset, group: str, share: float, order: np.random.Generator) -> np.ndarray:
+def _held_groups(
+    data: Dataset, group: str, share: float, largest: float | None, order: np.random.Generator
+) -> np.ndarray:
     """Which rows are held out, whole groups at a time."""
     import numpy as np
 
@@ -76,11 +90,12 @@ def _held_groups(data: Dataset, group: str, share: float, order: np.random.Gener
     group_of = np.array([number[repr(v)] for v in values])  # (rows,)
     sizes = np.bincount(group_of, minlength=len(names))
     wanted, taken = share * len(values), 0
+    limit = wanted * (OVERSHOOT if largest is None else largest)
     held = np.zeros(len(names), dtype=bool)
     for i in order.permutation(len(names)):
         if taken >= wanted:
             break
-        if taken + sizes[i] <= OVERSHOOT * wanted:
+        if sizes[i] <= limit and taken + sizes[i] <= OVERSHOOT * wanted:
             held[i] = True
             taken += int(sizes[i])
     chosen: np.ndarray = held[group_of]
