@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from loomwork.cli.outcome import ALREADY
 from loomwork.cli.text import columns, heading, paint
+from loomwork.core.errors import LoomError
 
 if TYPE_CHECKING:
     from loomwork.core.home import Home
@@ -20,11 +22,10 @@ PASSAGE_LETTERS = 88
 
 def ask_and_point_on(home: Home, recipe: Recipe, result: RecipeRun) -> None:
     """Answer the recipe's questions and print what can be done next."""
-    name = next(iter([*result.moved, *(n for n, why in result.kept.items() if why == "it points there already")]), "")
-    row_id = ""
-    if name and recipe.ask:
-        row_id = _answer(home, name, recipe.ask)
-    commands = _commands(name.removesuffix("@champion"), row_id, recipe)
+    standing = [n for n, why in result.kept.items() if why == ALREADY]
+    name = next(iter([*result.moved, *standing]), "").partition("@")[0]
+    row_id = _answer(home, name, recipe.ask) if name and recipe.ask else ""
+    commands = _commands(name, row_id, recipe)
     if commands:
         typer.echo(f"\n{heading('Next')}\n{columns(commands)}")
 
@@ -33,7 +34,11 @@ def _answer(home: Home, name: str, questions: list[str]) -> str:
     """Print the best passages of each question. Returns a row id of theirs."""
     from loomwork.serve.answer import open_answers
 
-    answers = open_answers(home, name)
+    try:
+        answers = open_answers(home, name)
+    except LoomError as error:  # the run itself went well
+        typer.echo(f"\nthe recipe's questions were not asked: {error}", err=True)
+        return ""
     typer.echo(f"\n{heading('Asked')}{paint(f'  {name}', 'dim')}")
     row_id = ""
     for question in questions:

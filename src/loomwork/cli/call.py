@@ -52,10 +52,11 @@ def call(
 
         raise InputError(f"--out {out} is there already and is not an empty folder", "take another, or empty it")
     wanted = find_step(step)
-    recipe = load_recipe({"recipe": RECIPE_NAME, "steps": as_steps(opened, wanted, given or [])}, {})
+    name = wanted.function.__name__
+    recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {name: as_step(wanted, given or [])}})
     with open_display(recipe.steps, silent=as_json) as display, Runner(opened, listen=display.listen) as runner:
         result = runner.run(recipe)
-    made = result.steps[wanted.function.__name__]
+    made = result.steps[name]
     if made.artifact and out:
         copy_out(opened, made.artifact, out)
     if as_json:
@@ -68,8 +69,8 @@ def call(
     raise typer.Exit(outcome.exit_code(result))
 
 
-def as_steps(home: Home, step: Step, given: list[str]) -> dict[str, dict[str, Any]]:
-    """The steps of a recipe that makes this one call: itself, and data.read for each path.
+def as_step(step: Step, given: list[str]) -> dict[str, Any]:
+    """The call as a recipe writes it. A recipe reads paths, names and ids by itself.
 
     Raises:
         InputError: something that is given has no "=".
@@ -77,47 +78,21 @@ def as_steps(home: Home, step: Step, given: list[str]) -> dict[str, dict[str, An
     from loomwork.cli.run import parse_value
     from loomwork.core.errors import InputError
 
-    steps: dict[str, dict[str, Any]] = {}
     call: dict[str, Any] = {"use": step.name}
     for pair in given:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"{pair!r} is neither role=what nor setting=value", f"loom steps {step.name}")
         role, _, inner = key.partition(".")
-        if role not in step.inputs:
-            call[key] = parse_value(value)
-            continue
-        reference = _reference(home, step, role, value, steps)
-        shape = step.inputs[role].shape
+        shape = step.inputs[role].shape if role in step.inputs else ""
         if shape == "list":
-            call.setdefault(role, []).append(reference)
+            call.setdefault(role, []).append(value)
         elif shape == "dict":
-            call.setdefault(role, {})[inner or f"{len(call.get(role, {}))}"] = reference
+            named = call.setdefault(role, {})
+            named[inner or str(len(named))] = value
         else:
-            call[role] = reference
-    return {**steps, step.function.__name__: call}
-
-
-def _reference(home: Home, step: Step, role: str, value: str, steps: dict[str, dict[str, Any]]) -> str:
-    """What a recipe writes for an input: a name or an id as it is, a `$step` that reads a path."""
-    if step.inputs[role].type.kind not in ("dataset", "") or not _is_path(home, value):
-        return value
-    name = f"read_{role}" if f"read_{role}" not in steps else f"read_{role}_{len(steps)}"
-    steps[name] = {"use": "data.read", "path": str(Path(value).expanduser().absolute())}
-    return f"${name}"
-
-
-def _is_path(home: Home, value: str) -> bool:
-    """Whether a file, a folder or a glob is meant, and not a name or an artifact."""
-    from glob import has_magic
-
-    if Path(value).expanduser().exists() or has_magic(value):
-        return True
-    looks = "/" in value or "." in value
-    if not looks or "@" in value:
-        return False
-    target = value.partition("/")[0]
-    return not home.ledger.artifacts_like(target) and not home.ledger.name_history(target)
+            call[key] = value if shape else parse_value(value)
+    return call
 
 
 def copy_out(home: Home, artifact_id: str, out: Path) -> None:

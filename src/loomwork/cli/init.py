@@ -15,13 +15,13 @@ recipe: {name}
 settings:
   seed: 7
 steps:
-  raw:      {{use: data.read, path: {path}}}
+  raw:      {{use: data.read, path: {path}, text_unit: paragraph}}
   clean:    {{use: data.clean, data: $raw, min_chars: 1}}
   exact:    {{use: data.exact_dedup, data: $clean, columns: [text]}}
   dedup:    {{use: data.near_dedup, data: $exact, threshold: 0.8}}   # needs the extra: pip install 'loomwork[dedup]'
-  split:    {{use: data.split, data: $dedup, holdout: 0.1, seed: $seed}}
-  search:   {{use: data.index, data: $dedup, text: text}}
-name: {{{name}@champion: $search}}
+  split:    {{use: data.split, data: $dedup, holdout: 0.1, seed: $seed}}   # to train on, and to measure with
+  search:   {{use: data.index, data: $dedup, text: text}}   # by words (BM25); with model: ... by meaning too
+name: {{{name}@data: $split, {name}@index: $search}}
 """
 IGNORE = """\
 # Results, the ledger and logs. They can be made again: loom run
@@ -38,7 +38,7 @@ A [Loomwork](https://pypi.org/project/loomwork/) project. `recipe.yaml` says wha
     loom lineage ROW-ID           # which file a passage came from, and what it touched
     loom steps                    # what else a recipe can do
 
-The texts are read from `{path}`. Rows need a column `text`; a plain text file is one row.
+The texts are read from `{path}`. Tables need a column `text`; of a text file, each paragraph is a row.
 """
 
 

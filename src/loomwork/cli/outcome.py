@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loomwork.core.runner import RecipeRun
     from loomwork.core.score import Ruling, Score
 
+ALREADY = "it points there already"  # the runner's words for a name that need not move
 DECISIONS = {"pass": ("✓", "green"), "first": ("✓", "green"), "refuse": ("✗", "red"), "undecided": ("?", "yellow")}
 
 
@@ -46,8 +47,9 @@ def sections(home: Home, result: RecipeRun, order: Iterable[str]) -> Iterator[st
             yield f"{heading('Scores')}\n{scores_table(scores)}"
     elif order:
         yield f"  nothing to do: all {len(order)} steps are as they were"
-    if result.rulings:
-        yield f"{heading('Gates')}\n{_gates(result.rulings)}"
+    verdicts = find_verdicts(home, result, order)
+    if verdicts:
+        yield f"{heading('Verdicts')}\n{_verdicts(verdicts, set(result.rulings))}"
     if result.moved or result.kept:
         yield f"{heading('Names')}\n{_names(result)}"
     if result.failed:
@@ -73,19 +75,30 @@ def _scores(home: Home, result: RecipeRun, order: list[str]) -> list[tuple[str, 
     return found
 
 
-def _gates(rulings: dict[str, Ruling]) -> str:
+def find_verdicts(home: Home, result: RecipeRun, order: Iterable[str]) -> dict[str, Ruling]:
+    """What every step that makes a verdict ruled, gates and others; the gates' alone where nothing was executed."""
+    from loomwork.core.score import Verdict
+
+    if not executed(result):
+        return result.rulings
+    made = [(name, result.steps[name]) for name in order]
+    return {n: home.store.open(s.artifact, Verdict).ruling for n, s in made if s.good and s.kind == Verdict.kind}
+
+
+def _verdicts(rulings: dict[str, Ruling], gates: set[str]) -> str:
     rows = []
-    for gate, ruling in rulings.items():
+    for name, ruling in rulings.items():
         mark, colour = DECISIONS[ruling.decision]
-        decision = paint(ruling.decision.upper() if not ruling.passed else ruling.decision, colour)
-        rows.append((paint(mark, colour), gate, decision, f"{ruling.reason} (alpha {ruling.alpha:g})"))
+        decision = paint(ruling.decision if ruling.passed else ruling.decision.upper(), colour)
+        told = f"{ruling.reason} (alpha {ruling.alpha:g})"
+        rows.append((paint(mark, colour), name, "gate" if name in gates else "", decision, told))
     return columns(rows)
 
 
 def _names(result: RecipeRun) -> str:
     rows = [(paint("✓", "green"), name, f"now {short(artifact)}", "") for name, artifact in result.moved.items()]
     for name, reason in result.kept.items():
-        mark = paint("=", "dim") if reason == "it points there already" else paint("✗", "yellow")
+        mark = paint("=", "dim") if reason == ALREADY else paint("✗", "yellow")
         rows.append((mark, name, "not moved", reason))
     return columns(rows)
 
@@ -122,6 +135,7 @@ def to_json(home: Home, result: RecipeRun, order: Iterable[str], report: Path | 
     """The whole of it, for programs."""
     from dataclasses import asdict
 
+    order = list(order)
     steps = {}
     for name in order:
         step = result.steps[name]
@@ -137,6 +151,7 @@ def to_json(home: Home, result: RecipeRun, order: Iterable[str], report: Path | 
         "exit_code": exit_code(result),
         "steps": steps,
         "gates": {gate: asdict(r) for gate, r in result.rulings.items()},
+        "verdicts": {name: asdict(r) for name, r in find_verdicts(home, result, order).items()},
         "moved": result.moved,
         "kept": result.kept,
         "report": str(report) if report else None,
