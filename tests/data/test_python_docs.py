@@ -95,8 +95,24 @@ def test_this_python_agrees_with_its_own_introspection(run_step):
         expected = [f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in parameters(thing)]
         assert docs[name]["signature"].strip("()").replace("*, ", "").split(", ") == expected
     assert docs["assert"]["kind"] == "topic"
-    without, _ = run_step(python_docs, topics=False)
-    assert "topics" not in {r["module"] for r in without.rows()}
+
+
+def test_topic_pages_are_read_from_their_literal_and_can_be_left_out(tmp_path, run_step):
+    (tmp_path / "pydoc_data").mkdir()
+    page = "topics = {'assert': 'The assert statement\\n***\\n'\n 'More.', 'for': 'Loops'}"
+    (tmp_path / "pydoc_data/topics.py").write_text(page)
+    (tmp_path / "mod.py").write_text('"""Module."""')
+    data, _ = run_step(python_docs, path=tmp_path)
+    pages = [(r["name"], r["text"], r["source"]) for r in data.rows() if r["kind"] == "topic"]
+    assert pages == [
+        ("assert", "The assert statement\n***\nMore.", "pydoc_data/topics.py:1"),
+        ("for", "Loops", "pydoc_data/topics.py:2"),
+    ]
+    without, _ = run_step(python_docs, path=tmp_path, topics=False)
+    assert [r["kind"] for r in without.rows()] == ["module"]
+    (tmp_path / "pydoc_data/topics.py").write_text("topics = {'assert': open('x').read()}")
+    broken, _ = run_step(python_docs, path=tmp_path)
+    assert [r["source"] for r in broken.select("dropped").rows()] == ["pydoc_data/topics.py"]
 
 
 def parameters(thing):

@@ -22,11 +22,12 @@ documents = st.lists(st.lists(words, max_size=9).map(" ".join), min_size=1, max_
 def reference(texts: list[str], query: str, k1: float, b: float) -> list[float]:
     rows = [search_words(t) for t in texts]
     mean = max(1.0, sum(map(len, rows)) / len(rows))
+    holds = {word: sum(word in set(row) for row in rows) for word in search_words(query)}
     scores = []
     for row in rows:
         counts, total = Counter(row), 0.0
         for word in search_words(query):
-            holding = sum(word in other for other in rows)
+            holding = holds[word]
             idf = math.log(1 + (len(rows) - holding + 0.5) / (holding + 0.5))
             tf = counts[word]
             if tf == 0:
