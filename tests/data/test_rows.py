@@ -162,6 +162,8 @@ def test_query_pairs_of_functions_and_pages(make_dataset, run_step):
     ]
     assert (pairs[0]["name"], pairs[0]["kind"]) == ("m.f", "function")
     assert card.metrics["dropped: first sentence too short"] == 1
+    _, card = run_step(query_pairs, data=make_dataset(rows[:2]))
+    assert (card.metrics["rows"], card.metrics["rows_dropped"]) == (2, 0)
 
 
 def test_a_split_depends_on_its_seed_and_not_on_row_order(make_dataset, run_step):

@@ -36,6 +36,8 @@ def query_pairs(
         carry: columns that the pairs keep, where the data has them.
         min_words: documents whose first sentence is shorter are dropped.
     """
+    import pyarrow as pa
+
     require_text(data, column)
     done = 0
     with DatasetWriter(out) as writer:
@@ -57,8 +59,8 @@ def query_pairs(
                     origins.append(row["row_id"])
             if pairs:
                 writer.write(pairs, origins=origins)
-            dropped = [i for i, reason in enumerate(reasons) if reason]
-            writer.drop(table.take(dropped), [reasons[i] for i in dropped])
+            dropped = pa.array([bool(reason) for reason in reasons], pa.bool_())
+            writer.drop(table.filter(dropped), [reason for reason in reasons if reason])
             done += len(table)
             context().progress(done, unit="rows")
     return counted(writer)
