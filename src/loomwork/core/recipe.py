@@ -19,6 +19,7 @@ and `ask:` are for when it runs alone.
 from __future__ import annotations
 
 import graphlib
+import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -290,10 +291,13 @@ def _in_order(calls: dict[str, StepCall], trees: Mapping[str, Tree]) -> dict[str
         what = "steps need each other in a circle: " + " -> ".join(circle)
         raise trees[circle[0]].error(what, "each waits for the one before it") from None
     order: list[str] = []
+    ready: list[int] = []
+    names = list(calls)
     while sorter.is_active():
-        ready = sorted(sorter.get_ready(), key=place.__getitem__)
-        order += ready
-        sorter.done(*ready)
+        for name in sorter.get_ready():
+            heapq.heappush(ready, place[name])
+        order.append(names[heapq.heappop(ready)])
+        sorter.done(order[-1])
     return {name: calls[name] for name in order}
 
 

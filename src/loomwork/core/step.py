@@ -16,7 +16,7 @@ import inspect
 import pkgutil
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -142,13 +142,12 @@ class Step:
 
     def marker(self, setting: str, kind: type) -> Any:
         """The `Files` or `Names` mark of a setting, or None. A plain `Path` counts as `Files()`."""
-        hint = self.hints.get(setting)
-        for extra in getattr(hint, "__metadata__", ()):
-            if isinstance(extra, kind):
-                return extra
-        if kind is Files and Path in (hint, *typing.get_args(hint)):
-            return Files()
-        return None
+        hints = list(_nested(self.hints.get(setting)))
+        for hint in hints:
+            for extra in getattr(hint, "__metadata__", ()):
+                if isinstance(extra, kind):
+                    return extra
+        return Files() if kind is Files and Path in hints else None
 
 
 def step(
@@ -247,6 +246,13 @@ def step_names() -> list[str]:
                         f"{room}.{node.name}" if node.name == module.name else f"{room}.{module.name}.{node.name}"
                     )
     return sorted(names)
+
+
+def _nested(hint: Any) -> Iterator[Any]:
+    """A hint and all hints inside it: list[Path] | None, list[Path], Path, None."""
+    yield hint
+    for inner in typing.get_args(hint):
+        yield from _nested(inner)
 
 
 def _artifact_type(hint: Any) -> tuple[type[Artifact], Shape] | None:
