@@ -73,7 +73,6 @@ def meant(home: Home, text: str) -> tuple[str, str]:
 
 
 def _show_graph(graph: Graph, svg: Path | None, *, as_json: bool) -> None:
-    from dataclasses import asdict
 
     from loomwork.cli.text import echo_json
 
@@ -81,7 +80,7 @@ def _show_graph(graph: Graph, svg: Path | None, *, as_json: bool) -> None:
         svg.write_text(draw(graph), encoding="utf-8")
     if as_json:
         edges = [{"from": a, "to": b, "role": role, "part": part} for a, b, role, part in graph.edges]
-        echo_json({"start": graph.start, "nodes": [asdict(n) for n in graph.nodes.values()], "edges": edges})
+        echo_json({"start": graph.start, "nodes": [n._asdict() for n in graph.nodes.values()], "edges": edges})
     elif svg:
         typer.echo(f"{len(graph.nodes)} runs drawn into {svg}")
     else:

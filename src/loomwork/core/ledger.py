@@ -253,13 +253,15 @@ class Ledger(Database):
         )
         return [{**r, "score": json.loads(r["score"]) if r["score"] else None} for r in rows]
 
-    def last_runs(self, *, step: str = "", name: str = "", limit: int = 20) -> list[Record]:
-        """The newest runs of a step, or of a recipe's step name, finished or not."""
+    def last_runs(self, *, step: str = "", name: str = "", status: str = "", limit: int = 20) -> list[Record]:
+        """The newest runs of a step, of a recipe's step name, of a status; all of them where nothing is given."""
         query = sa.select(t.run).order_by(t.run.c.started.desc()).limit(limit)
         if step:
             query = query.where(t.run.c.step == step)
         if name:
             query = query.where(t.run.c.name == name)
+        if status:
+            query = query.where(t.run.c.status == status)
         rows = self.rows(query)
         return [{**r, "parts": json.loads(r["parts"]), "outcome": json.loads(r["outcome"] or "{}")} for r in rows]
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from loomwork.core.errors import InputError
 from loomwork.core.home import Home
 
-_UP = "SELECT e.made_by FROM walk JOIN edge e ON e.run = walk.run AND e.direction = 'in' WHERE e.made_by IS NOT NULL"
-_DOWN = "SELECT e.run FROM walk JOIN edge e ON e.made_by = walk.run AND e.direction = 'in'"
-_WALK = "WITH RECURSIVE walk(run) AS (SELECT CAST(:start AS VARCHAR) UNION {step}) "
-_NODES = (
-    "SELECT r.id, r.step, r.name, e.artifact, a.kind, r.started, r.ended FROM walk JOIN run r ON r.id = walk.run "
-    "JOIN edge e ON e.run = r.id AND e.direction = 'out' JOIN artifact a ON a.id = e.artifact"
+_STEPS = {
+    "up": "SELECT e.made_by FROM walk JOIN edge e ON e.run = walk.run WHERE e.direction = 'in' AND e.made_by IS NOT NULL",
+    "down": "SELECT e.run FROM walk JOIN edge e ON e.made_by = walk.run AND e.direction = 'in'",
+}
+_WALK = (
+    "WITH RECURSIVE walk(run) AS (SELECT CAST(:start AS VARCHAR) UNION {step}) "
+    "SELECT e.run, e.direction, e.artifact, e.made_by, e.role, e.part FROM walk JOIN edge e ON e.run = walk.run"
 )
-_EDGES = (
-    "SELECT e.made_by, e.run, e.role, e.part FROM walk JOIN edge e ON e.run = walk.run AND e.direction = 'in' "
-    "WHERE e.made_by IS NOT NULL"
-)
+LOOKED_UP_AT_ONCE = 500  # ids in one query, below every database's limit
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A run and the artifact that it made."""
 
     run: str
@@ -57,23 +56,41 @@ def lineage(home: Home, artifact_id: str, *, up: bool = True, down: bool = True)
     start = makers[0]["id"]
     labels = labels_by_artifact(home)
     stale = {e["subject"] for e in home.ledger.events(kind="stale")}
-    graph = Graph(start)
+    made: dict[str, str] = {}
     edges: set[tuple[str, str, str, str]] = set()
     with home.ledger.engine.connect() as connection:
-        for wanted, step in ((up, _UP), (down, _DOWN)):
-            if not wanted:
-                continue
-            walk = _WALK.format(step=step)
-            for run, name, label, artifact, kind, began, ended in connection.execute(
-                sa.text(walk + _NODES), {"start": start}
+        for step in ("up",) * up + ("down",) * down:
+            for run, way, artifact, made_by, role, part in connection.execute(
+                sa.text(_WALK.format(step=_STEPS[step])), {"start": start}
             ):
-                names = tuple(labels.get(artifact, ()))
-                graph.nodes[run] = Node(
-                    run, name, label, artifact, kind, (ended or began) - began, names, artifact in stale
-                )
-            edges |= {tuple(e) for e in connection.execute(sa.text(walk + _EDGES), {"start": start})}
-    graph.edges = sorted(e for e in edges if e[0] in graph.nodes and e[1] in graph.nodes)
+                if way == "out":
+                    made[run] = artifact
+                elif made_by:
+                    edges.add((made_by, run, role, part))
+        runs = _look_up(connection, "run", "id, step, name, started, ended", made)
+        kinds = _look_up(connection, "artifact", "id, kind", set(made.values()))
+    graph = Graph(start)
+    for run, artifact in made.items():
+        _, step, name, began, ended = runs[run]
+        names = tuple(labels.get(artifact, ()))
+        graph.nodes[run] = Node(
+            run, step, name, artifact, kinds[artifact][1], (ended or began) - began, names, artifact in stale
+        )
+    graph.edges = sorted(e for e in edges if e[0] in made and e[1] in made)
     return graph
+
+
+def _look_up(connection: sa.Connection, table: str, columns: str, ids: Collection[str]) -> dict[str, Any]:
+    """Rows by id: all of a table that is hardly larger than what is wanted, else the wanted ones."""
+    query = f"SELECT {columns} FROM {table}"  # noqa: S608  # both are our own words
+    if connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one() < 4 * len(ids):  # noqa: S608
+        return {row[0]: row for row in connection.execute(sa.text(query)) if row[0] in ids}
+    some = sa.text(query + " WHERE id IN :ids").bindparams(sa.bindparam("ids", expanding=True))
+    wanted, found = sorted(ids), {}
+    for i in range(0, len(wanted), LOOKED_UP_AT_ONCE):
+        for row in connection.execute(some, {"ids": wanted[i : i + LOOKED_UP_AT_ONCE]}):
+            found[row[0]] = row
+    return found
 
 
 def labels_by_artifact(home: Home) -> dict[str, list[str]]:

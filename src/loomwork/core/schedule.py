@@ -89,6 +89,12 @@ class Schedule:
         self.stopping = False
         self.stop_file = home.folder("work") / f"stop-{parent}"
         self._waiting = dict(calls)
+        self._needs = {name: set(needed_steps(call)) for name, call in calls.items()}
+        self._readers: dict[str, list[str]] = {}  # step -> the steps that read it
+        for name, needs in self._needs.items():
+            for needed in needs:
+                self._readers.setdefault(needed, []).append(name)
+        self._next = [name for name, needs in self._needs.items() if not needs]  # waiting, and nothing to wait for
         self._running: dict[str, _Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
         self._points: dict[str, list[tuple[str, int, float]]] = {}
@@ -125,14 +131,21 @@ class Schedule:
     def _advance(self) -> bool:
         """Do all that can be done without waiting. Returns whether anything was."""
         moved = False
-        for name, call in list(self._waiting.items()):
-            result = self._stopped(call) or self._broken(call) or self._try(call)
+        for name in self._waiting if self.stopping else self._next[:]:
+            result = self._try(self._waiting[name])
             if result:
-                del self._waiting[name]
                 moved = True
+                self._taken(name)
                 if isinstance(result, StepResult):
                     self._end(result)
+                if self.stopping:
+                    break
         return moved
+
+    def _taken(self, name: str) -> None:
+        del self._waiting[name]
+        if name in self._next:
+            self._next.remove(name)
 
     def _wait(self) -> None:
         try:
@@ -141,27 +154,16 @@ class Schedule:
             return
         self._record(self._running.pop(name), outcome)
 
-    def _stopped(self, call: StepCall) -> StepResult | None:
-        return (
-            StepResult(call.name, call.use, "stopped", error="not started: the run was stopped")
-            if self.stopping
-            else None
-        )
-
-    def _broken(self, call: StepCall) -> StepResult | None:
-        for needed in needed_steps(call):
-            result = self.results.get(needed)
-            if result and not result.good:
-                return StepResult(call.name, call.use, "skipped", error=f"it needs {needed}, which {result.status}")
-        return None
-
     def _try(self, call: StepCall) -> StepResult | bool:
         """A hit, a failure to get ready, True for a job that was started, or False to try again later."""
-        needs = needed_steps(call)
-        if not all(n in self.results for n in needs):
-            return False
+        if self.stopping:
+            return StepResult(call.name, call.use, "stopped", error="not started: the run was stopped")
+        needs = [self.results[n] for n in self._needs[call.name]]
+        broken = next((n for n in needs if not n.good), None)
+        if broken:
+            return StepResult(call.name, call.use, "skipped", error=f"it needs {broken.name}, which {broken.status}")
         try:
-            ready = get_ready(self.home, call, {n: (self.results[n].artifact, self.results[n].run) for n in needs})
+            ready = get_ready(self.home, call, {n.name: (n.artifact, n.run) for n in needs})
         except (LoomError, OSError) as error:
             return StepResult(call.name, call.use, "failed", error=explain(error))
         hit, lost = find_hit(self.home, ready.key)
@@ -218,6 +220,9 @@ class Schedule:
 
     def _end(self, result: StepResult) -> None:
         self.results[result.name] = result
+        for name in self._readers.get(result.name, ()):
+            if name in self._waiting and all(n in self.results for n in self._needs[name]):
+                self._next.append(name)
         self.listen("hit" if result.status == "hit" else "end", result.name, result)
 
     def _heard(self, name: str, run: str, event: Event) -> None:
@@ -244,9 +249,8 @@ class Schedule:
 
 def why_not_a_hit(home: Home, call: StepCall, parts: keys.Parts) -> list[str]:
     """What is different from the last finished run of this step, in words."""
-    for earlier in home.ledger.last_runs(name=call.name, step=call.use, limit=50):
-        if earlier["status"] == "done":
-            return keys.differences(earlier["parts"], parts) or ["its result was not kept"]
+    for earlier in home.ledger.last_runs(name=call.name, step=call.use, status="done", limit=1):
+        return keys.differences(earlier["parts"], parts) or ["its result was not kept"]
     return ["it has not been run before"]
 
 

@@ -31,6 +31,7 @@ run = sa.Table(
     sa.Column("outcome", sa.Text),  # JSON: a step's notes, or what each step of a recipe came to
     sa.Index("run_key", "key", "status"),
     sa.Index("run_step", "step", "started"),
+    sa.Index("run_name", "name", "started"),
     sa.Index("run_parent", "parent"),
 )
 
