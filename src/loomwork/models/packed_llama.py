@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-CHUNK_ROWS = 2048  # rows of logits that are held at once
+CHUNK_ROWS = 512  # rows of logits that are held at once: few enough for the cache of a core (12 % of a step)
 IGNORED = -100  # the target of a position that is not scored, as in transformers
 
 
