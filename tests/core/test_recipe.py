@@ -253,7 +253,8 @@ FIT = RAW + "  model: {use: '@:fit', data: $raw, steps: 1}\n"
         ),
         ("settings: {raw: 1}\n" + RAW, 2, "'raw' stands for two things", ""),
         (
-            "steps:\n  a: {use: '@:look', thing: $c}\n  b: {use: '@:look', thing: $a}\n  c: {use: '@:look', thing: $b}\n",
+            "steps:\n  a: {use: '@:look', thing: $c}\n  b: {use: '@:look', thing: $a}\n"
+            "  c: {use: '@:look', thing: $b}\n",
             None,
             "in a circle: (a -> b -> c -> a|b -> c -> a -> b|c -> a -> b -> c)",
             "",
