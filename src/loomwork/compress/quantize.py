@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loomwork.models.bert import Bert
     from loomwork.models.folder import About
 
+SOME_TOKENS = 512  # of one batch, on which the error of each layer is measured
 WORDS = "embeddings.word_embeddings"
 Tensors = dict[str, "Tensor"]
 
@@ -32,7 +33,7 @@ def quantize(
     scheme: Literal["int8", "int8-static", "int8-dynamic"] = "int8",
     group: int = 64,
     columns: tuple[str, ...] = ("query", "passage"),
-    samples: int = 256,
+    samples: int = 64,
     max_tokens: int = 64,
     least_cosine: float = 0.995,
     out: Path,
@@ -60,10 +61,13 @@ def quantize(
     Raises:
         InputError: the model is no plain BERT encoder in floats, or calibration texts are missing.
     """
+    import torch
+
     from loomwork.models.bert import own_name
     from loomwork.models.engines.torch import read_tensors
     from loomwork.models.folder import WEIGHTS, read_about, save_model
 
+    torch.set_num_threads(context().threads)
     module = _open(model)
     about = read_about(model)
     if scheme == "int8-static" and calibrate is None:
@@ -132,8 +136,8 @@ def _careful(
         return by_rows(tensors, every, {}), [], {}
     group = about.quantization.get("group")
     inputs = _Inputs(module, encode(load_tokenizer(model), texts, max_tokens))
-    ranges = {} if group else inputs.ranges()
-    worst_first = inputs.by_error(group, ranges)
+    ranges = {} if group else inputs.ranges
+    worst_first = inputs.by_error(group)
     truth = load_encoder(model).embed(texts, max_tokens=max_tokens)
     count = 0
     while True:
@@ -163,61 +167,48 @@ def by_rows(tensors: Tensors, layers: Sequence[str], ranges: dict[str, tuple[flo
 
 
 class _Inputs:
-    """What goes into each linear layer on the calibration texts."""
+    """What goes into each linear layer on the calibration texts: its range, and the numbers of some tokens."""
 
     def __init__(self, module: Bert, ids: Sequence[list[int]]) -> None:
         import torch
 
-        self.module, self.ids = module.eval(), ids
-        linear = torch.nn.Linear
-        self.layers = {n: m for n, m in module.named_modules() if isinstance(m, linear)}
+        from loomwork.models.encoder import BATCH_TOKENS, by_length, pad
 
-    def _each(self) -> Iterator[dict[str, Tensor]]:
-        """Text by text, so without padding: the input (tokens, in) of every layer."""
-        import torch
+        self.layers = {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.Linear)}
+        self.ranges = dict.fromkeys(self.layers, (0.0, 0.0))  # 0 is always inside
+        self.some: dict[str, Tensor] = {}  # (tokens, in)
+        real = torch.empty(0)
 
-        seen: dict[str, Tensor] = {}
-        hooks = [
-            m.register_forward_pre_hook(lambda _, given, n=n: seen.__setitem__(n, given[0][0]))
-            for n, m in self.layers.items()
-        ]
+        def look(name: str, given: Tensor) -> None:
+            low, high = self.ranges[name]
+            tokens = given[real]  # (tokens, in), padding left out
+            self.ranges[name] = min(low, float(tokens.min())), max(high, float(tokens.max()))
+            self.some.setdefault(name, tokens[:: max(1, len(tokens) // SOME_TOKENS)])
+
+        hooks = [m.register_forward_pre_hook(lambda _, given, n=n: look(n, given[0])) for n, m in self.layers.items()]
         with torch.inference_mode():
-            for text in self.ids:
-                self.module.states(torch.tensor([text]), torch.tensor([len(text)]))
-                yield seen
+            for rows in by_length([len(i) for i in ids], BATCH_TOKENS):
+                padded, lengths = (torch.from_numpy(a) for a in pad([ids[r] for r in rows]))
+                real = torch.arange(padded.shape[1]) < lengths[:, None]
+                module.eval().states(padded, lengths)
         for hook in hooks:
             hook.remove()
 
-    def ranges(self) -> dict[str, tuple[float, float]]:
-        """The lowest and highest number that went into each layer; 0 is always inside."""
-        found = dict.fromkeys(self.layers, (0.0, 0.0))
-        for seen in self._each():
-            for name, given in seen.items():
-                low, high = found[name]
-                found[name] = min(low, float(given.min())), max(high, float(given.max()))
-        return found
-
-    def by_error(self, group: int | None, ranges: dict[str, tuple[float, float]]) -> list[str]:
+    def by_error(self, group: int | None) -> list[str]:
         """The layers by the relative error of their output when they alone are quantised, the largest first."""
-        import torch
-
-        wrong, size = dict.fromkeys(self.layers, 0.0), dict.fromkeys(self.layers, 0.0)
-        rounded = {}
+        errors = {}
         for name, layer in self.layers.items():
-            whole, scale = per_row(layer.weight.detach())
-            rounded[name] = whole * scale
-        for seen in self._each():
-            for name, given in seen.items():
-                near = _round_groups(given, group) if group else _round_within(given, *ranges[name])
-                exact = given @ self.layers[name].weight.T
-                wrong[name] += float(torch.sum((near @ rounded[name].T - exact) ** 2))
-                size[name] += float(torch.sum(exact**2))
-        return sorted(self.layers, key=lambda n: (-wrong[n] / max(size[n], 1e-30), n))
+            weight, given = layer.weight.detach(), self.some[name]
+            whole, scale = per_row(weight)
+            near = _round_groups(given, group) if group else _round_within(given, *self.ranges[name])
+            exact = given @ weight.T
+            errors[name] = float((near @ (whole * scale).T - exact).norm() / exact.norm().clamp(min=1e-30))
+        return sorted(self.layers, key=lambda n: (-errors[n], n))
 
 
 def _round_groups(given: Tensor, group: int) -> Tensor:
     """Rounded to 8 bits, each group of numbers of a token within its own range."""
-    parts = given.unflatten(-1, (-1, group)) if given.shape[-1] % group == 0 else given[..., None, :]
+    parts = given.reshape(len(given), -1, group if given.shape[-1] % group == 0 else given.shape[-1])
     scale = parts.abs().amax(-1, keepdim=True).clamp(min=1e-12) / 127
     return ((parts / scale).round() * scale).flatten(-2)
 

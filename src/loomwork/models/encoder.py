@@ -27,11 +27,15 @@ class Encoder:
         about: what the model's `loomwork.json` says.
         tokenizer: truncation is set anew at every call.
         engine: computes the vectors.
-        dim: the length of a vector.
     """
 
-    def __init__(self, about: About, tokenizer: Tokenizer, engine: EncoderEngine, dim: int) -> None:
-        self.about, self.tokenizer, self.engine, self.dim = about, tokenizer, engine, dim
+    def __init__(self, about: About, tokenizer: Tokenizer, engine: EncoderEngine) -> None:
+        self.about, self.tokenizer, self.engine = about, tokenizer, engine
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector."""
+        return self.engine.dim
 
     def embed(
         self, texts: Sequence[str], *, max_tokens: int | None = None, batch_tokens: int = BATCH_TOKENS
@@ -71,10 +75,9 @@ def load_encoder(model: Model, *, threads: int | None = None) -> Encoder:
         raise InputError(f"the model {model.path} is for the task {about.task!r}, not for embedding")
     if not about.normalised:
         raise InputError(f"the model {model.path} has vectors that are not normalised, which is not supported")
-    config = model.read_json("config.json")
     tokenizer = load_tokenizer(model)
     engine: EncoderEngine = find_engine(about.engine).encoder(model, about, threads or context().threads)
-    return Encoder(about, tokenizer, engine, int(config["hidden_size"]))
+    return Encoder(about, tokenizer, engine)
 
 
 def load_tokenizer(model: Model) -> Tokenizer:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class EncoderEngine(Protocol):
-    """Computes the vectors of one batch of texts of about the same length."""
+    """Computes the vectors, `dim` numbers each, of one batch of texts of about the same length."""
+
+    dim: int
 
     def embed(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Unit vectors of texts.

@@ -29,7 +29,9 @@ class OpenVinoEncoder:
 
     def __init__(self, model: Model, about: About, threads: int) -> None:
         tensors = load_file(model.file(WEIGHTS))
-        graph = BertGraph(model.read_json("config.json"), tensors, about.pooling).build()
+        config = model.read_json("config.json")
+        self.dim: int = config["hidden_size"]
+        graph = BertGraph(config, tensors, about.pooling).build()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,

@@ -23,7 +23,8 @@ SCALE = ".weight_scale"
 class TorchEncoder:
     """See `EncoderEngine`."""
 
-    def __init__(self, module: torch.nn.Module, pooling: str, threads: int, device: str) -> None:
+    def __init__(self, module: torch.nn.Module, dim: int, pooling: str, threads: int, device: str) -> None:
+        self.dim = dim
         self.module, self.pooling, self.threads, self.device = module.to(device).eval(), pooling, threads, device
 
     @torch.inference_mode()
@@ -76,8 +77,9 @@ def encoder(model: Model, about: About, threads: int) -> TorchEncoder:
     if shape is None:
         if about.quantization:
             raise InputError(f"the model {model.path} is quantised, and no plain BERT: the torch engine has no kernel")
-        return TorchEncoder(OtherEncoder(model), about.pooling, threads, device)
-    return TorchEncoder(build_bert(shape, read_tensors(model)), about.pooling, threads, device)
+        other = OtherEncoder(model)
+        return TorchEncoder(other, other.inner.config.hidden_size, about.pooling, threads, device)
+    return TorchEncoder(build_bert(shape, read_tensors(model)), shape.dim, about.pooling, threads, device)
 
 
 def read_tensors(model: Model) -> dict[str, torch.Tensor]:

@@ -1,0 +1,43 @@
+"""A small training run for test_loop.py, which kills it: python killed_run.py WORK RESULT STEPS [pause]."""
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from loomwork.core.context import Context, use_context
+from loomwork.learn.loop import fit
+
+work, result, steps = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+pause = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
+torch.manual_seed(0)
+model = torch.nn.Sequential(
+    torch.nn.Embedding(50, 16),
+    torch.nn.Linear(16, 32),
+    torch.nn.BatchNorm1d(32),
+    torch.nn.Dropout(0.2),
+    torch.nn.Linear(32, 50),
+)
+
+
+def loss_at(step: int) -> torch.Tensor:
+    time.sleep(pause)
+    numbers = torch.randint(0, 50, (64,), generator=torch.Generator().manual_seed(step))
+    return torch.nn.functional.cross_entropy(model(numbers), (numbers * 7) % 50)
+
+
+with use_context(Context(work_folder=work, threads=1)):
+    history = fit(
+        model,
+        loss_at,
+        steps=steps,
+        learning_rate=0.01,
+        schedule="cosine",
+        warmup_steps=5,
+        seed=3,
+        checkpoint_every_seconds=0.05,
+    )
+save_file(model.state_dict(), result)
+print(history.resumed_at, len(history.losses), history.losses[-1])
