@@ -12,7 +12,7 @@ from loomwork.core.errors import InputError
 from loomwork.core.home import Home
 
 _STEPS = {
-    "up": "SELECT e.made_by FROM walk JOIN edge e ON e.run = walk.run WHERE e.direction = 'in' AND e.made_by IS NOT NULL",
+    "up": "SELECT e.made_by FROM walk JOIN edge e ON e.run = walk.run WHERE e.direction = 'in' AND e.made_by > ''",
     "down": "SELECT e.run FROM walk JOIN edge e ON e.made_by = walk.run AND e.direction = 'in'",
 }
 _WALK = (

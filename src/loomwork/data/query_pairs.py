@@ -25,6 +25,7 @@ def query_pairs(
 ) -> Card:
     """Make a query of each document's first sentence, and a passage of its name, signature and the rest.
 
+    A third column, `document`, has all of it again: what a search over these rows should look through.
     The query's words are not in the passage unless the document repeats them, so retrieval has to find the passage
     by what it is about. A heading (a first line that is underlined) goes to the passage, before the rest.
 
@@ -55,7 +56,8 @@ def query_pairs(
                 reasons.append("first sentence too short" if short else "" if passage else "no passage")
                 if not reasons[-1]:
                     kept = {c: row[c] for c in carry if c in have}
-                    pairs.append({"query": query, "passage": passage, **kept})
+                    document = fold(f"{label} {heading} {query} {rest}")
+                    pairs.append({"query": query, "passage": passage, "document": document, **kept})
                     origins.append(row["row_id"])
             if pairs:
                 writer.write(pairs, origins=origins)
