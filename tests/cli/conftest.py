@@ -53,13 +53,13 @@ class Project:
         assert isinstance(found, dict)
         return found
 
-    def spawn(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+    def spawn(self, *words: str, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
         """The same in a process of its own."""
         return subprocess.Popen(
             [sys.executable, "-c", "from loomwork.cli.main import app; app()", *words],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": PYTHONPATH, **environment},
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )

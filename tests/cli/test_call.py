@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -97,5 +98,13 @@ def test_the_project_of_init_runs(project: Project, monkeypatch: pytest.MonkeyPa
         (texts / f"{i}.txt").write_text(f"text number {i} about the {['sea', 'sky', 'land'][i % 3]} and {i * i} more")
     project("init", "mine", "--data", "texts")
     monkeypatch.chdir(project.folder / "mine")
-    found = project.json("run", "--home", str(project.folder / "mine" / ".loom"))
-    assert sorted(found["moved"]) == ["mine@data", "mine@index"]
+    recipe = project.folder / "mine" / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "ask: [\"what about the sea?\"]\n")
+    out = project("run", "--home", str(project.folder / "mine" / ".loom"))
+    assert "what about the sea?" in out
+    row = re.search(r"loom lineage ([0-9a-f]{12})", out)
+    assert row
+    assert f"loom forget {row[1]}" in out
+    assert "loom ask mine 'what about the sea?'" in out
+    assert ".txt" in project("lineage", row[1], "--home", ".loom")
+    assert {n["label"] for n in project.json("name", "--home", ".loom")["names"]} == {"data", "index"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import time
@@ -69,6 +71,22 @@ def test_bad_input_returns_2_without_a_traceback(project: Project, edit_recipe: 
     assert "sample_steps:longest" in project.result("run", code=2).stderr
 
 
+def test_the_report_is_written_and_not_again(project: Project, edit_recipe: Edit) -> None:
+    edit_recipe("gate:", "report: out/report.html\ngate:")
+    assert "report  out/report.html" in project("run")
+    written = (project.folder / "out" / "report.html").stat().st_mtime_ns
+    assert "report  out/report.html" in project("run")
+    assert (project.folder / "out" / "report.html").stat().st_mtime_ns == written
+    (project.folder / "out" / "report.html").unlink()
+    project("run")
+    assert (project.folder / "out" / "report.html").is_file()
+
+
+def test_questions_that_cannot_be_asked_do_not_fail_the_run(project: Project, edit_recipe: Edit) -> None:
+    edit_recipe("gate:", "ask: [what is two]\ngate:")
+    assert "questions were not asked" in project.result("run").stderr
+
+
 def test_dry_run_says_what_would_run_and_runs_nothing(project: Project) -> None:
     found = project.json("run", "--dry-run")
     assert found["steps"]["raw"]["verdict"] == "would run"
@@ -117,6 +135,29 @@ def test_ctrl_c_stops_and_the_next_run_goes_on(project: Project, presses: int) -
     assert "stopping: the running steps save what they can" in out
     assert re.search(r"slow +stopped", out) or "stopped" in errors
     assert project.json("run", "--dry-run")["steps"]["raw"]["verdict"] == "hit"
+
+
+def test_on_a_terminal_running_steps_have_bars(project: Project) -> None:
+    project.write(
+        "recipe: slow\nsteps:\n"
+        '  raw: {use: "sample_steps:lines", path: lines.txt}\n'
+        '  slow: {use: "sample_steps:patient", data: $raw, seconds: 1}\n'
+        '  bad: {use: "sample_steps:broken", data: $raw}\n'
+    )
+    terminal, end = os.openpty()
+    running = project.spawn("run", stdout=end, TERM="xterm", COLUMNS="100", LINES="30")
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux: the other end was closed
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    os.close(terminal)
+    assert running.wait(timeout=120) == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert re.search(r"● slow +━+.* of 1 s  waiting", text)
+    assert re.search(r"✓ slow +ran", text)
+    assert re.search(r"✗ bad +failed .*ValueError", text)
+    assert "\x1b[32m" in shown.decode()
 
 
 def test_a_terminal_without_colour_gets_plain_marks(project: Project) -> None:

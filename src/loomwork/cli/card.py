@@ -9,7 +9,7 @@ from loomwork.cli.text import columns, number, size
 from loomwork.core.score import Score
 from loomwork.core.step import Card
 
-SHOWN = 4  # numbers in one line
+SHOWN, SCORES_SHOWN = 4, 2  # numbers in one line
 
 
 def main_numbers(card: Card) -> str:
@@ -17,7 +17,7 @@ def main_numbers(card: Card) -> str:
 
     "mrr@10 0.593 [0.561, 0.625]", or "6,692 rows, 120 dropped (empty text 100, short text 20)".
     """
-    pieces = [f"{s.name} {s}" for s in card.scores[:SHOWN]]
+    pieces = [f"{s.name} {s}" for s in card.scores[:SCORES_SHOWN]]
     pieces += _rows(card.metrics)
     pieces += [_plain(n, v) for n, v in card.metrics.items() if not n.startswith(("rows", "dropped: "))]
     return ", ".join(pieces[:SHOWN]) or next(iter(card.notes), "")
@@ -39,9 +39,9 @@ def _rows(metrics: Mapping[str, float]) -> list[str]:
 
 
 def _plain(name: str, value: float) -> str:
-    for ending, write in (("_bytes", size), ("_seconds", lambda v: f"{v:.3g} s")):
-        if name.endswith(ending):
-            return f"{name.removesuffix(ending).replace('_', ' ')} {write(value)}"
+    for unit, write in (("bytes", size), ("seconds", lambda v: f"{v:.3g} s")):
+        if name == unit or name.endswith(f"_{unit}"):
+            return f"{name.removesuffix(unit).replace('_', ' ')}{write(value)}"
     return f"{name.replace('_', ' ')} {number(value)}"
 
 

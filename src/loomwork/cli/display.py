@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -74,7 +75,8 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
             self._told[name] = time.monotonic()
         elif data["type"] == "progress" and time.monotonic() - self._told.get(name, 0.0) >= QUIET_SECONDS:
             self._told[name] = time.monotonic()
-            self.say(f"  … {name:{self.width}}  {_how_far(data)}")
+            with contextlib.suppress(BrokenPipeError):  # we are in a worker's thread: the next step's end will tell
+                self.say(f"  … {name:{self.width}}  {_how_far(data)}")
 
     def say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
@@ -111,6 +113,7 @@ class LiveDisplay:
         )
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
+        self._done: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -143,6 +146,7 @@ class LiveDisplay:
         fields: dict[str, Any] = {"title": escape(f"{name:{self.width}}"), "far": escape(far), "rate": "", "note": ""}
         self._tasks[name] = self._bars.add_task(name, total=None, **fields)
         self._started[name] = time.monotonic()
+        self._done[name] = 0.0
 
     def _forget(self, name: str) -> None:
         task = self._tasks.pop(name, None)
@@ -153,6 +157,9 @@ class LiveDisplay:
         from rich.markup import escape
 
         done, total, unit, note = event["done"], event["total"], event["unit"], event["note"]
+        if done < self._done[name]:  # the step has begun another round
+            self._started[name] = time.monotonic()
+        self._done[name] = done
         passed = time.monotonic() - self._started[name]
         far = f"{number(done)} of {number(total)} {unit}" if total else f"{number(done)} {unit}"
         rate = ""
@@ -172,6 +179,8 @@ class LiveDisplay:
 
 def step_lines(result: StepResult, width: int, stream: IO[str]) -> list[str]:
     """A finished step: its line, and a second one where there is a reason to tell."""
+    if result.status == "stopped" and not result.run:
+        return []  # never begun: the end of the run lists these
     style = COLOURS[result.status]
     mark = paint(MARKS[result.status], style, stream)
     status = paint(f"{result.status:7}", style, stream)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from loomwork.cli.text import columns, echo_json, heading, paint
+from loomwork.cli.text import clip, columns, echo_json, heading, paint
 
 if TYPE_CHECKING:
     from loomwork.core.home import Home
@@ -25,7 +25,7 @@ def show_plan(home: Home, recipe: Recipe, *, as_json: bool) -> None:
         echo_json({"recipe": recipe.name, "steps": {name: asdict(why) for name, why in found.items()}})
         return
     typer.echo(heading(recipe.name))
-    rows = [(name, paint(w.verdict, COLOURS[w.verdict]), "; ".join(w.reasons)) for name, w in found.items()]
+    rows = [(name, paint(w.verdict, COLOURS[w.verdict]), clip("; ".join(w.reasons))) for name, w in found.items()]
     typer.echo(columns(rows))
     would = sum(w.verdict != "hit" for w in found.values())
     typer.echo(f"\n  {would} of {len(found)} steps would run or may run; nothing was run")

@@ -81,30 +81,26 @@ def _told(home: Home, plan: ForgetPlan, done: Forgotten | None) -> str:
     from loomwork.cli.text import columns, heading, paint, short
 
     names = {p.run: (home.ledger.run(p.run) or {}).get("name", "") for p in plan.places}
-    lines = [heading("Rows" if done is None else "Forgotten")]
-    lines.append(columns([(row.hex(), "left out of its source from now on") for row in plan.sources]))
-    lines.append(heading("Datasets"))
-    rows = []
+    rows = columns([(row.hex(), "left out of its source from now on") for row in plan.sources])
+    sections = [f"{heading('Forgotten' if done else 'Rows')}\n{rows}"]
+    places = []
     for place in plan.places:
+        loses = f"loses {len(place.rows)} row{'s' if len(place.rows) != 1 else ''}"
         new = f"-> {short(done.versions[place.artifact])}" if done else ""
-        count = f"{len(place.rows)} row{'s' if len(place.rows) != 1 else ''}"
-        rows.append((short(place.artifact), names[place.run] or place.step, place.part, f"{count} go", new))
-    lines.append(columns(rows) or "  no dataset that is in use holds them any more")
-    lines.append(heading("Stale" if done else "Would be stale"))
-    touched = [
-        (
-            short(t.artifact),
-            t.kind,
-            t.name or t.step,
-            "read them" if t.direct else "came of what did",
-            " ".join(t.names),
-        )
-        for t in plan.touched
-    ]
-    lines.append(columns(touched) or "  nothing: no model, score or index read them")
+        places.append((short(place.artifact), names[place.run] or place.step, place.part, loses, new))
+    sections.append(f"{heading('Datasets')}\n{columns(places) or '  none that is in use holds them any more'}")
+    touched = []
+    for t in plan.touched:
+        how = "read them" if t.direct else "came of what did"
+        touched.append((short(t.artifact), t.kind, t.name or t.step, how, " ".join(t.names)))
+    title = heading("Stale" if done else "Would be stale")
+    sections.append(f"{title}\n{columns(touched) or '  nothing: no model, score or index read them'}")
     if plan.stand_ins:
-        lines.append(f"  {plan.stand_ins} rows were dropped as duplicates of these, and may come in their place")
+        sections.append(f"{plan.stand_ins} rows were dropped as duplicates of these, and may come in their place")
     if done and done.moved:
-        lines.append(f"{heading('Names')}\n" + columns([(n, "now the version without the rows") for n in done.moved]))
-    tail = RETENTION if done else "Nothing was changed; do it with --yes.\n" + RETENTION
-    return "\n".join([*lines, paint(tail, "dim")])
+        moved = columns([(name, "now the version without the rows") for name in done.moved])
+        sections.append(f"{heading('Names')}\n{moved}")
+    sections.append(paint(RETENTION, "dim"))
+    if not done:
+        sections.append("Nothing was changed; do it with --yes.")
+    return "\n\n".join(sections)
