@@ -18,28 +18,8 @@ from loomwork.models.encoder import load_encoder
 from loomwork.train.base import base
 from loomwork.train.embed import embed
 
-WORDS = [
-    "merge",
-    "sort",
-    "list",
-    "file",
-    "read",
-    "write",
-    "time",
-    "zone",
-    "path",
-    "copy",
-    "hash",
-    "byte",
-    "text",
-    "line",
-    "split",
-    "join",
-    "queue",
-    "lock",
-    "thread",
-    "date",
-]
+WORDS = ["merge", "sort", "list", "file", "read", "write", "time", "zone", "path", "copy"]
+WORDS += ["hash", "byte", "text", "line", "split", "join", "queue", "lock", "thread", "date"]
 ROWS = [
     {"query": f"{a} the {b}", "passage": f"{b}_{a}(x, y) gives back what the {a} of a {b} is"}
     for a in WORDS

@@ -1,7 +1,7 @@
 """The torch engine: the exact reference. Plain BERT runs on models/bert.py, any other encoder on transformers.
 
 A BERT whose `NAME.weight` is int8 with one number `NAME.weight_scale` runs as torch's own dynamic quantisation
-does: what goes into a layer is rounded to 8 bits over the range of the whole batch, as it comes.
+does: what goes into a layer is rounded, to 7 bits, over the range of the whole batch as it comes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class DynamicLinear(torch.nn.Module):
         self.packed = torch.ops.quantized.linear_prepack(quantized, bias)
 
     def forward(self, inner: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = torch.ops.quantized.linear_dynamic(inner, self.packed)
+        found: torch.Tensor = torch.ops.quantized.linear_dynamic(inner, self.packed, True)  # 7 bits, as torch.ao does
         return found
 
 
