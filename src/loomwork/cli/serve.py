@@ -39,6 +39,7 @@ def serve(
     """
     import logging
     import signal
+    from contextlib import suppress
 
     from loomwork.core.errors import MissingDependency
     from loomwork.core.home import open_home
@@ -72,11 +73,11 @@ def serve(
             limit_concurrency=1000,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # uvicorn raises it again once it has stopped
-        try:
+        # uvicorn raises the signal that stopped it once more when all is done: then it is no error.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[bound])
-        except KeyboardInterrupt:
-            typer.echo("stopped")
+        typer.echo("stopped")
 
 
 def bind(host: str, port: int) -> socket.socket:

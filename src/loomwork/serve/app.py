@@ -179,7 +179,7 @@ async def _bad_query(request: HttpRequest, error: Exception) -> Response:
     problem = ApiError(400, f"{field}: {first['msg'][:1].lower()}{first['msg'][1:]}", "invalid_value", field)
     if request.url.path == PAGE:
         request.scope["loomwork.event"].error = problem.code
-        return _page(request.app.state.pinned, "", 5, problem=problem)
+        return _page(request.app.state.pinned, request.query_params.get("q", "")[:MAX_QUESTION], 5, problem=problem)
     return _told(request, problem)
 
 

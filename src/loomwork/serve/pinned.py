@@ -47,11 +47,11 @@ class Pinned:
 
     @property
     def artifacts(self) -> dict[str, str]:
-        """Ids by role: model, and where there is an index, index and the model of its vectors."""
+        """Ids by role: model, and where there is an index, index, and index_model where its vectors are of another."""
         ids = {"model": self.model.id}
         if self.answers:
             ids["index"] = self.answers.index.id
-            if self.answers.model:
+            if self.answers.model and self.answers.model.id != self.model.id:
                 ids["index_model"] = self.answers.model.id
         return ids
 

@@ -21,7 +21,7 @@ from loomwork.serve.pinned import Pinned
 if TYPE_CHECKING:
     from loomwork.index.search import Hit
 
-SHOWN_CHARACTERS = 700  # of a passage
+SHOWN_CHARACTERS = 450  # of a passage
 _HERE = Path(__file__).parent
 
 
@@ -31,7 +31,7 @@ class Passage:
 
     title: str
     source: str
-    text: Markup
+    paragraphs: list[Markup]
     score: str
     row_id: str
 
@@ -66,14 +66,19 @@ def style() -> str:
 
 def _passage(hit: Hit, query: str) -> Passage:
     title = first_column(hit, TITLES)
-    return Passage(title, first_column(hit, SOURCES), marked(hit.text, query), f"{hit.score:.2f}", hit.row_id)
+    return Passage(title, first_column(hit, SOURCES), _paragraphs(hit.text, query), f"{hit.score:.2f}", hit.row_id)
 
 
-def marked(text: str, query: str) -> Markup:
-    """The beginning of a passage, escaped, with the words of the question marked."""
+def _paragraphs(text: str, query: str) -> list[Markup]:
+    """The beginning of a passage."""
     shown = text.strip()
     if len(shown) > SHOWN_CHARACTERS:
         shown = shown[:SHOWN_CHARACTERS].rsplit(None, 1)[0] + " …"
+    return [marked(paragraph, query) for paragraph in re.split(r"\n\s*\n", shown)]
+
+
+def marked(shown: str, query: str) -> Markup:
+    """A text, escaped, with the words of the question marked."""
     words = {re.escape(word) for word in re.findall(r"\w+", query) if len(word) > 2}
     if not words:
         return escape(shown)
