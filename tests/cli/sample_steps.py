@@ -85,6 +85,14 @@ def broken(data: Dataset, *, out: Path) -> Card:
     raise ValueError("this one is broken")
 
 
+@step(makes="measurement")
+def sleepy(data: Dataset, *, seconds: float = 60.0, out: Path) -> Card:
+    """Sleep in the runner's own process."""
+    time.sleep(seconds)
+    (out / "done.txt").write_text("done")
+    return Card()
+
+
 @step(makes="measurement", heavy=True)
 def patient(data: Dataset, *, seconds: float = 60.0, out: Path) -> Card:
     """Wait, and stop when asked."""

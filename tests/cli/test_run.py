@@ -114,6 +114,25 @@ def test_settings_are_read_as_yaml() -> None:
         parse_settings(["novalue"])
 
 
+def test_ctrl_c_in_a_light_step_stops_the_run(project: Project) -> None:
+    project.write(
+        "recipe: slow\nsteps:\n"
+        '  raw: {use: "sample_steps:lines", path: lines.txt}\n'
+        '  slow: {use: "sample_steps:sleepy", data: $raw, seconds: 300}\n'
+        '  after: {use: "sample_steps:longer", data: $raw, words: 3}\n'
+    )
+    running = project.spawn("run")
+    while not list(project.folder.glob(".loom/logs/*-slow-*.log")):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    out, errors = running.communicate(timeout=120)
+    assert running.returncode == 130, (out, errors)
+    assert re.search(r"slow +stopped", out)
+    assert "not started: after" in out
+
+
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_stops_and_the_next_run_goes_on(project: Project, presses: int) -> None:
     project.write(

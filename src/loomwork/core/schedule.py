@@ -211,6 +211,8 @@ class Schedule:
         result.log = str(running.log)
         if outcome.error or outcome.stopped:
             result.status = "stopped" if outcome.stopped else "failed"
+            if outcome.stopped and not self.stopping:
+                self.stop()  # Ctrl-C reached a light step, which runs in this process
             self.home.ledger.fail(run, outcome.error, status=result.status, **spent)
         else:
             result.card = outcome.card
