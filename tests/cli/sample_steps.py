@@ -94,6 +94,14 @@ def sleepy(data: Dataset, *, seconds: float = 60.0, out: Path) -> Card:
 
 
 @step(makes="measurement", heavy=True)
+def deaf(data: Dataset, *, seconds: float = 60.0, out: Path) -> Card:
+    """Sleep in a process of its own, and hear nothing."""
+    time.sleep(seconds)
+    (out / "done.txt").write_text("done")
+    return Card()
+
+
+@step(makes="measurement", heavy=True)
 def patient(data: Dataset, *, seconds: float = 60.0, out: Path) -> Card:
     """Wait, and stop when asked."""
     began = time.monotonic()

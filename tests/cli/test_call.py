@@ -99,7 +99,7 @@ def test_the_project_of_init_runs(project: Project, monkeypatch: pytest.MonkeyPa
     project("init", "mine", "--data", "texts")
     monkeypatch.chdir(project.folder / "mine")
     recipe = project.folder / "mine" / "recipe.yaml"
-    recipe.write_text(recipe.read_text() + "ask: [\"what about the sea?\"]\n")
+    recipe.write_text(recipe.read_text() + 'ask: ["what about the sea?"]\n')
     out = project("run", "--home", str(project.folder / "mine" / ".loom"))
     assert "what about the sea?" in out
     row = re.search(r"loom lineage ([0-9a-f]{12})", out)

@@ -133,12 +133,12 @@ def test_ctrl_c_in_a_light_step_stops_the_run(project: Project) -> None:
     assert "not started: after" in out
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_stops_and_the_next_run_goes_on(project: Project, presses: int) -> None:
+@pytest.mark.parametrize(("step", "presses"), [("patient", 1), ("deaf", 2)])
+def test_ctrl_c_stops_and_the_next_run_goes_on(project: Project, step: str, presses: int) -> None:
     project.write(
         "recipe: slow\nsteps:\n"
         '  raw: {use: "sample_steps:lines", path: lines.txt}\n'
-        '  slow: {use: "sample_steps:patient", data: $raw, seconds: 300}\n'
+        f'  slow: {{use: "sample_steps:{step}", data: $raw, seconds: 300}}\n'
         '  after: {use: "sample_steps:longer", data: $raw, words: 3}\n'
     )
     running = project.spawn("run", "--jobs", "1")
