@@ -70,6 +70,7 @@ def _as_json(plan: ForgetPlan, done: Forgotten | None) -> dict[str, Any]:
             }
             for t in plan.touched
         ],
+        "services": list(plan.services),
         "stand_ins": plan.stand_ins,
         "versions": done.versions if done else {},
         "stale": done.stale if done else [],
@@ -95,6 +96,8 @@ def _told(home: Home, plan: ForgetPlan, done: Forgotten | None) -> str:
         touched.append((short(t.artifact), t.kind, t.name or t.step, how, " ".join(t.names)))
     title = heading("Stale" if done else "Would be stale")
     sections.append(f"{title}\n{columns(touched) or '  nothing: no model, score or index read them'}")
+    if plan.services:
+        sections.append(f"Served under: {', '.join(plan.services)}. A running service says that it is stale.")
     if plan.stand_ins:
         sections.append(f"{plan.stand_ins} rows were dropped as duplicates of these, and may come in their place")
     if done and done.moved:

@@ -17,7 +17,7 @@ from loomwork.core.home import Home
 from loomwork.core.rows import mask_of, shards
 from loomwork.core.runner import run_recipe
 from loomwork.core.step import Card, step
-from loomwork.core.trace import Place, Touched, Tracer
+from loomwork.core.trace import Place, Touched, Tracer, services_of
 
 SUPERSEDED = "superseded"
 
@@ -30,12 +30,14 @@ class ForgetPlan:
         sources: ids of the rows from outside that will be left out from now on.
         places: every dataset part that holds them or rows that came from them.
         touched: what they went into: it will be marked stale.
+        services: the names under which touched artifacts have been served.
         stand_ins: rows that were dropped as duplicates of one of these, and may come in its place.
     """
 
     sources: tuple[bytes, ...]
     places: tuple[Place, ...]
     touched: tuple[Touched, ...]
+    services: tuple[str, ...]
     stand_ins: int
 
 
@@ -71,7 +73,9 @@ def plan_forget(home: Home, prefixes: Sequence[str]) -> ForgetPlan:
     gone = {r for p in places for r in p.rows}
     done = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
     current = tuple(p for p in places if p.artifact not in done)
-    return ForgetPlan(tuple(sorted(sources)), current, tuple(touched), _stand_ins(tracer, gone))
+    return ForgetPlan(
+        tuple(sorted(sources)), current, tuple(touched), tuple(services_of(home, touched)), _stand_ins(tracer, gone)
+    )
 
 
 def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:

@@ -61,6 +61,7 @@ class RowTrace:
         origins: the places of the rows they came from, the nearest first; the last ones are rows from outside.
         places: every dataset part that holds the rows, or rows that came from them.
         touched: models, scores, verdicts, indexes that they went into.
+        services: the names under which touched artifacts have been served.
     """
 
     rows: tuple[bytes, ...]
@@ -68,6 +69,7 @@ class RowTrace:
     origins: list[Place]
     places: list[Place]
     touched: list[Touched]
+    services: list[str]
 
 
 class Tracer:
@@ -229,4 +231,11 @@ def trace_row(home: Home, prefix: str) -> RowTrace:
     places, touched = tracer.spread([row])
     first = next(p for p in places if row in p.rows)
     content = read_row(home.store.open(first.artifact), first.part, row)
-    return RowTrace((row,), content, tracer.origins([row]), places, touched)
+    return RowTrace((row,), content, tracer.origins([row]), places, touched, services_of(home, touched))
+
+
+def services_of(home: Home, touched: Iterable[Touched]) -> list[str]:
+    """The names under which artifacts have been served, by the ledger's `served` events."""
+    ids = {t.artifact for t in touched}
+    served = [e for e in home.ledger.events(kind="served") if e["subject"] in ids]
+    return sorted({str(e["data"].get("name", e["subject"][:12])) for e in served})
