@@ -92,7 +92,7 @@ def _verdicts(rulings: dict[str, Ruling], gates: set[str]) -> str:
         decision = paint(ruling.decision if ruling.passed else ruling.decision.upper(), colour)
         told = f"{ruling.reason} (alpha {ruling.alpha:g})"
         rows.append((paint(mark, colour), name, "gate" if name in gates else "", decision, told))
-    return columns(rows)
+    return columns(rows, wrap=True)
 
 
 def _names(result: RecipeRun) -> str:
@@ -100,7 +100,7 @@ def _names(result: RecipeRun) -> str:
     for name, reason in result.kept.items():
         mark = paint("=", "dim") if reason == ALREADY else paint("✗", "yellow")
         rows.append((mark, name, "not moved", reason))
-    return columns(rows)
+    return columns(rows, wrap=True)
 
 
 def _failures(result: RecipeRun, order: list[str]) -> str:

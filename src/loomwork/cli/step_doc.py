@@ -171,9 +171,9 @@ def told(found: dict[str, Any]) -> str:
     if found["inputs"]:
         shapes = {"one": "", "optional": ", optional", "list": ", any number", "dict": ", any number, by name"}
         rows = [(i["name"], i["kind"] + shapes[i["shape"]], i["about"]) for i in found["inputs"]]
-        sections.append(f"{heading('Inputs')}\n{_wrapped(rows)}")
+        sections.append(f"{heading('Inputs')}\n{columns(rows, wrap=True)}")
     if found["settings"]:
-        sections.append(f"{heading('Settings')}\n{_wrapped([_setting(s) for s in found['settings']])}")
+        sections.append(f"{heading('Settings')}\n{columns([_setting(s) for s in found['settings']], wrap=True)}")
     sections += [f"{heading(title)}\n" + _indented(text) for title, text in found["sections"].items()]
     if found["uses"]:
         sections.append(f"{heading('Needs')}\n  {', '.join(found['uses'])}")
@@ -191,22 +191,6 @@ def _setting(setting: dict[str, Any]) -> tuple[str, str, str]:
         about += f" (one of: {', '.join(setting['choices'])})"
     default = "required" if setting["required"] else f"= {setting['default']!r}"
     return f"{setting['name']}: {setting['type']}", default, about.strip()
-
-
-def _wrapped(rows: list[tuple[str, str, str]]) -> str:
-    """Three aligned columns, the last of them wrapped to the terminal."""
-    import shutil
-    import textwrap
-
-    left = [columns([row[:2] for row in rows]).split("\n")]
-    indent = max(len(line) for line in left[0]) + 2
-    room = max(40, min(120, shutil.get_terminal_size((100, 24)).columns) - indent)
-    lines = []
-    for head, row in zip(left[0], rows, strict=True):
-        first, *more = textwrap.wrap(row[2], room) or [""]
-        lines.append(f"{head:{indent}}{first}".rstrip())
-        lines += [" " * indent + line for line in more]
-    return "\n".join(lines)
 
 
 def _indented(text: str) -> str:

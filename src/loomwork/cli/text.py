@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from typing import IO, Any
@@ -14,6 +16,7 @@ import typer
 
 MARKS = {"hit": "=", "ran": "✓", "failed": "✗", "skipped": "–", "stopped": "■"}
 COLOURS = {"hit": "dim", "ran": "green", "failed": "red", "skipped": "yellow", "stopped": "yellow"}
+WIDEST = 130  # letters in a line of wrapped text
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -36,7 +39,14 @@ def width_of(text: str) -> int:
     return len(_ANSI.sub("", text))
 
 
-def columns(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), indent: int = 2, right: str = "") -> str:
+def columns(
+    rows: Iterable[Sequence[object]],
+    *,
+    header: Sequence[str] = (),
+    indent: int = 2,
+    right: str = "",
+    wrap: bool = False,
+) -> str:
     """Rows as aligned columns.
 
     Args:
@@ -44,6 +54,7 @@ def columns(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), ind
         header: titles, dimmed.
         indent: spaces before each line.
         right: the letters of the columns to be aligned right, counted "a", "b", "c"...
+        wrap: break the last column, which must be plain text, at the terminal's width.
     """
     cells = [[str(c) for c in row] for row in rows]
     if header and cells:
@@ -54,13 +65,25 @@ def columns(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), ind
     widths = [max((width_of(row[i]) for row in cells if i < len(row)), default=0) for i in range(count)]
     flush = {ord(letter) - ord("a") for letter in right}
     lines = []
-    for row in cells:
+    for row in _wrapped(cells, widths, indent) if wrap else cells:
         padded = []
         for i, cell in enumerate(row):
             gap = " " * (widths[i] - width_of(cell))
             padded.append(gap + cell if i in flush else cell + gap)
         lines.append((" " * indent + "  ".join(padded)).rstrip())
     return "\n".join(lines)
+
+
+def _wrapped(cells: list[list[str]], widths: list[int], indent: int) -> list[list[str]]:
+    """The rows with their last cells broken into lines, each line a row of its own."""
+    taken = indent + sum(w + 2 for w in widths[:-1])
+    room = max(40, min(WIDEST, shutil.get_terminal_size((100, 24)).columns) - taken)
+    found = []
+    for row in cells:
+        first, *more = textwrap.wrap(row[-1], room) or [""] if len(row) == len(widths) else [row[-1]]
+        found.append([*row[:-1], first])
+        found += [[*[""] * (len(widths) - 1), line] for line in more]
+    return found
 
 
 def heading(text: str) -> str:
