@@ -55,13 +55,13 @@ def test_int8_needs_no_texts_and_makes_the_same_bytes_again(minilm, make_dataset
     assert models[0].id == run_step(quantize, model=minilm, calibrate=make_dataset(ROWS))[0].id
 
 
-def test_static_keeps_the_most_sensitive_layers(minilm, make_dataset, run_step):
+def test_the_most_sensitive_layers_are_kept_until_it_is_near_enough(minilm, make_dataset, run_step):
     data = make_dataset(ROWS)
-    plain, worse = run_step(quantize, model=minilm, calibrate=data, scheme="int8-static", least_cosine=0.5)
-    careful, better = run_step(quantize, model=minilm, calibrate=data, scheme="int8-static", least_cosine=0.995)
+    plain, worse = run_step(quantize, model=minilm, calibrate=data, group=384)
+    careful, better = run_step(quantize, model=minilm, calibrate=data, group=384, least_cosine=0.9985)
     assert worse.metrics["layers_kept_in_float32"] == 0
     assert 0 < better.metrics["layers_kept_in_float32"] < 36
-    assert better.metrics["mean_cosine"] >= 0.995 > worse.metrics["mean_cosine"]
+    assert better.metrics["mean_cosine"] >= 0.9985 > worse.metrics["mean_cosine"]
     assert cosines(minilm, careful).mean() > cosines(minilm, plain).mean() > 0.98
     kept = read_about(careful).quantization["float32_layers"]
     tensors = load_file(careful.file("model.safetensors"))
@@ -104,10 +104,10 @@ def test_rows_are_rounded_to_the_nearest_of_255_steps():
 
 
 def test_bad_input_is_refused(minilm, make_dataset, run_step, tmp_path):
-    with pytest.raises(InputError, match="needs calibration texts"):
-        run_step(quantize, model=minilm, scheme="int8-static")
     with pytest.raises(InputError, match="no column 'query'"):
         run_step(quantize, model=minilm, calibrate=make_dataset([{"text": "a"}]))
+    with pytest.raises(InputError, match="group is 100, which does not divide"):
+        run_step(quantize, model=minilm, group=100)
     with pytest.raises(InputError, match="quantised already"):
         run_step(quantize, model=run_step(quantize, model=minilm)[0])
     shutil.copytree(minilm.path, tmp_path / "g")

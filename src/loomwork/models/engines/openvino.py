@@ -2,9 +2,10 @@
 
 It needs no torch and starts in a fraction of a second. A linear layer's weight may be stored as float32, or as
 int8 rows with one scale each (`NAME.weight_scale`, (out, 1)); so may the table of words. What goes into an int8
-layer is rounded to 8 bits too, and the product is computed in int8: within `NAME.input_range` where that is
-stored, else token by token in groups of `quantization.group` numbers, each within its own range (where the CPU has
-instructions for it; elsewhere in float32).
+layer is rounded to 8 bits too, token by token in groups of `quantization.group` numbers, each within its own range,
+and the product is computed in int8, where the CPU has instructions for it (AVX-512 VNNI or better); elsewhere in
+float32. (Ranges fixed by calibration, one a layer, were measured too: eight layers had to stay in float32 for a mean
+cosine of .996, against .999 with none, and the model was larger and slower.)
 """
 
 from __future__ import annotations
@@ -107,10 +108,6 @@ class BertGraph:
         scale = self.tensors.get(name + ".weight_scale")  # (out, 1)
         if scale is not None:
             weight = ops.multiply(ops.convert(ops.constant(weight), "f32"), scale)
-        reach = self.tensors.get(name + ".input_range")  # lowest and highest
-        if reach is not None:
-            low, high = np.float32(reach[0]), np.float32(reach[1])
-            node = ops.fake_quantize(node, low, high, low, high, 256)
         return ops.add(ops.matmul(node, weight, False, True), self.tensors[name + ".bias"])
 
     def split(self, node: Any) -> Any:

@@ -6,6 +6,7 @@ does: what goes into a layer is rounded, to 7 bits, over the range of the whole 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,9 @@ class DynamicLinear(torch.nn.Module):
 
     def __init__(self, weight: torch.Tensor, scale: float, bias: torch.Tensor) -> None:
         super().__init__()
-        quantized = torch._make_per_tensor_quantized_tensor(weight, scale, 0)
+        with warnings.catch_warnings():  # torch means to drop these tensors some day; our version is pinned
+            warnings.simplefilter("ignore", UserWarning)
+            quantized = torch._make_per_tensor_quantized_tensor(weight, scale, 0)
         self.packed = torch.ops.quantized.linear_prepack(quantized, bias)
 
     def forward(self, inner: torch.Tensor) -> torch.Tensor:
