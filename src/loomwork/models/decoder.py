@@ -319,7 +319,8 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # it would stand between the lines of whoever runs this
+    # A bar would stand between the lines of whoever runs this.
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(threads or context().threads)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
