@@ -82,10 +82,8 @@ def fill(home: Home, parents: list[list[int]]) -> str:
     """A ledger with one run for each entry, reading the runs whose numbers it lists. Returns the last artifact's id."""
     name = "{:064x}".format
     with home.ledger.writing() as connection:
-        connection.execute(t.run.insert(), [
-            dict(id=f"r{i}", step="s", key=f"k{i}", parts="{}", status="done", owner="", started=0.0, heartbeat=0.0, ended=1.0)
-            for i in range(len(parents))
-        ])  # fmt: skip
+        fixed = dict(step="s", parts="{}", status="done", owner="", started=0.0, heartbeat=0.0, ended=1.0)
+        connection.execute(t.run.insert(), [dict(id=f"r{i}", key=f"k{i}", **fixed) for i in range(len(parents))])
         connection.execute(
             t.artifact.insert(), [dict(id=name(i), kind="x", bytes=1, created=0.0) for i in range(len(parents))]
         )
@@ -103,7 +101,7 @@ def fill(home: Home, parents: list[list[int]]) -> str:
 
 
 def measure_lineage(folder: Path, rounds: int) -> tuple[dict[str, float], bool]:
-    """Milliseconds for the whole lineage of the last artifact of a chain, and of a diamond (each layer reads both above)."""
+    """Milliseconds for the lineage of the last artifact of a chain, and of a diamond: each layer reads both above."""
     diamond: list[list[int]] = [[], []]
     for layer in range(1, DIAMOND_LAYERS):
         diamond += [[2 * layer - 2, 2 * layer - 1]] * 2

@@ -87,8 +87,11 @@ def ledger(url) -> Iterator[Ledger]:
 
 
 def score(**changes) -> Score:
-    fields = dict(name="mrr@10", value=0.5, unit="1", direction="higher is better", n=10, cluster_unit="item", n_clusters=10,
-                  interval=Interval(0.4, 0.6, 0.95, "t"), items="items", data="d", model="m", settings="s", contamination="unknown")  # fmt: skip
+    fields = dict(
+        name="mrr@10", value=0.5, unit="1", direction="higher is better", n=10, cluster_unit="item", n_clusters=10,
+        interval=Interval(0.4, 0.6, 0.95, "t"), items="items", data="d", model="m", settings="s",
+        contamination="unknown",
+    )  # fmt: skip
     return Score(**{**fields, **changes})
 
 

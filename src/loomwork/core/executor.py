@@ -99,6 +99,7 @@ class Worker:
     def __init__(self, threads: int) -> None:
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p or str(Path.cwd()) for p in sys.path))
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin take the cores from the other jobs
         self.process = subprocess.Popen(
             [sys.executable, "-m", "loomwork.core.worker"],
             stdin=subprocess.PIPE,

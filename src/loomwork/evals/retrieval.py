@@ -37,6 +37,7 @@ def retrieval(
     level: float = 0.95,
     seed: int = 0,
     top: int = 5,
+    max_tokens: int | None = None,
     out: Path,
 ) -> Card:
     """Rank all passages for each row's query; the row's own passage is the right one.
@@ -53,6 +54,7 @@ def retrieval(
         level: of the intervals.
         seed: of the bootstrap.
         top: how many of the first passages' row ids are kept for each query.
+        max_tokens: how much of each text the encoder reads; by default as much as the model says.
 
     Raises:
         InputError: a text is empty, or there are fewer than two rows or clusters.
@@ -72,7 +74,7 @@ def retrieval(
 
     ranks, first = np.zeros(len(queries), dtype=np.int64), []
     done = 0
-    for block in _score_blocks(queries, passages, model):  # (block, passages)
+    for block in _score_blocks(queries, passages, model, max_tokens):  # (block, passages)
         rows = np.arange(done, done + len(block))
         ranks[rows] = rank_of(block, rows)
         first.append(_best(block, top))
@@ -84,7 +86,7 @@ def retrieval(
     given = Provenance(
         data=data.digest,
         model=model_digest(model),
-        settings=digest({"query": query, "passage": passage, "k": k, "method": "encoder" if model else "bm25"}),
+        settings=digest({"query": query, "passage": passage, "k": k, **_method(model, max_tokens)}),
         cluster_unit=cluster or "item",
         clusters=clusters,
         contamination=contamination,
@@ -108,7 +110,9 @@ def retrieval(
     return Card(metrics={"queries": len(queries), "repeated_passages": repeated}, scores=scores, notes=notes)
 
 
-def _score_blocks(queries: list[str], passages: list[str], model: Model | None) -> Iterator[np.ndarray]:
+def _score_blocks(
+    queries: list[str], passages: list[str], model: Model | None, max_tokens: int | None
+) -> Iterator[np.ndarray]:
     """Scores of all passages for some queries at a time.  # (block, passages)"""
     import numpy as np
 
@@ -124,9 +128,13 @@ def _score_blocks(queries: list[str], passages: list[str], model: Model | None) 
         from loomwork.models.encoder import load_encoder
 
         encoder = load_encoder(model)
-        vectors = encoder.embed(passages)  # (passages, dim)
+        vectors = encoder.embed(passages, max_tokens=max_tokens)  # (passages, dim)
         for block in blocks:
-            yield encoder.embed(block) @ vectors.T
+            yield encoder.embed(block, max_tokens=max_tokens) @ vectors.T
+
+
+def _method(model: Model | None, max_tokens: int | None) -> dict[str, str | int | None]:
+    return {"method": "encoder", "max_tokens": max_tokens} if model else {"method": "bm25"}
 
 
 def _best(scores: np.ndarray, top: int) -> np.ndarray:

@@ -30,6 +30,7 @@ def speed(
     text: str = "passage",
     texts: int = 256,
     rounds: int = 5,
+    max_tokens: int | None = None,
     out: Path,
 ) -> Card:
     """Time encoders in turn, interleaved so that a busy machine slows all of them alike.
@@ -44,6 +45,7 @@ def speed(
         text: the column.
         texts: how many of the first texts are embedded each round.
         rounds: how often; each round starts with another model.
+        max_tokens: how much of each text is read; by default as much as each model says.
 
     Raises:
         InputError: there is no model or no text, or a setting is below 1.
@@ -64,17 +66,17 @@ def speed(
     names = list(models)
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            times[name].append(_time(encoders[name], chosen, queries))
+            times[name].append(_time(encoders[name], chosen, queries, max_tokens))
         context().progress(turn + 1, rounds, "rounds")
     report = {name: _summary(models[name], times[name], len(chosen)) for name in names}
     write_json(out / "speed.json", {"texts": len(chosen), "rounds": rounds, "models": report})
     return Card(metrics={f"{name}.{key}": float(v) for name, one in report.items() for key, v in one.items()})
 
 
-def _time(encoder: Encoder, texts: list[str], queries: list[str]) -> tuple[float, float, float]:
+def _time(encoder: Encoder, texts: list[str], queries: list[str], max_tokens: int | None) -> tuple[float, float, float]:
     """Wall and CPU seconds of all texts, and the median wall seconds of one query."""
     wall, cpu = time.perf_counter(), time.process_time()
-    encoder.embed(texts)
+    encoder.embed(texts, max_tokens=max_tokens)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     singles = []
     for query in queries:
