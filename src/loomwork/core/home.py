@@ -56,7 +56,8 @@ class Home:
     def folder(self, name: str) -> Path:
         """`work`, `logs`, `digests`, `tmp`... made when missing."""
         path = self.root / name
-        path.mkdir(parents=True, exist_ok=True)
+        if not path.is_dir():  # asked for often; a stat is cheaper than a mkdir that fails
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
     def find(self, text: str) -> str:

@@ -253,15 +253,18 @@ class Ledger(Database):
         )
         return [{**r, "score": json.loads(r["score"]) if r["score"] else None} for r in rows]
 
-    def last_runs(self, *, step: str = "", name: str = "", status: str = "", limit: int = 20) -> list[Record]:
-        """The newest runs of a step, of a recipe's step name, of a status; all of them where nothing is given."""
+    def last_done(self, name: str, step: str) -> Record | None:
+        """The newest finished run of a step under its name in a recipe: its id and key parts."""
+        found = self.row(_LAST_DONE, name=name, step=step)
+        return {**found, "parts": json.loads(found["parts"])} if found else None
+
+    def last_runs(self, *, step: str = "", name: str = "", limit: int = 20) -> list[Record]:
+        """The newest runs of a step, or of a recipe's step name, finished or not."""
         query = sa.select(t.run).order_by(t.run.c.started.desc()).limit(limit)
         if step:
             query = query.where(t.run.c.step == step)
         if name:
             query = query.where(t.run.c.name == name)
-        if status:
-            query = query.where(t.run.c.status == status)
         rows = self.rows(query)
         return [{**r, "parts": json.loads(r["parts"]), "outcome": json.loads(r["outcome"] or "{}")} for r in rows]
 
@@ -323,6 +326,12 @@ _FINISH = (
         outcome=sa.bindparam("outcome"),
         error=sa.bindparam("error"),
     )
+)
+_LAST_DONE = (
+    sa.select(t.run.c.id, t.run.c.parts)
+    .where(t.run.c.name == sa.bindparam("name"), t.run.c.step == sa.bindparam("step"), t.run.c.status == "done")
+    .order_by(t.run.c.started.desc())
+    .limit(1)
 )
 _NAMED = (
     sa.select(t.name)

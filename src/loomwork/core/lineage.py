@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import gc
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,14 +13,13 @@ import sqlalchemy as sa
 from loomwork.core.errors import InputError
 from loomwork.core.home import Home
 
-_STEPS = {
-    "up": "SELECT e.made_by FROM walk JOIN edge e ON e.run = walk.run WHERE e.direction = 'in' AND e.made_by > ''",
-    "down": "SELECT e.run FROM walk JOIN edge e ON e.made_by = walk.run AND e.direction = 'in'",
-}
-_WALK = (
-    "WITH RECURSIVE walk(run) AS (SELECT CAST(:start AS VARCHAR) UNION {step}) "
-    "SELECT e.run, e.direction, e.artifact, e.made_by, e.role, e.part FROM walk JOIN edge e ON e.run = walk.run"
+_EDGE = "e.run, e.artifact, e.made_by, e.role, e.part"
+_WALK = (  # only our own words are put in
+    f"WITH RECURSIVE walk(run, artifact, made_by, role, part) AS (SELECT {_EDGE} FROM edge e "  # noqa: S608
+    f"WHERE e.{{here}} = :start AND e.direction = 'in' AND e.made_by IS NOT NULL UNION SELECT {_EDGE} FROM walk "
+    "JOIN edge e ON e.{here} = walk.{there} WHERE e.direction = 'in' AND e.made_by IS NOT NULL) SELECT * FROM walk"
 )
+_WAYS = {"up": _WALK.format(here="run", there="made_by"), "down": _WALK.format(here="made_by", there="run")}
 LOOKED_UP_AT_ONCE = 500  # ids in one query, below every database's limit
 
 
@@ -50,46 +51,79 @@ def lineage(home: Home, artifact_id: str, *, up: bool = True, down: bool = True)
     Raises:
         InputError: the ledger knows no run that made it.
     """
+    with _no_gc():
+        return _lineage(home, artifact_id, up, down)
+
+
+@contextmanager
+def _no_gc() -> Iterator[None]:
+    """Without garbage collection: it would look through the many small tuples again and again, and find nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _lineage(home: Home, artifact_id: str, up: bool, down: bool) -> Graph:
     makers = home.ledger.makers(artifact_id)
     if not makers:
         raise InputError(f"no run in the ledger made {artifact_id[:12]}", "loom show lists what there is")
     start = makers[0]["id"]
     labels = labels_by_artifact(home)
     stale = {e["subject"] for e in home.ledger.events(kind="stale")}
-    made: dict[str, str] = {}
+    made = {start: artifact_id}
     edges: set[tuple[str, str, str, str]] = set()
     with home.ledger.engine.connect() as connection:
-        for step in ("up",) * up + ("down",) * down:
-            for run, way, artifact, made_by, role, part in connection.execute(
-                sa.text(_WALK.format(step=_STEPS[step])), {"start": start}
-            ):
-                if way == "out":
-                    made[run] = artifact
-                elif made_by:
-                    edges.add((made_by, run, role, part))
-        runs = _look_up(connection, "run", "id, step, name, started, ended", made)
-        kinds = _look_up(connection, "artifact", "id, kind", set(made.values()))
-    graph = Graph(start)
+        for way in ("up",) * up + ("down",) * down:
+            for run, artifact, maker, role, part in _fetch(connection, _WAYS[way], start=start):
+                made[maker] = artifact
+                made.setdefault(run, "")
+                edges.add((maker, run, role, part))
+        last = [run for run, artifact in made.items() if not artifact]  # nothing has read what they made
+        made |= {r: row[2] for r, row in _look_up(connection, "edge", "run", "direction, artifact", last).items()}
+        runs = _look_up(connection, "run", "id", "step, name, started, ended", made)
+        kinds = _look_up(connection, "artifact", "id", "kind", set(made.values()))
+    graph = Graph(start, edges=sorted(edges))
     for run, artifact in made.items():
+        if artifact not in kinds:  # a run that reads it has not finished
+            continue
         _, step, name, began, ended = runs[run]
         names = tuple(labels.get(artifact, ()))
         graph.nodes[run] = Node(
             run, step, name, artifact, kinds[artifact][1], (ended or began) - began, names, artifact in stale
         )
-    graph.edges = sorted(e for e in edges if e[0] in made and e[1] in made)
+    graph.edges = [e for e in graph.edges if e[0] in graph.nodes and e[1] in graph.nodes]
     return graph
 
 
-def _look_up(connection: sa.Connection, table: str, columns: str, ids: Collection[str]) -> dict[str, Any]:
-    """Rows by id: all of a table that is hardly larger than what is wanted, else the wanted ones."""
-    query = f"SELECT {columns} FROM {table}"  # noqa: S608  # both are our own words
-    if connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one() < 4 * len(ids):  # noqa: S608
-        return {row[0]: row for row in connection.execute(sa.text(query)) if row[0] in ids}
-    some = sa.text(query + " WHERE id IN :ids").bindparams(sa.bindparam("ids", expanding=True))
-    wanted, found = sorted(ids), {}
-    for i in range(0, len(wanted), LOOKED_UP_AT_ONCE):
-        for row in connection.execute(some, {"ids": wanted[i : i + LOOKED_UP_AT_ONCE]}):
-            found[row[0]] = row
+def _fetch(connection: sa.Connection, query: str, **values: Any) -> list[tuple[Any, ...]]:
+    """All rows as plain tuples: a long lineage has many."""
+    cursor = connection.execute(sa.text(query), values).cursor
+    return cursor.fetchall() if cursor else []  # type: ignore[return-value]
+
+
+def _look_up(
+    connection: sa.Connection, table: str, key: str, columns: str, ids: Collection[str]
+) -> dict[str, tuple[Any, ...]]:
+    """Rows by id: out of all rows of a table that is hardly larger than what is wanted, else only the wanted ones.
+
+    Of the table of edges only those of outputs count.
+    """
+    where = " WHERE direction = 'out'" if table == "edge" else ""
+    query = f"SELECT {key}, {columns} FROM {table}{where}"  # noqa: S608  # our own words
+    if ids and _fetch(connection, f"SELECT count(*) FROM {table}")[0][0] < 4 * len(ids):  # noqa: S608
+        wanted = ids if isinstance(ids, dict) else set(ids)
+        return {row[0]: row for row in _fetch(connection, query) if row[0] in wanted}
+    some = sa.text(f"{query}{' AND' if where else ' WHERE'} {key} IN :ids").bindparams(
+        sa.bindparam("ids", expanding=True)
+    )
+    chosen, found = sorted(ids), {}
+    for i in range(0, len(chosen), LOOKED_UP_AT_ONCE):
+        for row in connection.execute(some, {"ids": chosen[i : i + LOOKED_UP_AT_ONCE]}):
+            found[row[0]] = tuple(row)
     return found
 
 

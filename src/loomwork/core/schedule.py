@@ -251,9 +251,10 @@ class Schedule:
 
 def why_not_a_hit(home: Home, call: StepCall, parts: keys.Parts) -> list[str]:
     """What is different from the last finished run of this step, in words."""
-    for earlier in home.ledger.last_runs(name=call.name, step=call.use, status="done", limit=1):
-        return keys.differences(earlier["parts"], parts) or ["its result was not kept"]
-    return ["it has not been run before"]
+    earlier = home.ledger.last_done(call.name, call.use)
+    if earlier is None:
+        return ["it has not been run before"]
+    return keys.differences(earlier["parts"], parts) or ["its result was not kept"]
 
 
 def _outcome(future: Future[Outcome]) -> Outcome:

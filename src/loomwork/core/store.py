@@ -39,8 +39,9 @@ class Store:
 
     def __init__(self, root: Path, url: str = "") -> None:
         self.root, self.url = root, url.rstrip("/")
-        (root / "artifacts").mkdir(parents=True, exist_ok=True)
-        (root / "blobs").mkdir(exist_ok=True)
+        if not (root / "blobs").is_dir():
+            (root / "artifacts").mkdir(parents=True, exist_ok=True)
+            (root / "blobs").mkdir(exist_ok=True)
         self._remote: Any = None
 
     # -- reading
