@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from transformers import LlamaForCausalLM
 
 from loomwork.core.context import Context, use_context
 from loomwork.core.errors import InputError, Stopped
+from loomwork.core.recipe import load_recipe
 from loomwork.models.decoder import load_decoder
 from loomwork.models.folder import read_about
 from loomwork.models.packed_llama import PackedLlama, pack_rows
@@ -114,3 +116,9 @@ def test_what_cannot_be_trained_on_is_refused(parts, run_step, make_dataset):
         run_step(pretrain, data=data, tokenizer=tok, text="txt")
     with pytest.raises(InputError, match="no column"):
         run_step(pretrain, data=data, tokenizer=tok, holdout=make_dataset([{"other": "a"}]))
+
+
+def test_the_recipe_holds_together():
+    loaded = load_recipe(Path(__file__).parents[2] / "recipes" / "pretrain.yaml")
+    assert {"model", "ngram_bits", "lzma_bits", "beats_ngram", "beats_lzma", "samples"} <= set(loaded.steps)
+    assert not loaded.gates
