@@ -78,18 +78,24 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
+    def _applied(self) -> set[str]:
+        """The migrations that the ledger has had; none if it is new (asking for its tables would cost more)."""
+        try:
+            return {r["name"] for r in self.rows(sa.select(t.applied.c.name))}
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError):
+            return set()
+
     def _migrate(self) -> None:
         names = [m.__name__ for m in t.MIGRATIONS]
-        if sa.inspect(self.engine).has_table("migration"):
-            done = {r["name"] for r in self.rows(sa.select(t.applied.c.name))}
-            unknown = done - set(names)
-            if unknown:
-                raise InputError(
-                    f"the ledger at {_hidden(self.url)} was written by a newer Loomwork ({min(unknown)})",
-                    "pip install -U loomwork",
-                )
-            if done == set(names):
-                return
+        done = self._applied()
+        unknown = done - set(names)
+        if unknown:
+            raise InputError(
+                f"the ledger at {_hidden(self.url)} was written by a newer Loomwork ({min(unknown)})",
+                "pip install -U loomwork",
+            )
+        if done == set(names):
+            return
         with self.writing(lock="migration") as connection:
             t.applied.create(connection, checkfirst=True)
             done = {r[0] for r in connection.execute(sa.select(t.applied.c.name))}

@@ -128,7 +128,7 @@ class Tracer:
         return found.pop()
 
     def origins(self, ids: Iterable[bytes]) -> list[Place]:
-        """The rows that these came from, upwards, the nearest dataset first."""
+        """The rows that these came from, the nearest dataset first."""
         places: dict[tuple[str, str], Place] = {}
         todo = [(run, rows) for run in self.made if (rows := self._held(run, frozenset(ids)))]
         seen = set(todo)
@@ -145,7 +145,8 @@ class Tracer:
                 if found and (maker, found) not in seen:
                     seen.add((maker, found))
                     todo.append((maker, found))
-        return list(places.values())
+        newest_first = {run: -i for i, run in enumerate(self.steps)}
+        return sorted(places.values(), key=lambda p: newest_first[p.run])
 
     def _held(self, run: str, ids: frozenset[bytes]) -> frozenset[bytes]:
         """Which of these rows are in the dataset that a run made."""
