@@ -66,11 +66,7 @@ _current: ContextVar[Context | None] = ContextVar("loomwork_context", default=No
 
 def context() -> Context:
     """The context of the step that is running here."""
-    found = _current.get()
-    if found is None:
-        found = Context()
-        _current.set(found)
-    return found
+    return _current.get() or Context()  # alone, each call has a `work` of its own: nothing is resumed by mistake
 
 
 @contextmanager

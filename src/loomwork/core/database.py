@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from loomwork.core import schema as t
-from loomwork.core.errors import InputError, MissingDependency
+from loomwork.core.errors import InputError, LoomError, MissingDependency
 
 BUSY_SECONDS = 30
 Record = dict[str, Any]
@@ -52,10 +52,16 @@ class Database:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))"), {"lock": lock})
             try:
                 yield connection
-            except BaseException:
-                self._end(connection, "ROLLBACK")
+                self._end(connection, "COMMIT")
+            except BaseException as error:
+                with suppress(sa.exc.DBAPIError):
+                    self._end(connection, "ROLLBACK")
+                if isinstance(error, sa.exc.OperationalError) and "disk" in str(error.orig):
+                    raise LoomError(
+                        f"the ledger at {_hidden(self.url)} could not be written: {error.orig}",
+                        "free some space (loom gc), or set LOOMWORK_HOME to another disk",
+                    ) from None
                 raise
-            self._end(connection, "COMMIT")
 
     def _end(self, connection: sa.Connection, how: Literal["COMMIT", "ROLLBACK"]) -> None:
         # SQLite runs in autocommit mode, so that BEGIN IMMEDIATE is ours; SQLAlchemy knows of no transaction there.

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from loomwork.core.artifact import Artifact
 from loomwork.core.call import find
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, LoomError
 from loomwork.core.executor import Executor, open_executor
 from loomwork.core.home import Home
 from loomwork.core.recipe import Recipe, load_recipe
@@ -105,7 +105,8 @@ class Runner:
             if not result.failed:
                 self._decide(recipe, result)
         except BaseException as error:
-            ledger.fail(run, repr(error), status="stopped" if isinstance(error, KeyboardInterrupt) else "failed")
+            with contextlib.suppress(LoomError):  # the disk may be full: then the lease ends with this process
+                ledger.fail(run, repr(error), status="stopped" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
         result.seconds = time.time() - started
         self._close(result)

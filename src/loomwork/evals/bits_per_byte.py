@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,7 +44,8 @@ def bits_per_byte(
       its strongest preset, with a dictionary that holds everything. Exact, to the whole byte.
 
     With `training` the documents are looked for in it, in runs of 13 words; where some are found, the score of the
-    others (of at least 13 words) is given too. `training` has to be all that the model ever saw.
+    others (of at least 13 words) is given too. Where the model does not declare `training` as all that it ever saw,
+    as train.pretrain's models do, contamination stays unknown.
 
     Args:
         data: the held-out documents.
@@ -83,6 +84,8 @@ def bits_per_byte(
     bits = _bits(method, documents, known or [], model, ngram_order)  # (documents,)
     size = bytes_of(documents)
     found = _Leak.look(documents, known, clusters)
+    if model is not None and training is not None and not _saw_only(model, training, text):
+        found = replace(found, word="unknown", note=f"{found.note}; but the model does not say that it saw nothing else")
     stated = {
         "data": data.digest,
         "model": model_digest(model),
@@ -162,6 +165,13 @@ def _score(
         seed=seed,
         **stated,
     )
+
+
+def _saw_only(model: Model, training: Dataset, text: str) -> bool:
+    """Whether a model declares this dataset, and no other, as what it was trained on."""
+    from loomwork.models.folder import dataset_name, read_about
+
+    return read_about(model).training_data == [dataset_name(training.digest, text)]
 
 
 @dataclass(frozen=True)

@@ -141,4 +141,6 @@ def _best(scores: np.ndarray, top: int) -> np.ndarray:
     """The columns of the `top` highest scores of each row; the earlier of two equal ones first.  # (rows, top)"""
     import numpy as np
 
-    return np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    from loomwork.index.fuse import best
+
+    return np.stack([best(row, top) for row in np.nan_to_num(scores, nan=-np.inf)])

@@ -26,11 +26,11 @@ class FrozenLayers:
         texts: the token ids of every text that will be asked for.
         layers: how many of the lowest layers are frozen, the embeddings with them; None for nothing at all.
         dtype: of what is computed.
-        folder: where the states are kept, in one file; None to compute them anew at every step.
+        file: where the states are kept; one that is there is of these texts and layers. None to compute them anew at every step.
     """
 
     def __init__(
-        self, module: Bert, texts: Sequence[Ids], layers: int | None, dtype: torch.dtype, folder: Path | None
+        self, module: Bert, texts: Sequence[Ids], layers: int | None, dtype: torch.dtype, file: Path | None
     ) -> None:
         self.module, self.texts, self.dtype = module, texts, dtype
         self.first = layers or 0  # the first layer that is trained
@@ -43,7 +43,7 @@ class FrozenLayers:
             part.requires_grad_(False).to(dtype)
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
         size = int(self.starts[-1]) * module.shape.dim
-        self.kept = self._keep(folder / "states", size) if folder and size * dtype.itemsize <= KEPT_BYTES else None
+        self.kept = self._keep(file, size) if file and size * dtype.itemsize <= KEPT_BYTES else None
 
     def groups(self, rows: Sequence[int]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Texts in groups of like length.

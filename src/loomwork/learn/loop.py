@@ -43,6 +43,7 @@ class History:
     resumed_at: int = 0
     seconds: float = 0.0
     tokens: int = 0
+    best: float = math.inf  # the lowest mean loss of a window so far
 
     def last_loss(self, steps: int = WINDOW) -> float:
         """The mean loss of the last steps."""
@@ -156,10 +157,10 @@ def _check(history: History, rate: float) -> None:
     hint = "lower learning_rate, lengthen warmup_steps, or look for bad rows in the data"
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise LoomError(f"at step {step} the loss is {loss} and its gradient's norm {norm} (rate {rate:.2g})", hint)
-    if step + 1 < 2 * WINDOW or (step + 1) % WINDOW:
+    if (step + 1) % WINDOW:
         return
-    means = [sum(history.losses[i : i + WINDOW]) / WINDOW for i in range(0, step + 1, WINDOW)]
-    recent, best = means[-1], min(means)
+    recent = history.last_loss()
+    best = history.best = min(history.best, recent)
     if recent > best + max(1.0, abs(best)):
         raise LoomError(
             f"training diverges: over the {WINDOW} steps up to {step} the mean loss is {recent:.3g}, it was {best:.3g}",
@@ -223,7 +224,10 @@ class _Checkpoint:
                 for n, tensor in mine.items():
                     tensor.copy_(state[saved][n])
         self.optimizer.load_state_dict(state["optimizer"])
-        return History(state["losses"], state["gradient_norms"], resumed_at=state["step"])
+        losses = state["losses"]
+        means = (sum(losses[i : i + WINDOW]) / WINDOW for i in range(0, len(losses) - WINDOW + 1, WINDOW))
+        best = min(means, default=math.inf)
+        return History(losses, state["gradient_norms"], resumed_at=state["step"], best=best)
 
 
 @contextmanager

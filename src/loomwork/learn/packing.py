@@ -84,14 +84,6 @@ def read_pieces(data: Dataset, column: str, tokenizer: PreTrainedTokenizerBase, 
     return Pieces(np.memmap(file, np.uint32, "r"), np.array(starts), np.array(ends), text_bytes)
 
 
-def _encoded(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    if not texts:
-        return []
-    found = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
-    ids: list[list[int]] = found["input_ids"]
-    return ids
-
-
 class Packing:
     """An endless sequence of rows: epoch after epoch of the pieces, each epoch packed in a new order.
 

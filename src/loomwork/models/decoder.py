@@ -5,6 +5,7 @@ Any Hugging Face folder that `AutoModelForCausalLM` opens will do. All computing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 WINDOW_TOKENS = 2048  # the most that one forward pass reads, whatever the model allows: attention is quadratic
 LOGIT_BYTES = 256 << 20  # of one batch's float32 logits
 UNFINISHED = "\ufffd"  # what decoding gives for bytes that do not yet make a character
+PLAIN = ("\ufdd0", "\ufdd1")  # around what is no control token in a prompt; Unicode gives these no meaning
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,13 @@ class Decoder:
     def _prompt_ids(self, prompt: str) -> list[int]:
         """As the tokenizer begins texts; a template that wrote the beginning-of-text token does not get a second."""
         bos = self.tokenizer.bos_token_id
-        ids = list(self.tokenizer.encode(prompt, verbose=False)) if prompt else []
+        begin, *rest = re.split("{}([^{}]*){}".format(PLAIN[0], "".join(PLAIN), PLAIN[1]), prompt)
+        ids = list(self.tokenizer.encode(begin, verbose=False)) if prompt else []
+        for number, piece in enumerate(rest):  # plain text and the template's own by turns
+            if number % 2:
+                ids += self.tokenizer.encode(piece, add_special_tokens=False, verbose=False)
+            else:
+                ids += self.encode(piece)
         if len(ids) > 1 and ids[0] == ids[1] == bos:
             ids = ids[1:]
         if not ids and self.first_id is not None:
@@ -250,6 +258,7 @@ class Decoder:
     def chat_prompt(self, messages: Sequence[dict[str, str]]) -> str:
         """The prompt of a conversation, ending where the assistant's answer begins.
 
+        Names of control tokens in a message are plain characters to `generate`, which finds them marked.
         With a chat template in the tokenizer folder, that template decides (transformers runs it in jinja2's
         ImmutableSandboxedEnvironment). Without one, a message is a line `role: content`, and the last line is
         `assistant:`; give `stop=["\\nuser:"]` when generating.
@@ -265,13 +274,24 @@ class Decoder:
         for number, message in enumerate(messages):
             if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
                 raise InputError(f"message {number} needs a role and a content, both text; it is {message!r}")
+        messages = [{**m, "content": self._without_control(m["content"])} for m in messages]
         if not self.tokenizer.chat_template:
             return "".join(f"{m['role']}: {m['content']}\n" for m in messages) + "assistant:"
         try:
-            made = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+            made = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:
             raise InputError(f"the model's chat template refuses these messages: {error}") from error
         return str(made)
+
+    def _without_control(self, text: str) -> str:
+        """A text in which the names of control tokens are marked as plain: what people write cannot end their turn."""
+        text = re.sub("[{}]".format("".join(PLAIN)), "", text)
+        tokens = self.tokenizer.added_tokens_decoder.values()
+        names = {*self.tokenizer.all_special_tokens, *(t.content for t in tokens if t.special)} - {""}
+        if not names:
+            return text
+        pattern = "|".join(re.escape(name) for name in sorted(names, key=lambda n: (-len(n), n)))
+        return re.sub(pattern, lambda found: PLAIN[0] + found[0] + PLAIN[1], text)
 
 
 def draw(logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:

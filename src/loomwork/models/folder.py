@@ -65,6 +65,11 @@ class About:
     quantization: dict[str, Any] = field(default_factory=dict)
 
 
+def dataset_name(digest: str, column: str) -> str:
+    """How `training_data` names a dataset of ours."""
+    return f"dataset {digest}, column {column!r}"
+
+
 def read_about(model: Model) -> About:
     """What is known of a model. A plain Hugging Face folder, without `loomwork.json`, will do too.
 

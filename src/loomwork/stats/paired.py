@@ -125,6 +125,18 @@ def better_than(candidate: npt.ArrayLike, baseline: npt.ArrayLike, margin: Margi
     return _decide(candidate, baseline, margin, sign=1, **options)
 
 
+def _unseen_loss_p(mean: ClusterMean, base: Floats) -> float:
+    """The p-value of "it fails the margin" where every item has the same difference, so that there is no spread.
+
+    A system that loses rarely may lose nowhere in a small sample. The largest loss of an item is taken to be the
+    baseline's largest value; were clusters lost so often that the mean fell to the margin, none of these would show it
+    with this probability.
+    """
+    largest = float(np.abs(base).max())
+    rate = min(1.0, mean.value / largest) if largest else 1.0
+    return float((1 - rate) ** mean.n_clusters)
+
+
 def _decide(
     candidate: npt.ArrayLike,
     baseline: npt.ArrayLike,
@@ -153,7 +165,8 @@ def _decide(
         gain = gain - sign * margin.value
     mean = cluster_mean(gain, weights, clusters)
     if mean.standard_error == 0 and sign < 0 and mean.value >= 0:
-        return Decision("pass", 0.0, size)  # the same loss on every item, and it is allowed
+        p_value = _unseen_loss_p(mean, base)
+        return Decision("pass" if p_value <= alpha else "undecided", p_value, size)
     _, t_values = bootstrap_draws(mean, draws=DRAWS, seed=seed)
     p_value = one_sided_p(mean, t_values, 0.0)
     bound = mean.value - lower_multiple(mean, t_values, alpha) * mean.standard_error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from loomwork.core.artifact import Model
+from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
@@ -88,7 +88,12 @@ def embed(
     module = open_bert(base, freeze_layers, dropout).to(device)
     count = steps or max(1, math.ceil(epochs * len(pairs) / batch))
     reused = count * batch > 1.2 * len(pairs)  # else keeping costs more than it saves
-    below = FrozenLayers(module, pairs.ids, freeze_layers, dtype, context().work if reused else None)
+    training: dict[str, Any] = {"step": "train.embed", "base": base.id, "data": data.digest, "steps": count}
+    # Without a runner the work folder is shared: what another run left there must not be taken for this one's.
+    settings = [query, passage, batch, learning_rate, schedule, warmup_steps, weight_decay, dropout, max_tokens]
+    mark = digest([training, *settings, freeze_layers, scale, seed, str(dtype), str(device)])[:16]
+    states = context().work / f"states-{mark}" if reused else None
+    below = FrozenLayers(module, pairs.ids, freeze_layers, dtype, states)
 
     def rows_of(step: int) -> list[int]:
         return rows_at(step, rows=len(pairs), batch=batch, seed=seed)
@@ -111,10 +116,10 @@ def embed(
         weight_decay=weight_decay,
         seed=seed,
         tokens_at=tokens_at,
+        name=f"embed-{mark}",
     )
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     tensors = {n: trained.get(own_name(n), t) for n, t in read_tensors(base).items()}
-    training: dict[str, Any] = {"step": "train.embed", "base": base.id, "data": data.digest, "steps": count}
     save_model(out, tensors, base, replace(about, engine="torch", training=training))
     return Card(
         metrics={

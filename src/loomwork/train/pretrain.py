@@ -81,7 +81,7 @@ def pretrain(
 
     from loomwork.learn.loop import fit
     from loomwork.learn.packing import Packing, read_pieces, to_device
-    from loomwork.models.folder import About, save_about
+    from loomwork.models.folder import About, dataset_name, save_about
     from loomwork.models.packed_llama import PackedLlama
 
     ours = context()
@@ -127,7 +127,7 @@ def pretrain(
     )
     watch.before(steps)
     _save(model.cpu().to_transformers(), tokenizer, out)
-    data_used = [f"dataset {data.digest}, column {text!r}"]
+    data_used = [dataset_name(data.digest, text)]
     save_about(out, About("generate", training_data=data_used, training=settings))
     trained = steps * packing.targets_per_step
     metrics = {
