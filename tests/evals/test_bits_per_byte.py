@@ -117,3 +117,10 @@ def test_inputs_that_do_not_fit_the_method_are_refused(make_dataset, run_step, s
         run_step(bits_per_byte, data=data, training=data, model=stories, method="ngram")
     with pytest.raises(InputError, match="no text in column"):
         run_step(bits_per_byte, data=make_dataset([{"text": "a"}, {"text": ""}]), training=data, method="lzma")
+
+
+def test_a_model_that_may_have_seen_more_than_the_training_text_stays_unknown(stories, make_dataset, run_step):
+    data = make_dataset(train=[{"text": "Something else."}], holdout=[{"text": STORY}, {"text": STORY[:80]}])
+    found, _ = run_step(bits_per_byte, data=data.select("holdout"), training=data.select("train"), model=stories)
+    assert found.score().contamination == "unknown"
+    assert "0 of 2 documents share" in found.score().contamination_note

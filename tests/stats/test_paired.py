@@ -30,7 +30,7 @@ def test_what_is_no_margin(text: str) -> None:
 def test_equal_scores_differ_by_exactly_zero_and_are_not_worse(values: list[float], margin: float) -> None:
     found = paired_difference(values, values)
     assert found.difference == found.low == found.high == 0
-    assert not_worse_than(values, values, Margin(margin)).outcome == "pass"
+    assert not_worse_than(values, values, Margin(margin), same_system=True).outcome == "pass"
     assert better_than(values, values, Margin(margin)).outcome == "refuse"
 
 
@@ -75,3 +75,15 @@ def test_the_minimum_detectable_effect_is_found_in_eight_of_ten_samples() -> Non
         for i in range(300)
     ]
     assert 0.7 < np.mean(found) < 0.9
+
+
+@pytest.mark.parametrize("margin", [Margin(0.01), Margin(0.01, relative=True)])
+def test_a_small_sample_without_any_loss_does_not_prove_that_there_is_none(margin: Margin) -> None:
+    for items, outcome in ((100, "undecided"), (280, "undecided"), (300, "pass")):  # 0.99 ** 298 is 0.05
+        assert not_worse_than(np.ones(items), np.ones(items), margin).outcome == outcome
+    generator = np.random.default_rng(0)
+    losses = [(generator.random(100) < 0.01).astype(float) for _ in range(400)]  # truly worse by the whole margin
+    passed = sum(
+        not_worse_than(1 - lost, np.ones(100), margin, seed=i).outcome == "pass" for i, lost in enumerate(losses)
+    )
+    assert passed <= 0.05 * 400 + 3 * (0.05 * 0.95 * 400) ** 0.5

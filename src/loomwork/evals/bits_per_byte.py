@@ -85,7 +85,9 @@ def bits_per_byte(
     size = bytes_of(documents)
     found = _Leak.look(documents, known, clusters)
     if model is not None and training is not None and not _saw_only(model, training, text):
-        found = replace(found, word="unknown", note=f"{found.note}; but the model does not say that it saw nothing else")
+        found = replace(
+            found, word="unknown", note=f"{found.note}; but the model does not say that it saw nothing else"
+        )
     stated = {
         "data": data.digest,
         "model": model_digest(model),

@@ -84,6 +84,7 @@ def _rule(
     turn = 1.0 if candidate.direction == "higher is better" else -1.0
     ours, theirs = turn * data.pop("candidate"), turn * data.pop("baseline")
     found = paired.paired_difference(ours, theirs, alpha=alpha, **data)
+    data["same_system"] = candidate.model == baseline.model != "none" and candidate.settings == baseline.settings
     tests = {"not worse than": paired.not_worse_than, "better than": paired.better_than}
     decisions = {n: tests[n](ours, theirs, margin, alpha=alpha, **data) for n, margin in margins.items()}
     name, decision = max(decisions.items(), key=lambda d: SEVERITY.index(d[1].outcome))

@@ -51,7 +51,9 @@ def pick(
             notes.append(f"{name} ({size[name]:,} bytes): {word}: {rulings[name].reason}")
     if len(candidates) > 1:
         risk = sum(ruling.alpha for ruling in rulings.values())
-        notes.append(f"{len(candidates)} were judged: one that should not have passed did so in at most {risk:.0%} of samples")
+        notes.append(
+            f"{len(candidates)} were judged: one that should not have passed did so in at most {risk:.0%} of samples"
+        )
     metrics = {"bytes": float(small), "candidates": float(len(candidates)), "passed": float(len(passed))}
     return Card(metrics=metrics, notes=notes)
 

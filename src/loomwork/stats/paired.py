@@ -120,7 +120,8 @@ def better_than(candidate: npt.ArrayLike, baseline: npt.ArrayLike, margin: Margi
     Args:
         candidate, baseline: values of the same items in the same order, higher is better.  # (n,)
         margin: a relative one is tested against the baseline's own items, so its noise counts.
-        options: weights, clusters, alpha and seed, as in `paired_difference`.
+        options: weights, clusters, alpha and seed, as in `paired_difference`; `same_system` where candidate and
+            baseline are one system, whose equal scores need no proof.
     """
     return _decide(candidate, baseline, margin, sign=1, **options)
 
@@ -147,6 +148,7 @@ def _decide(
     clusters: Any = None,
     alpha: float = 0.05,
     seed: int = 0,
+    same_system: bool = False,
 ) -> Decision:
     """One-sided test of mean(candidate - baseline) > sign * margin.
 
@@ -164,8 +166,9 @@ def _decide(
     else:
         gain = gain - sign * margin.value
     mean = cluster_mean(gain, weights, clusters)
-    if mean.standard_error == 0 and sign < 0 and mean.value >= 0:
-        p_value = _unseen_loss_p(mean, base)
+    steady = cluster_mean(np.asarray(candidate, dtype=np.float64) - base, weights, clusters).standard_error == 0
+    if steady and (mean.value > 0 or (mean.value == 0 and sign < 0)):
+        p_value = 0.0 if same_system else _unseen_loss_p(mean, base)
         return Decision("pass" if p_value <= alpha else "undecided", p_value, size)
     _, t_values = bootstrap_draws(mean, draws=DRAWS, seed=seed)
     p_value = one_sided_p(mean, t_values, 0.0)
