@@ -26,7 +26,8 @@ class FrozenLayers:
         texts: the token ids of every text that will be asked for.
         layers: how many of the lowest layers are frozen, the embeddings with them; None for nothing at all.
         dtype: of what is computed.
-        file: where the states are kept; one that is there is of these texts and layers. None to compute them anew at every step.
+        file: where the states are kept; one that is there is of these texts and layers. None to compute them
+            anew at every step.
     """
 
     def __init__(
