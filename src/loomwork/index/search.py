@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 GROUP_ROWS = 64  # rows of one Parquet row group: what is read to show one hit
 FORMAT = 1
+# Of the vectors, beside the words, both standardised. On the quickstart's holdout (772 questions) MRR@10 is highest near
+# here for the untouched encoder (.539; vectors alone .514, at 0.5 .499) and for the tuned one (.637, .634, .547).
+VECTOR_WEIGHT = 0.8
 Embed = Callable[[list[str]], np.ndarray]
 
 
@@ -68,7 +71,9 @@ class SearchIndex:
         """The id of the model that has to embed queries; "" where the index has no vectors."""
         return str((self.about["vectors"] or {}).get("model", ""))
 
-    def scores(self, query: str, query_vector: np.ndarray | None = None, *, weight: float = 0.5) -> np.ndarray:
+    def scores(
+        self, query: str, query_vector: np.ndarray | None = None, *, weight: float = VECTOR_WEIGHT
+    ) -> np.ndarray:
         """The score of every row: BM25 without a vector, else the weighted mean of both, each standardised.
 
         Args:
@@ -92,7 +97,7 @@ class SearchIndex:
         return convex(lexical, cosines(self.vectors, query_vector), weight)
 
     def search(
-        self, query: str, query_vector: np.ndarray | None = None, k: int = 10, *, weight: float = 0.5
+        self, query: str, query_vector: np.ndarray | None = None, k: int = 10, *, weight: float = VECTOR_WEIGHT
     ) -> list[Hit]:
         """The k best rows, best first. Without a vector, rows that share no word with the query are left out."""
         scores = self.scores(query, query_vector, weight=weight)
