@@ -103,7 +103,7 @@ def test_the_n_gram_model_knows_best_what_it_was_made_of(paragraphs, make_datase
     seen, _ = run_step(bits_per_byte, data=data.select("train"), training=data.select("train"), method="ngram")
     assert 1.5 < held.score().value < 3.5
     assert seen.score().value < held.score().value
-    assert seen.score().contamination == "checked"
+    assert seen.score().contamination == "unknown"  # all of it overlaps: "checked" would read as clean
     assert "400 of 400 documents share" in seen.score().contamination_note
 
 

@@ -198,7 +198,9 @@ class _Leak:
         told += f"texts; {short} are too short to tell"
         labels = np.arange(len(documents)) if clusters is None else np.array(clusters)
         enough = len(np.unique(labels[share == 0])) >= 2  # clusters, without which there is no interval
-        return cls("clean subset given" if hit and enough else "checked", told, share)
+        if (hit and not enough) or short == len(documents):  # "checked" would be read as clean
+            return cls("unknown", f"{told}; no clean subset can be given", share)
+        return cls("clean subset given" if hit else "checked", told, share)
 
     @property
     def metrics(self) -> dict[str, float]:
