@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from cli.conftest import Project
+from loomwork.cli.call import as_step
 from loomwork.cli.step_doc import describe, read_docstring, type_name
+from loomwork.core.step import find_step
 
 
 def test_call_on_a_name_keeps_the_result_and_finds_it_again(ran: Project) -> None:
@@ -35,6 +37,11 @@ def test_call_on_plain_files(project: Project) -> None:
     found = project.json("call", "data.clean", "data=lines.txt")
     assert found["steps"]["clean.data"]["status"] == "ran"
     assert project.json("show", found["artifact"])["kind"] == "dataset"
+
+
+def test_a_call_reads_values_as_a_recipe_does() -> None:
+    found = as_step(find_step("data.split"), ["data=a.jsonl", "holdout=1e-3", "group=no", "seed=0o17"])
+    assert found == {"use": "data.split", "data": "a.jsonl", "holdout": 0.001, "group": "no", "seed": 15}
 
 
 def test_bad_calls(ran: Project) -> None:

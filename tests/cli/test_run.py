@@ -106,9 +106,12 @@ def test_json_is_one_object_with_the_exit_code(project: Project) -> None:
     assert list(found["steps"]) == ["long", "measure", "model", "raw", "verdict"]
 
 
-def test_settings_are_read_as_yaml() -> None:
+def test_settings_are_read_as_in_a_recipe() -> None:
     assert parse_settings(["a=1", "b=0.5", "c=[x, y]", "d=x=y", "e=", "f=true"]) == {
         "a": 1, "b": 0.5, "c": ["x", "y"], "d": "x=y", "e": None, "f": True,
+    }  # fmt: skip
+    assert parse_settings(["rate=1e-3", "word=no", "time=12:30", "day=2026-01-02"]) == {
+        "rate": 0.001, "word": "no", "time": "12:30", "day": "2026-01-02",
     }  # fmt: skip
     with pytest.raises(InputError, match="key=value"):
         parse_settings(["novalue"])

@@ -75,8 +75,8 @@ def as_step(step: Step, given: list[str]) -> dict[str, Any]:
     Raises:
         InputError: something that is given has no "=".
     """
-    from loomwork.cli.run import parse_value
     from loomwork.core.errors import InputError
+    from loomwork.core.recipe_yaml import parse_value
 
     call: dict[str, Any] = {"use": step.name}
     for pair in given:

@@ -60,12 +60,13 @@ def run(
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """{"seed": 8} of ["seed=8"]; values are read as YAML.
+    """{"seed": 8} of ["seed=8"]; values are read as a recipe's are.
 
     Raises:
         InputError: a pair has no "=".
     """
     from loomwork.core.errors import InputError
+    from loomwork.core.recipe_yaml import parse_value
 
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -74,16 +75,6 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
             raise InputError(f"--set {pair}: a setting is given as key=value", "for example --set seed=8")
         found[key.strip()] = parse_value(value)
     return found
-
-
-def parse_value(text: str) -> Any:
-    """A value as a recipe would have it: 8, 0.5, true, [a, b], or text."""
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
 
 
 def carry_out(home: Home, recipe: Recipe, *, jobs: int, on: str, as_json: bool) -> int:
