@@ -62,7 +62,7 @@ def test_vectors_and_words_are_fused(make_dataset, tmp_path, precision):
     dense = cosines(opened.vectors, 3 * vector)
     assert dense == pytest.approx(exact, abs=1e-5 if precision == "float32" else 2e-3)
     expected = 0.5 * standardise(opened.bm25.scores(query)) + 0.5 * standardise(dense)
-    hits = opened.search(query, vector, k=4)
+    hits = opened.search(query, vector, k=4, weight=0.5)
     assert [h.score for h in hits] == pytest.approx(sorted(expected, reverse=True), abs=1e-6)
     assert hits[0].columns["name"] == "heapq.merge"
     with pytest.raises(InputError, match="shape"):

@@ -47,8 +47,8 @@ def python_docs(
     """Read the docstrings of the standard library's public modules, classes and functions.
 
     The source is parsed, never imported. A file that cannot be decoded or parsed is set aside in `dropped`.
-    Columns: text, module (top level; a topic page is a module of its own), name (dotted), signature, kind (module, class,
-    function or topic) and source ("asyncio/events.py:231").
+    Columns: text, module (top level; a topic page is a module of its own), name (dotted), signature, kind (module,
+    class, function or topic) and source ("asyncio/events.py:231").
 
     Args:
         path: a folder of Python packages; by default the standard library of this interpreter.
@@ -113,7 +113,7 @@ def _topic_pages(tree: ast.Module, name: str) -> Iterator[Row]:
                 raise ValueError("its topics are not literal text")
             yield {
                 "text": str(value.value).strip(),
-                "module": f"topics.{key.value}",
+                "module": f"topics.{str(key.value)}",
                 "name": str(key.value),
                 "signature": "",
                 "kind": "topic",

@@ -15,7 +15,7 @@ def standardise(scores: np.ndarray) -> np.ndarray:
     return standard
 
 
-def convex(lexical: np.ndarray, dense: np.ndarray, weight: float = 0.5) -> np.ndarray:
+def convex(lexical: np.ndarray, dense: np.ndarray, weight: float) -> np.ndarray:
     """The weighted mean of two standardised score lists.
 
     Args:

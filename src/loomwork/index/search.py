@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 GROUP_ROWS = 64  # rows of one Parquet row group: what is read to show one hit
 FORMAT = 1
-# Of the vectors, beside the words, both standardised. On the quickstart's holdout (772 questions) MRR@10 is highest near
-# here for the untouched encoder (.539; vectors alone .514, at 0.5 .499) and for the tuned one (.637, .634, .547).
+# Of the vectors, beside the words, both standardised. On the quickstart's holdout (772 questions) MRR@10 is highest
+# near here for the untouched encoder (.539; vectors alone .514, at 0.5 .499) and for the tuned one (.637, .634, .547).
 VECTOR_WEIGHT = 0.8
 Embed = Callable[[list[str]], np.ndarray]
 
