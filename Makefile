@@ -27,7 +27,7 @@ clean:
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Loomwork needs Python 3.11 to 3.13: make demo PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python has no working venv: install it, for example: apt install python3-venv" >&2; exit 1; }
 
 .venv/.demo: .venv/bin/python requirements.lock pyproject.toml
 	$(PIP) install --quiet $(TORCH)
