@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from loomwork.core.lineage import Graph
     from loomwork.core.trace import Place, RowTrace
 
-ROW_LETTERS = 32
-
 
 def lineage(
     thing: Annotated[
@@ -60,11 +58,12 @@ def meant(home: Home, text: str) -> tuple[str, str]:
         InputError: nothing is meant.
     """
     from loomwork.core.errors import InputError
+    from loomwork.core.rows import looks_like_row
 
     try:
         return home.find(text), ""
     except InputError:
-        if 8 <= len(text) <= ROW_LETTERS and not set(text.lower()) - set("0123456789abcdef"):
+        if looks_like_row(text):
             return "", text.lower()
         raise
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,19 +49,17 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def make_manifest(folder: Path, kind: str, *, known: Mapping[str, str] | None = None) -> Manifest:
+def make_manifest(folder: Path, kind: str) -> Manifest:
     """The manifest of a folder as it stands on disk.
 
     Args:
         folder: the artifact's folder; every regular file below it is listed.
         kind: the artifact's kind.
-        known: digests already computed, by path relative to `folder`.
     """
-    known = known or {}
     files: dict[str, FileEntry] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
-        files[name] = {"sha256": known.get(name) or file_digest(path), "bytes": path.stat().st_size}
+        files[name] = {"sha256": file_digest(path), "bytes": path.stat().st_size}
     grouped: dict[str, dict[str, FileEntry]] = {}
     for name, entry in files.items():
         grouped.setdefault(name.split("/", 1)[0], {})[name] = entry

@@ -98,5 +98,5 @@ def ids_like(artifact: Artifact, prefix: str) -> set[bytes]:
 
 
 def looks_like_row(text: str) -> bool:
-    """Whether a person may mean a row id: 8 to 32 hex letters."""
+    """Whether a person may mean a row id, or its beginning: 8 to 32 hex letters."""
     return 8 <= len(text) <= ID_LETTERS and set(text.lower()) <= set("0123456789abcdef")
