@@ -1,4 +1,4 @@
-"""loom gc: delete what nothing needs."""
+"""loom gc: delete what nothing needs, and half-done work."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from loomwork.cli.options import HomeOption, JsonOption, YesOption, existing_hom
 
 
 def gc(yes: YesOption = False, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Delete the artifacts that nothing needs.
+    """Delete the artifacts that nothing needs, and the half-done work of stopped runs.
 
     Without --yes, only say which. Kept are what a name points at, what the last finished run of each recipe made,
     what a running step reads, and everything that those came from. The ledger keeps the record of what is deleted, so
-    it can be made again.
+    it can be made again. The half-done work is the checkpoints and unfinished files of steps that were stopped or
+    failed: after gc they start anew instead of going on. What was set aside as damaged goes too.
 
     \b
     Examples:
