@@ -84,6 +84,23 @@ def several(models: dict[str, Model], verdicts: list[Verdict], base: Artifact | 
 
 
 @step(makes="note")
+def bad_card(*, how: str, out: Path) -> Card:
+    """A card that cannot be kept."""
+    (out / "a").write_text("a")
+    context().metric("loss", float("nan"), 1)
+    return {"nan": Card({"x": float("nan")}), "score": Card(scores=[0.5]), "text": Card({"x": "many"})}[how]  # type: ignore
+
+
+@step(makes="dataset")
+def read_slowly(*, path: Path, out: Path) -> Card:
+    """Reads a file that somebody changes meanwhile."""
+    with DatasetWriter(out) as writer:
+        path.write_text(path.read_text() + "more\n")
+        writer.write([{"text": t} for t in path.read_text().splitlines()])
+    return Card()
+
+
+@step(makes="note")
 def random_bytes(*, out: Path) -> Card:
     """Not the same twice."""
     (out / "bytes").write_bytes(os.urandom(8))

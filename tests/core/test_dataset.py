@@ -103,6 +103,15 @@ def test_a_part_must_be_named_where_there_are_several(tmp_path):
         Dataset(tmp_path, "train").require("m")
 
 
+def test_shards_of_different_columns_are_read_as_one(tmp_path):
+    with DatasetWriter(tmp_path, shard_rows=1) as w:
+        w.write([{"text": "a"}])
+        w.write([{"body": "b"}])
+    data = Dataset(tmp_path)
+    data.require("text", "body")
+    assert [(r["text"], r["body"]) for r in data.rows(["text", "body"])] == [("a", None), (None, "b")]
+
+
 def test_an_empty_part_keeps_its_columns(tmp_path):
     with DatasetWriter(tmp_path) as w:
         w.write(pa.table({"text": pa.array([], pa.string())}))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from loomwork.core import schema
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.explain import diff, plan, why_it_ran
@@ -154,6 +155,16 @@ def test_forgetting_makes_new_versions_marks_what_it_touched_and_holds_on_the_ne
     assert verify(home).clean
 
 
+def test_a_forgotten_row_stays_forgotten_when_its_line_moves_or_its_file_is_renamed(home, lines):
+    run = run_recipe(recipe(lines), home=home)
+    forget(home, plan_forget(home, [row(home, run.steps["raw"].artifact, "banana")]))
+    lines.write_text("a new line on top\napple\nbanana\ncherry\n")
+    renamed = lines.rename(lines.with_name("other.txt"))
+    again = run_recipe(recipe(renamed), home=home)
+    texts = [r["text"] for r in home.store.open(again.steps["raw"].artifact, Dataset).rows()]
+    assert texts == ["a new line on top", "apple", "cherry"]
+
+
 def statuses(run) -> list[str]:
     return [s.status for s in run.steps.values()]
 
@@ -176,6 +187,21 @@ def test_gc_keeps_what_names_and_the_last_runs_need_and_nothing_else(home, lines
     assert not home.store.has(old["other"])
     assert verify(home).clean  # what gc took is not called lost
     assert set(statuses(run_recipe(recipe(lines), home=home))) == {"hit"}
+
+
+def test_gc_leaves_alone_what_a_running_run_has_used(home, lines):
+    run_recipe(recipe(lines), home=home)
+    first = lines.read_text()
+    lines.write_text("apple\nbanana split\ncherry\nchestnut\n")
+    run_recipe(recipe(lines), home=home)
+    lines.write_text(first)
+    home.ledger.begin("recipe", "a run that goes on", {}, {})
+    hits = run_recipe(recipe(lines) | {"recipe": "another name"}, home=home)
+    with home.ledger.writing() as connection:  # as if it had not ended: its hits are on no edge
+        connection.execute(schema.run.delete().where(schema.run.c.id == hits.id))
+    assert collect_garbage(home, apply=True).artifacts == () or all(
+        home.store.has(s.artifact) for s in hits.steps.values()
+    )
 
 
 def test_gc_leaves_running_work_alone(home, lines):

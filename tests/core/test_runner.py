@@ -124,6 +124,36 @@ def test_a_worker_that_dies_or_finds_no_room_is_a_failed_step_and_the_next_one_w
     assert not list((home.root / "tmp").iterdir())
 
 
+@pytest.mark.parametrize("how", ["nan", "score", "text"])
+def test_a_card_that_cannot_be_kept_fails_its_step_and_no_other(home, lines, how):
+    broken = recipe(lines)
+    broken["steps"]["bad"] = {"use": S + "bad_card", "how": how}
+    run = run_recipe(broken, home=home)
+    assert {n: s.status for n, s in run.steps.items() if s.status != "ran"} == {"bad": "failed"}
+    assert home.ledger.live_runs() == []
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_result(home, lines):
+    reading = {"recipe": "r", "steps": {"raw": {"use": S + "read_slowly", "path": str(lines)}}}
+    run = run_recipe(reading, home=home)
+    assert run.steps["raw"].status == "failed"
+    assert "changed while it read them" in run.steps["raw"].error
+
+
+def test_a_process_that_cannot_be_started_is_a_failed_step(home, lines, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    run = run_recipe(recipe(lines), home=home)
+    assert run.steps["model"].status == "failed"
+    assert run.steps["upper"].status == "ran"
+
+
+def test_work_that_another_has_just_finished_is_a_hit(home, lines):
+    run = run_recipe(recipe(lines), home=home)
+    key = home.ledger.run(run.steps["model"].run)["key"]
+    assert home.ledger.begin("s", key, {}, {}) is None
+    assert home.ledger.begin("s", key, {}, {}, lost=run.steps["model"].run)
+
+
 def test_a_refused_gate_moves_no_name_and_says_why(home, lines):
     refusing = recipe(lines)
     refusing["steps"]["gate"]["passes"] = False

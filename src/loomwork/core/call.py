@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from loomwork.core import key as keys
 from loomwork.core.artifact import Artifact
@@ -14,6 +14,7 @@ from loomwork.core.home import Home
 from loomwork.core.job import Job
 from loomwork.core.ledger import Used
 from loomwork.core.recipe import Reference, StepCall
+from loomwork.core.step import Files, Step
 
 Sources = Mapping[str, tuple[str, str]]  # step name -> (artifact id, the run that made it)
 
@@ -34,6 +35,7 @@ class Ready:
     inputs: dict[str, Any]  # by parameter: Found, list[Found], dict[str, Found] or None
     parts: keys.Parts
     key: str
+    forgotten: list[str]  # ids (hex) of rows that must not come in again
 
     @property
     def used(self) -> dict[str, Used]:
@@ -58,12 +60,8 @@ class Ready:
             device=keys.device(),
             precision=keys.precision(),
             threads=threads,
-            forgotten=sorted(forgotten_rows(home)) if not self.inputs_given else [],
+            forgotten=self.forgotten,
         )
-
-    @property
-    def inputs_given(self) -> bool:
-        return any(True for _ in flat(self.inputs))
 
 
 def get_ready(home: Home, call: StepCall, sources: Sources) -> Ready:
@@ -75,21 +73,39 @@ def get_ready(home: Home, call: StepCall, sources: Sources) -> Ready:
     """
     inputs = {role: _each(home, call, role, value, sources) for role, value in call.inputs.items()}
     digests = {role: found.artifact.digest for role, found in flat(inputs)}
-    gone = forgotten_rows(home) if not digests else set()
+    gone = sorted(forgotten_rows(home)) if reads_outside(call.step, digests) else []
     parts = keys.key_parts(call.step, call.settings, digests, digests=home.root / "digests", forgotten=gone)
-    return Ready(call, inputs, parts, keys.make_key(parts))
+    return Ready(call, inputs, parts, keys.make_key(parts), gone)
 
 
-def find_hit(home: Home, key: str) -> tuple[dict[str, Any] | None, str]:
-    """The finished run of a key whose artifact can still be opened, and why there is none if one was lost."""
+def reads_outside(step: Step, inputs: Collection[str]) -> bool:
+    """Whether rows may come into a step from outside: it has no inputs, or reads files."""
+    return not inputs or any(step.marker(name, Files) for name in step.settings)
+
+
+class Lookup(NamedTuple):
+    """What the ledger and the store have of a key.
+
+    Args:
+        hit: its finished run, whose artifact can be opened.
+        lost: a finished run of it whose artifact cannot, and `why`.
+    """
+
+    hit: dict[str, Any] | None = None
+    lost: str = ""
+    why: str = ""
+
+
+def look_up(home: Home, key: str) -> Lookup:
+    """Whether a key's work is done, and still there."""
     done = home.ledger.find_done(key)
     if done is None:
-        return None, ""
+        return Lookup()
     try:
         home.store.open(done["artifact"])
     except (LostArtifact, DamagedArtifact) as error:
-        return None, error.what
-    return done, ""
+        return Lookup(lost=done["run"], why=error.what)
+    return Lookup(done)
 
 
 def needed_steps(call: StepCall) -> list[str]:

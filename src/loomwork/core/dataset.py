@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAIN = "data"  # the part of a dataset that was never split
 DROPPED = "dropped"
 OURS = ("row_id", "origin_ids")
+PLACE = ("source",)  # columns that say where a row stood, which moves when a line is added above it
 SHARD_BYTES = 64 << 20  # of Arrow memory: what a step holds at once
 SHARD_ROWS = 1 << 17
 Rows = "pa.Table | pa.RecordBatch | Sequence[Mapping[str, Any]]"
@@ -74,6 +75,11 @@ def row_ids(table: pa.Table) -> pa.Array:
         for row in zip(*columns, strict=True)
     ]
     return pa.array(hashes, pa.binary(16)) if names else pa.nulls(len(table), pa.binary(16))
+
+
+def content_ids(table: pa.Table) -> pa.Array:
+    """The same without the columns that say where a row stood: equal for the same content elsewhere."""
+    return row_ids(table.drop_columns([n for n in (*OURS, *PLACE) if n in table.column_names]))
 
 
 def to_table(rows: Any) -> pa.Table:
@@ -146,9 +152,12 @@ class Dataset(Artifact):
 
     @property
     def schema(self) -> pa.Schema:
+        """The columns of all shards: rows that were read from different files may have different ones."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return pq.read_schema(self.shards()[0])
+        schemas = [pq.read_schema(shard).remove_metadata() for shard in self.shards()]
+        return pa.unify_schemas(schemas, promote_options="permissive")
 
     def require(self, *columns: str) -> None:
         """Refuse early when a column that a step needs is missing.
@@ -180,9 +189,10 @@ class Dataset(Artifact):
         import pyarrow.parquet as pq
 
         sidecars = sorted(p for p in self.path.iterdir() if p.name.startswith(self.main_part + "+"))
+        known = self.schema if self.shards() else None
         for shard in self.shards():
             names = None if columns is None else [c for c in columns if c in pq.read_schema(shard).names]
-            table = pq.read_table(shard, columns=names, partitioning=None)
+            table = with_columns(pq.read_table(shard, columns=names, partitioning=None), known, columns)
             for folder in sidecars:
                 extra = pq.read_table(folder / shard.name, partitioning=None)
                 for name in extra.column_names:
@@ -206,6 +216,16 @@ class Dataset(Artifact):
 
         tables = list(self.tables(columns))
         return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+
+
+def with_columns(table: pa.Table, known: pa.Schema | None, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table with those of the known columns that it lacks, full of nulls: all, or the named ones."""
+    import pyarrow as pa
+
+    for field in known or ():
+        if field.name not in table.column_names and (columns is None or field.name in columns):
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table
 
 
 class DatasetWriter:
@@ -316,7 +336,8 @@ class DatasetWriter:
         gone = context().forgotten
         if not gone or "row_id" not in table.column_names:
             return table
-        kept = [r not in gone for r in table.column("row_id").to_pylist()]
+        both = zip(table.column("row_id").to_pylist(), content_ids(table).to_pylist(), strict=True)
+        kept = [row not in gone and content not in gone for row, content in both]
         return table.filter(pa.array(kept, pa.bool_()))
 
     def _next_shard(self, part: str) -> Path:

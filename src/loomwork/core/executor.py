@@ -22,7 +22,7 @@ from typing import IO, Protocol
 
 from loomwork.core.context import Event
 from loomwork.core.errors import InputError, did_you_mean
-from loomwork.core.job import Job, Outcome, carry_out
+from loomwork.core.job import Job, Outcome, carry_out, explain
 
 PLUGINS = "loomwork.executors"
 Report = Callable[[Event], None]
@@ -77,15 +77,18 @@ class LocalExecutor:
         return future
 
     def _run(self, job: Job, report: Report, future: Future[Outcome]) -> None:
-        with self._slots:
-            try:
-                worker = self._idle.get_nowait()
-            except queue.Empty:
-                worker = Worker(job.threads)
-                self._all.append(worker)
-            outcome = worker.run(job, report)
-            if worker.alive:
-                self._idle.put(worker)
+        try:
+            with self._slots:
+                try:
+                    worker = self._idle.get_nowait()
+                except queue.Empty:
+                    worker = Worker(job.threads)
+                    self._all.append(worker)
+                outcome = worker.run(job, report)
+                if worker.alive:
+                    self._idle.put(worker)
+        except BaseException as error:  # no process could be started: whoever waits must hear of it
+            outcome = Outcome(error=explain(error))
         future.set_result(outcome)
 
     def close(self) -> None:
@@ -124,6 +127,7 @@ class Worker:
                     return Outcome(**message["outcome"])
                 report(message)
         except (OSError, ValueError) as error:
+            self.process.kill()  # what it would answer later must not be taken for the next job's
             return Outcome(error=f"the step's process broke off: {error}")
         code = self.process.wait()
         cause = "it was killed, perhaps for memory" if code == -9 else f"exit code {code}"

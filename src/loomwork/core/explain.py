@@ -7,7 +7,7 @@ from typing import Any
 
 from loomwork.core import key as keys
 from loomwork.core.artifact import Artifact
-from loomwork.core.call import find_hit, get_ready, needed_steps
+from loomwork.core.call import get_ready, look_up, needed_steps
 from loomwork.core.errors import InputError, LoomError, did_you_mean
 from loomwork.core.home import Home
 from loomwork.core.recipe import Recipe
@@ -46,11 +46,12 @@ def plan(home: Home, recipe: Recipe) -> dict[str, Why]:
         except LoomError as error:
             found[name] = Why(name, "would run", [error.what])
             continue
-        hit, lost = find_hit(home, ready.key)
-        if hit:
-            found[name] = Why(name, "hit", [], hit["run"], hit["artifact"])
+        known = look_up(home, ready.key)
+        if known.hit:
+            found[name] = Why(name, "hit", [], known.hit["run"], known.hit["artifact"])
         else:
-            found[name] = Why(name, "would run", [lost] if lost else why_not_a_hit(home, call, ready.parts))
+            reasons = [known.why] if known.lost else why_not_a_hit(home, recipe.name, call, ready.parts)
+            found[name] = Why(name, "would run", reasons)
     return found
 
 
@@ -74,9 +75,17 @@ def why_it_ran(home: Home, name: str) -> LastRun:
     if not runs:
         known = [r["name"] for r in home.ledger.last_runs(limit=500) if r["name"]]
         raise InputError(f"no step {name!r} has run here", did_you_mean(name, known))
-    last, earlier = runs[0], next((r for r in runs[1:] if r["status"] == "done" and r["step"] == runs[0]["step"]), None)
+    last, recipe = runs[0], _recipe_of(home, runs[0])
+    same = (r for r in runs[1:] if r["status"] == "done" and r["step"] == last["step"])
+    earlier = next((r for r in same if _recipe_of(home, r) == recipe), None)
     reasons = keys.differences(earlier["parts"], last["parts"]) if earlier else ["it had not been run before"]
     return LastRun(last["id"], last["started"], last["status"], reasons or ["its result had not been kept"])
+
+
+def _recipe_of(home: Home, run: Record) -> str:
+    """The recipe that a run was for: other recipes may have steps of the same name."""
+    parent = home.ledger.run(run["parent"] or "")
+    return str(parent["name"]) if parent else ""
 
 
 @dataclass

@@ -17,7 +17,6 @@ from loomwork.core.step import Files
 
 # A file changed so lately could change again within the clock's grain without showing it.
 FRESH_SECONDS = 2.0
-Stat = tuple[int, int, int]
 
 
 def list_files(path: str | Path, marker: Files | None = None) -> list[tuple[str, Path]]:
@@ -80,11 +79,11 @@ def digest_files(path: str | Path, marker: Files, cache: Path) -> str:
     now, found, new = time.time(), {}, {}
     for name, file in files:
         stat = file.stat()
-        key = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = book.get(name)
-        sha = str(known[3]) if known and known[:3] == key else file_digest(file)
+        sha = str(known[4]) if known and known[:4] == key else file_digest(file)
         found[name] = sha
-        if now - stat.st_mtime > FRESH_SECONDS:
+        if now - max(stat.st_mtime, stat.st_ctime) > FRESH_SECONDS:
             new[name] = [*key, sha]
     if new != book:
         cache.mkdir(parents=True, exist_ok=True)

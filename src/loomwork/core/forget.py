@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loomwork.core.artifact import Artifact
-from loomwork.core.dataset import link_or_copy
+from loomwork.core.dataset import content_ids, link_or_copy, to_table
 from loomwork.core.errors import StepFailed
 from loomwork.core.home import Home
-from loomwork.core.rows import mask_of, shards
+from loomwork.core.rows import mask_of, read_row, shards
 from loomwork.core.runner import run_recipe
 from loomwork.core.step import Card, step
 from loomwork.core.trace import Place, Touched, Tracer, services_of
@@ -84,7 +84,7 @@ def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:
     by_dataset: dict[str, set[bytes]] = {}
     for place in plan.places:
         by_dataset.setdefault(place.artifact, set()).update(place.rows)
-    home.ledger.add_events("forgotten", {r.hex(): {"reason": reason} for r in plan.sources})
+    home.ledger.add_events("forgotten", {r.hex(): {"reason": reason} for r in _remembered_ids(home, plan)})
     result.versions = _new_versions(home, by_dataset)
     home.ledger.add_events(SUPERSEDED, {old: {"by": new} for old, new in result.versions.items()})
     for name in home.ledger.names():
@@ -96,6 +96,16 @@ def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:
     rows_hex = [r.hex() for r in plan.sources]
     home.ledger.add_events("stale", {a: {"because": "rows were forgotten", "rows": rows_hex} for a in result.stale})
     return result
+
+
+def _remembered_ids(home: Home, plan: ForgetPlan) -> set[bytes]:
+    """The ids of the source rows, and of their content wherever it may stand the next time it is read."""
+    ids = set(plan.sources)
+    for place in plan.places:
+        for row in ids & set(place.rows):
+            content = read_row(home.store.open(place.artifact), place.part, row)
+            ids |= set(content_ids(to_table([content])).to_pylist())
+    return ids
 
 
 def _sources(tracer: Tracer, rows: Sequence[bytes]) -> set[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import inspect
+import math
 import os
 import resource
 import shutil
@@ -18,7 +19,7 @@ from typing import Any
 
 from loomwork.core.artifact import Artifact
 from loomwork.core.context import Context, Event, use_context
-from loomwork.core.errors import LoomError, Stopped
+from loomwork.core.errors import InputError, LoomError, Stopped
 from loomwork.core.score import Score
 from loomwork.core.step import Card, Step, find_step
 from loomwork.core.store import Store
@@ -93,7 +94,7 @@ def carry_out(job: Job, report: Callable[[Event], None]) -> Outcome:
         if out.exists():
             shutil.rmtree(out)
         out.mkdir(parents=True)
-        card = call(step, job, out, report)
+        card = checked(call(step, job, out, report))
         artifact_id, size = publish(Store(Path(job.store), job.store_url), out, step)
     except Stopped as stop:
         return Outcome(error=str(stop), stopped=True, **usage.spent())
@@ -130,6 +131,26 @@ def call(step: Step, job: Job, out: Path, report: Callable[[Event], None]) -> Ca
     if card is not None and not isinstance(card, Card):
         raise LoomError(f"step {step.name} returned a {type(card).__name__}", "a step returns a Card, or nothing")
     return card or Card()
+
+
+def checked(card: Card) -> Card:
+    """A card that the ledger can keep: plain finite numbers, real scores, no name twice.
+
+    Raises:
+        InputError: says which entry it is.
+    """
+    for score in card.scores:
+        if not isinstance(score, Score):
+            raise InputError(f"the card's score {score!r} is not a Score", "build a core.score.Score with its interval")
+    names = [s.name for s in card.scores]
+    twice = next((n for n in [*names, *card.metrics] if [*names, *card.metrics].count(n) > 1), None)
+    if twice:
+        raise InputError(f"the card has {twice!r} twice", "a score and a metric need different names")
+    metrics = {name: float(value) for name, value in card.metrics.items()}
+    bad = next((n for n, v in metrics.items() if not math.isfinite(v)), None)
+    if bad:
+        raise InputError(f"the card's metric {bad!r} is {metrics[bad]}", "leave out what could not be measured")
+    return Card(metrics, card.scores, [str(n) for n in card.notes])
 
 
 def opened(step: Step, role: str, value: Any) -> Any:

@@ -33,19 +33,15 @@ def key_parts(
         settings: its settings, validated, as JSON values.
         inputs: digest of what it reads, by role ("data", "models.naive").
         digests: the folder where digests of source files are kept.
-        forgotten: ids (hex) of rows that must not come in again; counted for steps that read from outside.
+        forgotten: ids (hex) of rows that must not come in again, for a step that reads from outside.
 
     Returns: parts for `make_key`. `paths` is there for people and for `remake`; it does not enter the key.
     """
     plain: dict[str, Any] = {}
-    files: dict[str, str] = {}
     paths: dict[str, Any] = {}
     for name, value in settings.items():
-        marker = step.marker(name, Files)
-        if marker and value is not None:
+        if step.marker(name, Files) and value is not None:
             paths[name] = value
-            values = value if isinstance(value, list) else [value]
-            files[name] = digest([digest_files(v, marker, digests) for v in values])
         else:
             plain[name] = value
     parts: Parts = {
@@ -54,9 +50,9 @@ def key_parts(
         "version": step.version,
         "code": code_parts(step.function.__module__, step.function.__qualname__),
         "settings": plain,
-        "files": files,
+        "files": digest_paths(step, paths, digests),
         "inputs": dict(inputs),
-        "uses": {name: installed_version(name, step.name) for name in step.uses},
+        "uses": {name: installed_version(name, step.name) for name in _uses(step)},
         "paths": paths,
     }
     for name, value in plain.items():
@@ -66,10 +62,25 @@ def key_parts(
                 parts["code"] |= object_parts(marker.package, one)
     if step.heavy:
         parts["device"], parts["precision"] = device(), precision()
-    gone = sorted(forgotten) if not inputs else []
+    gone = sorted(forgotten)
     if gone:
         parts["forgotten"] = digest(gone)
     return parts
+
+
+def _uses(step: Step) -> list[str]:
+    """The distributions that decide what a step writes: its own, and what writes datasets."""
+    return sorted({*step.uses, "pyarrow"}) if step.makes == "dataset" else list(step.uses)
+
+
+def digest_paths(step: Step, paths: Mapping[str, Any], digests: Path) -> dict[str, str]:
+    """The digest of the files that each setting which is a path, or a list of them, means now."""
+    found = {}
+    for name, value in paths.items():
+        marker = step.marker(name, Files)
+        values = value if isinstance(value, list) else [value]
+        found[name] = digest([digest_files(v, marker, digests) for v in values])
+    return found
 
 
 def make_key(parts: Parts) -> str:

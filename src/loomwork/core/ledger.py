@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +58,14 @@ class Ledger(Database):
         parent: str | None = None,
         threads: int = 0,
         log: str = "",
+        lost: str = "",
     ) -> str | None:
         """Take the lease of a key and record a running run.
 
-        Returns: the run's id, or None while another live process holds the lease.
+        Args:
+            lost: a finished run of this key whose result is no longer in the store.
+
+        Returns: the run's id, or None while another live process holds the lease, or has just finished the work.
         """
         now, run_id, me = time.time(), uuid.uuid4().hex, owner()
         with self.writing(lock=key) as connection:
@@ -68,6 +73,9 @@ class Ledger(Database):
                 if is_alive(other["owner"], other["heartbeat"]):
                     return None
                 connection.execute(_LOST, {"run_id": other["id"], "now": now})
+            done = connection.execute(_FIND_DONE, {"key": key}).first()
+            if done and done.run != lost:
+                return None
             connection.execute(
                 t.run.insert(),
                 dict(id=run_id, parent=parent, name=name, step=step, key=key, parts=json.dumps(parts), status="running",
@@ -147,11 +155,19 @@ class Ledger(Database):
         rows = self.rows(sa.select(t.run).where(t.run.c.status == "running"))
         return [r for r in rows if is_alive(r["owner"], r["heartbeat"])]
 
+    def mark_lost(self, live: Collection[str]) -> None:
+        """Mark the runs that are called running, and are not among the living, as lost."""
+        rows = self.rows(sa.select(t.run.c.id).where(t.run.c.status == "running"))
+        dead = [r["id"] for r in rows if r["id"] not in live]
+        if dead:
+            with self.writing() as connection:
+                connection.execute(_LOST, [{"run_id": run, "now": time.time()} for run in dead])
+
     def add_points(self, run_id: str, points: Sequence[tuple[str, int, float]]) -> None:
         """Add points of metric series; a point that is there already is replaced (a resumed run repeats some)."""
-        if not points:
+        latest = {(n, p): v for n, p, v in points if math.isfinite(v)}  # a curve may have a gap, a database no NaN
+        if not latest:
             return
-        latest = {(n, p): v for n, p, v in points}
         with self.writing() as connection:
             for name, point in latest:
                 connection.execute(
@@ -253,9 +269,9 @@ class Ledger(Database):
         )
         return [{**r, "score": json.loads(r["score"]) if r["score"] else None} for r in rows]
 
-    def last_done(self, name: str, step: str) -> Record | None:
+    def last_done(self, recipe: str, name: str, step: str) -> Record | None:
         """The newest finished run of a step under its name in a recipe: its id and key parts."""
-        found = self.row(_LAST_DONE, name=name, step=step)
+        found = self.row(_LAST_DONE, recipe=recipe, name=name, step=step)
         return {**found, "parts": json.loads(found["parts"])} if found else None
 
     def last_runs(self, *, step: str = "", name: str = "", limit: int = 20) -> list[Record]:
@@ -327,8 +343,11 @@ _FINISH = (
         error=sa.bindparam("error"),
     )
 )
+_recipe = t.run.alias("recipe")
 _LAST_DONE = (
     sa.select(t.run.c.id, t.run.c.parts)
+    .join(_recipe, _recipe.c.id == t.run.c.parent)
+    .where(_recipe.c.name == sa.bindparam("recipe"))
     .where(t.run.c.name == sa.bindparam("name"), t.run.c.step == sa.bindparam("step"), t.run.c.status == "done")
     .order_by(t.run.c.started.desc())
     .limit(1)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from loomwork.core import key as keys
+from loomwork.core.call import reads_outside
 from loomwork.core.errors import InputError, StepFailed
 from loomwork.core.executor import Executor, LocalExecutor
 from loomwork.core.home import Home
 from loomwork.core.job import Job
-from loomwork.core.step import Step, find_step
+from loomwork.core.step import Card, Step, find_step
+
+REMAKE = "remake"  # the step name of its runs in the ledger
 
 
 @dataclass
@@ -59,16 +62,25 @@ def remake(
     """
     executor = LocalExecutor()
     done: dict[str, Remade] = {}
+    # A run of its own, so that gc and other runs see that work is going on.
+    run = home.ledger.begin(REMAKE, uuid.uuid4().hex, {"artifact": artifact_id, "only": only}, {}, name=REMAKE)
+    if run is None:
+        raise RuntimeError("a new key cannot be leased")  # it is random
     try:
-        _remake(home, executor, artifact_id, None, only, tell, done)
+        _remake(home, executor, run, artifact_id, None, only, tell, done)
+    except BaseException as error:
+        home.ledger.fail(run, str(error))
+        raise
     finally:
         executor.close()
+    home.ledger.finish(run, None, Card({"remade": len(done), "equal": sum(m.equal for m in done.values())}))
     return list(done.values())
 
 
 def _remake(
     home: Home,
     executor: Executor,
+    own_run: str,
     artifact_id: str,
     run_id: str | None,
     only: bool,
@@ -84,11 +96,11 @@ def _remake(
     edges = [e for e in home.ledger.edges(record["id"]) if e["direction"] == "in"]
     for edge in edges:
         if not only or not home.store.has(edge["artifact"]):
-            _remake(home, executor, edge["artifact"], edge["made_by"], only, tell, done)
+            _remake(home, executor, own_run, edge["artifact"], edge["made_by"], only, tell, done)
     tell(f"{record['name'] or record['step']} ({artifact_id[:12]})")
     started, missing = time.time(), not home.store.has(artifact_id)
     step = find_step(record["step"])
-    new, changed = _run_again(home, executor, step, record, edges)
+    new, changed = _run_again(home, executor, f"{own_run}.{len(done)}", step, record, edges)
     if new != artifact_id and home.ledger.artifact(new) is None:
         home.store.remove([new])
     done[artifact_id] = Remade(
@@ -104,15 +116,15 @@ def _remake(
 
 
 def _run_again(
-    home: Home, executor: Executor, step: Step, record: dict[str, Any], edges: list[dict[str, Any]]
+    home: Home, executor: Executor, name: str, step: Step, record: dict[str, Any], edges: list[dict[str, Any]]
 ) -> tuple[str, list[str]]:
     """Run a recorded run's step once more. Returns the id of what it made, and what is different now."""
     parts = record["parts"]
     settings = {**parts["settings"], **parts.get("paths", {})}
-    forgotten = home.ledger.events(kind="forgotten") if not edges else []
+    outside = reads_outside(step, [e["role"] for e in edges])
+    forgotten = home.ledger.events(kind="forgotten") if outside else []
     gone = [e["subject"] for e in forgotten if e["at"] < record["started"]]
     now = keys.key_parts(step, settings, parts["inputs"], digests=home.root / "digests", forgotten=gone)
-    name = f"remake-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
     job = Job(
         run=name,
         step=record["step"],
@@ -122,7 +134,7 @@ def _run_again(
         inputs=inputs_of(home, step, edges),
         folder=str(home.folder("tmp") / name),
         work=str(home.folder("tmp") / f"{name}.work"),
-        log=str(home.folder("logs") / f"{name}.log"),
+        log=str(home.folder("logs") / f"{time.strftime('%Y%m%d-%H%M%S')}-remake-{name}.log"),
         stop_file=str(home.folder("tmp") / f"{name}.stop"),
         store=str(home.store.root),
         store_url=home.store.url,

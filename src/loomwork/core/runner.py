@@ -27,6 +27,7 @@ from loomwork.core.schedule import Listen, Schedule, Status, StepResult
 from loomwork.core.score import Ruling, Verdict
 from loomwork.core.step import Card
 
+ALREADY = "it points there already"  # why a name was not moved
 RECIPE = "recipe"  # the step name under which the ledger keeps the runs of recipes
 
 
@@ -98,7 +99,14 @@ class Runner:
         result = RecipeRun(run, recipe.name)
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
         schedule = Schedule(
-            self.home, self.executor, recipe.steps, run, jobs=self.jobs, threads=threads, listen=self.listen
+            self.home,
+            self.executor,
+            recipe.steps,
+            run,
+            recipe=recipe.name,
+            jobs=self.jobs,
+            threads=threads,
+            listen=self.listen,
         )
         try:
             result.steps = schedule.run()
@@ -130,7 +138,7 @@ class Runner:
             if refusal:
                 result.kept[target] = refusal
             elif now and now["artifact"] == found.artifact.id:
-                result.kept[target] = "it points there already"
+                result.kept[target] = ALREADY
             else:
                 verdict = result.steps[recipe.gates[0]].artifact if recipe.gates else None
                 self.home.ledger.move_name(
@@ -180,12 +188,9 @@ def run_recipe(
 
 
 def remove_leftovers(home: Home) -> None:
-    """Delete the output folders of runs whose processes died."""
-    folder = home.folder("tmp")
-    names = list(folder.iterdir())
-    if names:
-        live = {r["id"] for r in home.ledger.live_runs()}
-        for path in names:
-            if path.name.split(".")[0] not in live:
-                with contextlib.suppress(OSError):
-                    shutil.rmtree(path)
+    """Mark the runs whose processes died as lost, and delete what they had begun to write."""
+    live = {r["id"] for r in home.ledger.live_runs()}
+    home.ledger.mark_lost(live)
+    for path in home.folder("tmp").iterdir():
+        if path.name.split(".")[0] not in live:
+            shutil.rmtree(path, ignore_errors=True)

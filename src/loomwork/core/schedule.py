@@ -9,12 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from loomwork.core import key as keys
-from loomwork.core.call import Ready, find_hit, get_ready, needed_steps
+from loomwork.core.call import Lookup, Ready, get_ready, look_up, needed_steps
 from loomwork.core.context import Event
 from loomwork.core.errors import LoomError
 from loomwork.core.executor import Executor
@@ -66,7 +69,7 @@ class Schedule:
     Args:
         home, executor: where results are kept, where jobs run.
         calls: the calls by name, in a topological order.
-        parent: the run of the recipe.
+        parent: the run of the recipe, and `recipe` its name.
         jobs: how many may run at once.
         threads: for each of them.
         listen: hears "hit", "start", "progress", "wait" and "end".
@@ -79,11 +82,12 @@ class Schedule:
         calls: dict[str, StepCall],
         parent: str,
         *,
+        recipe: str,
         jobs: int,
         threads: int,
         listen: Listen,
     ) -> None:
-        self.home, self.executor, self.parent = home, executor, parent
+        self.home, self.executor, self.parent, self.recipe = home, executor, parent, recipe
         self.jobs, self.threads, self.listen = jobs, threads, listen
         self.results: dict[str, StepResult] = {}
         self.stopping = False
@@ -118,6 +122,9 @@ class Schedule:
         finally:
             finished.set()
             pulse.join()
+            for left in self._running.values():  # interrupted: this process may live on, its leases must not
+                with suppress(LoomError):
+                    self.home.ledger.fail(left.run, "interrupted", status="stopped")
             self.stop_file.unlink(missing_ok=True)
         return self.results
 
@@ -166,14 +173,14 @@ class Schedule:
             ready = get_ready(self.home, call, {n.name: (n.artifact, n.run) for n in needs})
         except (LoomError, OSError) as error:
             return StepResult(call.name, call.use, "failed", error=explain(error))
-        hit, lost = find_hit(self.home, ready.key)
-        if hit:
-            return StepResult(call.name, call.use, "hit", hit["run"], hit["artifact"], hit["kind"])
-        return len(self._running) < self.jobs and self._start(ready, lost)
+        known = look_up(self.home, ready.key)
+        if known.hit:
+            return StepResult(call.name, call.use, "hit", known.hit["run"], known.hit["artifact"], known.hit["kind"])
+        return len(self._running) < self.jobs and self._start(ready, known)
 
-    def _start(self, ready: Ready, lost: str) -> bool:
+    def _start(self, ready: Ready, known: Lookup) -> bool:
         call = ready.call
-        why = [lost] if lost else why_not_a_hit(self.home, call, ready.parts)
+        why = [known.why] if known.lost else why_not_a_hit(self.home, self.recipe, call, ready.parts)
         log = self.home.folder("logs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{call.name}-{os.urandom(3).hex()}.log"
         run = self.home.ledger.begin(
             call.use,
@@ -184,6 +191,7 @@ class Schedule:
             parent=self.parent,
             threads=self.threads,
             log=log.name,
+            lost=known.lost,
         )
         if run is None:
             if call.name not in self._told_to_wait:
@@ -201,6 +209,9 @@ class Schedule:
 
     def _record(self, running: _Running, outcome: Outcome) -> None:
         call, run = running.ready.call, running.run
+        if outcome.artifact and self._sources_moved(running.ready):
+            # What was read may not be what the key says; recorded, it would be a wrong hit for ever.
+            outcome = replace(outcome, error="its source files changed while it read them\n  run it again")
         seconds = time.time() - running.started
         self._flush(run)
         shutil.rmtree(self.home.root / "tmp" / run, ignore_errors=True)  # there still if the process died
@@ -219,6 +230,14 @@ class Schedule:
             self.home.ledger.finish(run, Made(outcome.artifact, call.step.makes, outcome.bytes), result.card, **spent)
             shutil.rmtree(self.home.root / "work" / running.ready.key, ignore_errors=True)
         self._end(result)
+
+    def _sources_moved(self, ready: Ready) -> bool:
+        parts, step = ready.parts, ready.call.step
+        try:
+            now = keys.digest_paths(step, parts["paths"], self.home.root / "digests")
+        except (LoomError, OSError):
+            return True
+        return bool(now != parts["files"])
 
     def _end(self, result: StepResult) -> None:
         self.results[result.name] = result
@@ -242,16 +261,17 @@ class Schedule:
         """Keep the leases alive and write live curves, until finished."""
         last = 0.0
         while not finished.wait(1.0):
-            for run in list(self._points):
-                self._flush(run)
-            if time.time() - last >= HEARTBEAT_SECONDS:
-                last = time.time()
-                self.home.ledger.beat([self.parent, *(r.run for r in list(self._running.values()))])
+            with suppress(LoomError, SQLAlchemyError):  # a ledger that is busy or full now may not be the next second
+                for run in list(self._points):
+                    self._flush(run)
+                if time.time() - last >= HEARTBEAT_SECONDS:
+                    last = time.time()
+                    self.home.ledger.beat([self.parent, *(r.run for r in list(self._running.values()))])
 
 
-def why_not_a_hit(home: Home, call: StepCall, parts: keys.Parts) -> list[str]:
-    """What is different from the last finished run of this step, in words."""
-    earlier = home.ledger.last_done(call.name, call.use)
+def why_not_a_hit(home: Home, recipe: str, call: StepCall, parts: keys.Parts) -> list[str]:
+    """What is different from the last finished run of this step in its recipe, in words."""
+    earlier = home.ledger.last_done(recipe, call.name, call.use)
     if earlier is None:
         return ["it has not been run before"]
     return keys.differences(earlier["parts"], parts) or ["its result was not kept"]

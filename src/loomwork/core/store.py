@@ -13,6 +13,7 @@ last, so that a half-written artifact is never seen), and one that is missing he
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -77,6 +78,8 @@ class Store:
                 f"artifact {artifact_id[:12]} is damaged: {'; '.join(faults)}",
                 f"it was moved to {place}; make it again: loom run, or loom remake {artifact_id[:12]}",
             )
+        with contextlib.suppress(OSError):
+            os.utime(path.parent)  # gc leaves alone what was used since the oldest lease began
         return kind.open(path, part)
 
     def manifest(self, artifact_id: str) -> Manifest:
@@ -112,6 +115,7 @@ class Store:
             self.quarantine(artifact_id)
         if target.exists():
             shutil.rmtree(folder)
+            os.utime(target)
         else:
             self._appear(folder, manifest, target)
         self._upload(artifact_id, manifest)
@@ -122,9 +126,10 @@ class Store:
         blob = self._blob(sha256)
         if blob.exists() and _untouched(blob, path.stat().st_size):
             if not blob.samefile(path):
-                path.unlink()
-                link_or_copy(blob, path)
-                _seal(path)
+                aside = path.with_name(path.name + ".sealed")
+                link_or_copy(blob, aside)
+                _seal(aside)
+                aside.replace(path)
             return
         blob.parent.mkdir(exist_ok=True)
         with open(path, "rb") as stream:
@@ -193,7 +198,7 @@ class Store:
             for part in self.manifest(artifact_id)["parts"].values():
                 for entry in part["files"].values():
                     blob = self._blob(entry["sha256"])
-                    if blob.exists() and not _untouched(blob, entry["bytes"]) and file_digest(blob) != entry["sha256"]:
+                    if blob.exists() and file_digest(blob) != entry["sha256"]:
                         blob.unlink()
         except (ValueError, OSError, KeyError):
             pass  # the manifest itself is what is damaged
@@ -201,31 +206,34 @@ class Store:
         return place
 
     def remove(self, artifact_ids: Iterable[str]) -> int:
-        """Delete artifacts, then the blobs that no artifact needs. Returns the bytes freed here."""
+        """Delete artifacts here, then the blobs that no artifact here needs. Returns the bytes freed.
+
+        Behind the URL nothing is deleted: other machines may need it.
+        """
         for artifact_id in artifact_ids:
             folder = self.path(artifact_id).parent
             if folder.exists():
                 doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
                 folder.rename(doomed)  # from here on it is not seen any more
                 shutil.rmtree(doomed)
-            if self.url:
-                self._remote_rm(f"artifacts/{artifact_id[:2]}/{artifact_id}.json")
         return self._sweep()
 
     def _sweep(self) -> int:
-        needed = {
-            entry["sha256"]
-            for artifact_id in self.ids()
-            for part in self.manifest(artifact_id)["parts"].values()
-            for entry in part["files"].values()
-        }
+        try:
+            needed = {
+                entry["sha256"]
+                for artifact_id in self.ids()
+                for part in self.manifest(artifact_id)["parts"].values()
+                for entry in part["files"].values()
+            }
+        except (ValueError, KeyError, OSError):  # what a damaged artifact needs cannot be known: loom verify
+            return 0
         freed = 0
         for blob in list((self.root / "blobs").glob("??/*")):
-            if blob.name not in needed:
+            # A second link is a publish in flight, or an artifact that came since `needed` was read.
+            if blob.name not in needed and blob.stat().st_nlink == 1:
                 freed += blob.stat().st_size
                 blob.unlink()
-                if self.url:
-                    self._remote_rm(f"blobs/{blob.name[:2]}/{blob.name}")
         return freed
 
     # -- the URL
@@ -239,11 +247,6 @@ class Store:
                 raise MissingDependency(f"the store at {self.url}", "fsspec", "remote") from None
             self._remote = fsspec.core.url_to_fs(self.url)
         return self._remote
-
-    def _remote_rm(self, name: str) -> None:
-        fs, base = self._fs
-        if fs.exists(f"{base}/{name}"):
-            fs.rm(f"{base}/{name}")
 
     def _upload(self, artifact_id: str, manifest: Manifest) -> None:
         if not self.url:

@@ -40,15 +40,15 @@ def collect_garbage(home: Home, *, apply: bool = False) -> Garbage:
     needed = _with_lineage(home, _roots(home, [r["id"] for r in live]))
     here = list(store.ids())
     doomed = [a for a in here if a not in needed and store.path(a).parent.stat().st_ctime < oldest]
-    size = sum(p["bytes"] for a in doomed for p in store.manifest(a)["parts"].values())
+    size = sum(p["bytes"] for a in doomed if not store.faults(a) for p in store.manifest(a)["parts"].values())
     leftovers = _leftovers(home, {r["key"] for r in live}, {r["id"] for r in live})
     if apply:
-        store.remove(doomed)
-        with ledger.writing() as connection:
+        with ledger.writing() as connection:  # before the bytes go: what is killed between is no loss
             for artifact_id in doomed:
                 connection.execute(
                     t.artifact.update().where(t.artifact.c.id == artifact_id).values(collected=time.time())
                 )
+        store.remove(a for a in doomed if store.path(a).parent.stat().st_ctime < oldest)
         for path in leftovers:
             shutil.rmtree(path, ignore_errors=True)
     return Garbage(tuple(doomed), size, len(here) - len(doomed), len(leftovers))
@@ -89,8 +89,9 @@ def _leftovers(home: Home, live_keys: set[str], live_runs: set[str]) -> list[Pat
     """Half-done work that no living run holds, and what was set aside as damaged."""
     work = [p for p in home.folder("work").iterdir() if p.is_dir() and p.name not in live_keys]
     temporary = [p for p in home.folder("tmp").iterdir() if p.name.split(".")[0] not in live_runs]
+    half = [*(home.store.root / "artifacts").glob("??/.*"), *(home.store.root / "fetching").glob("*")]
     damaged = list((home.store.root / "quarantine").glob("*"))
-    return [*work, *temporary, *damaged]
+    return [*work, *temporary, *half, *damaged]
 
 
 # ---- verify

@@ -20,6 +20,7 @@ def main() -> None:
         signal.SIGINT, signal.SIG_IGN
     )  # the runner asks us to stop in its own way: see Context.stop_requested
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # a stray print between two jobs must not stand among the answers
     lock = threading.Lock()
 
     def send(message: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loomwork.core.dataset import DROPPED, MAIN, OURS, Dataset, DatasetWriter, row_ids
+from loomwork.core.dataset import DROPPED, MAIN, OURS, Dataset, DatasetWriter, row_ids, with_columns
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card
 
@@ -62,7 +62,7 @@ def column_types(data: Dataset, columns: Sequence[str]) -> pa.Schema:
     import pyarrow.parquet as pq
 
     schemas = [pq.read_schema(shard) for shard in data.shards()]
-    if not set(columns) <= set(schemas[0].names):  # one lies in a sidecar
+    if not all(set(columns) <= set(schema.names) for schema in schemas):  # one lies in a sidecar, or in some shards
         schemas = [table.schema for table in data.tables(columns)]
     chosen = [pa.schema([schema.field(column) for column in columns]) for schema in schemas]
     return pa.unify_schemas(chosen, promote_options="permissive")
@@ -81,8 +81,9 @@ def shard_tables(data: Dataset) -> Iterator[tuple[Path, pa.Table]]:
     """Each shard of the part that is read, with its rows as they lie in it (no sidecar columns)."""
     import pyarrow.parquet as pq
 
+    known = data.schema if data.shards() else None
     for shard in data.shards():
-        yield shard, pq.read_table(shard, partitioning=None)
+        yield shard, with_columns(pq.read_table(shard, partitioning=None), known)
 
 
 def with_new_values(table: pa.Table, column: str, values: Sequence[Any]) -> pa.Table:
