@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from loomwork.cli.outcome import ALREADY
 from loomwork.cli.text import columns, heading, paint
 from loomwork.core.errors import LoomError
+from loomwork.core.runner import ALREADY
 
 if TYPE_CHECKING:
     from loomwork.core.home import Home

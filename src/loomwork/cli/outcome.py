@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from loomwork.cli.card import as_json, recorded, scores_table
 from loomwork.cli.text import columns, duration, heading, paint, short
 from loomwork.core.errors import GateRefused, Stopped
+from loomwork.core.runner import ALREADY
 
 if TYPE_CHECKING:
     from loomwork.core.home import Home
     from loomwork.core.runner import RecipeRun
     from loomwork.core.score import Ruling, Score
 
-ALREADY = "it points there already"  # the runner's words for a name that need not move
 DECISIONS = {"pass": ("✓", "green"), "first": ("✓", "green"), "refuse": ("✗", "red"), "undecided": ("?", "yellow")}
 
 
@@ -47,6 +47,11 @@ def sections(home: Home, result: RecipeRun, order: Iterable[str]) -> Iterator[st
             yield f"{heading('Scores')}\n{scores_table(scores)}"
     elif order:
         yield f"  nothing to do: all {len(order)} steps are as they were"
+    samples = [note for n in order if (s := result.steps[n]).kind == "samples" for note in s.card.notes]
+    if samples:
+        pairs = (sample.partition("▸") for sample in samples)
+        rows = [(prompt or "(nothing)", " ".join(text.split())) for prompt, _, text in pairs]
+        yield f"{heading('Samples')}\n{columns(rows, header=('prompt', 'went on'), wrap=True)}"
     verdicts = find_verdicts(home, result, order)
     if verdicts:
         yield f"{heading('Verdicts')}\n{_verdicts(verdicts, set(result.rulings))}"
