@@ -26,7 +26,7 @@ WORDS = "embeddings.word_embeddings"
 Tensors = dict[str, "Tensor"]
 
 
-@step(makes="model", uses=["torch", "openvino"], heavy=True)
+@step(makes="model", uses=["torch", "openvino", "numpy", "safetensors"], heavy=True)
 def quantize(
     model: Model,
     calibrate: Dataset | None = None,

@@ -13,12 +13,13 @@ from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, Stopped
 from loomwork.core.step import Card, step
 from loomwork.data._rows import require_text, uniform_tables
+from loomwork.models.engines import library_versions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@step(makes="index", heavy=True)
+@step(makes="index", uses=["numpy", "pyarrow"], heavy=True, version=library_versions())
 def index(
     data: Dataset,
     model: Model | None = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loomwork.text.minhash import Texts
 
 
-@step(makes="dataset", uses=["numba"], heavy=True)
+@step(makes="dataset", uses=["numba", "numpy"], heavy=True)
 def near_dedup(
     data: Dataset,
     *,

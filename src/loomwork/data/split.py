@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OVERSHOOT = 1.5  # a group that would take the holdout beyond this many times its size is passed over
 
 
-@step(makes="dataset")
+@step(makes="dataset", uses=["numpy"])
 def split(
     data: Dataset,
     *,

@@ -22,7 +22,7 @@ BLOCK = 32  # documents between two looks at the stop request
 LZMA = "lzma"
 
 
-@step(makes="scores", uses=["numpy", "scipy", "torch", "transformers"], heavy=True)
+@step(makes="scores", uses=["numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"], heavy=True)
 def bits_per_byte(
     data: Dataset,
     model: Model | None = None,

@@ -13,6 +13,7 @@ from loomwork.core.errors import InputError
 from loomwork.core.score import Contamination, Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, model_digest, texts_of
+from loomwork.models.engines import library_versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ UNCHECKED: tuple[Contamination, str] = (
 )
 
 
-@step(makes="scores", uses=["numpy", "scipy", "torch", "transformers"], heavy=True)
+@step(makes="scores", uses=["numpy", "pyarrow", "scipy"], heavy=True, version=library_versions())
 def retrieval(
     data: Dataset,
     model: Model | None = None,

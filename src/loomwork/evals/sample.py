@@ -11,7 +11,7 @@ from loomwork.core.score import write_json
 from loomwork.core.step import Card, step
 
 
-@step(makes="samples", uses=["torch", "transformers"], heavy=True)
+@step(makes="samples", uses=["tokenizers", "torch", "transformers"], heavy=True)
 def sample(
     model: Model,
     *,

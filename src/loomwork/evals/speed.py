@@ -14,6 +14,7 @@ from loomwork.core.errors import InputError
 from loomwork.core.score import write_json
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import texts_of
+from loomwork.models.engines import library_versions
 
 if TYPE_CHECKING:
     from loomwork.models.encoder import Encoder
@@ -22,7 +23,7 @@ QUERY_WORDS = 8  # a short query is this many first words of a text
 QUERIES = 20  # single queries a round
 
 
-@step(makes="measurement", uses=["torch", "transformers"], heavy=True, measures=True)
+@step(makes="measurement", uses=["numpy", "torch", "tokenizers"], heavy=True, version=library_versions(), measures=True)
 def speed(
     models: dict[str, Model],
     data: Dataset,

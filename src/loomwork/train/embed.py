@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loomwork.models.bert import Bert
 
 
-@step(makes="model", uses=["torch", "tokenizers"], heavy=True)
+@step(makes="model", uses=["torch", "tokenizers", "numpy"], heavy=True)
 def embed(
     base: Model,
     data: Dataset,

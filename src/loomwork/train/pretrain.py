@@ -22,7 +22,7 @@ WATCHED = 5  # how often the held-out text is looked at, the end included
 WATCHED_BATCHES = 8  # how much of it
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers"], heavy=True)
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "numpy"], heavy=True)
 def pretrain(
     data: Dataset,
     tokenizer: Tokenizer,

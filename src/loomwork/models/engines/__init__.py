@@ -7,6 +7,7 @@ for. A new engine is a new module here; nothing else changes.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import pkgutil
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
@@ -51,4 +52,19 @@ def find_engine(name: str) -> ModuleType:
         raise MissingDependency(f"the engine {name!r}", error.name or name, EXTRAS.get(name, "")) from error
 
 
+def library_versions() -> str:
+    """What a step that may run an encoder declares as its `version`: the vectors' bits depend on these libraries.
+
+    Not as `uses`, which every call of the step would need: BM25 alone works without them.
+    """
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} none")
+    return ", ".join(found)
+
+
+LIBRARIES = ("openvino", "tokenizers", "torch")
 EXTRAS = {"torch": "models", "openvino": "openvino"}  # of pyproject.toml
