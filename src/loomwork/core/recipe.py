@@ -59,6 +59,16 @@ class StepCall:
     settings: dict[str, Any]
     line: int = 0
 
+    def references(self) -> Iterator[tuple[str, Reference]]:
+        """Its inputs one by one, with their roles: "data", "models.naive" of several by name, "parts.0" of a list."""
+        for role, value in self.inputs.items():
+            if isinstance(value, Reference):
+                yield role, value
+            elif isinstance(value, dict):
+                yield from ((f"{role}.{name}", one) for name, one in value.items())
+            elif value is not None:
+                yield from ((f"{role}.{i}", one) for i, one in enumerate(value))
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -259,17 +269,10 @@ def _wrong_setting(error: ValidationError, full: str, keys: Tree, step: Step, gi
 # -- all calls together
 
 
-def _references(call: StepCall) -> Iterator[tuple[str, Reference]]:
-    for role, value in call.inputs.items():
-        if isinstance(value, Reference):
-            yield role, value
-        elif value is not None:
-            yield from ((role, v) for v in (value.values() if isinstance(value, dict) else value))
-
-
 def _check_kinds(calls: Mapping[str, StepCall], trees: Mapping[str, Tree]) -> None:
     for call in calls.values():
-        for role, reference in _references(call):
+        for full, reference in call.references():
+            role = full.partition(".")[0]
             wanted = call.step.inputs[role].type.kind
             made = calls[reference.target].step.makes if reference.kind == "step" else wanted
             if wanted and made != wanted:
@@ -281,7 +284,7 @@ def _check_kinds(calls: Mapping[str, StepCall], trees: Mapping[str, Tree]) -> No
 
 def _in_order(calls: dict[str, StepCall], trees: Mapping[str, Tree]) -> dict[str, StepCall]:
     """The calls so that each comes after what it needs, else as they are written."""
-    needs = {name: [r.target for _, r in _references(c) if r.kind == "step"] for name, c in calls.items()}
+    needs = {name: [r.target for _, r in c.references() if r.kind == "step"] for name, c in calls.items()}
     place = {name: i for i, name in enumerate(calls)}
     sorter = graphlib.TopologicalSorter(needs)
     try:

@@ -113,7 +113,7 @@ def _topic_pages(tree: ast.Module, name: str) -> Iterator[Row]:
                 raise ValueError("its topics are not literal text")
             yield {
                 "text": str(value.value).strip(),
-                "module": f"topics.{key.value}",
+                "module": "topics." + str(key.value),
                 "name": str(key.value),
                 "signature": "",
                 "kind": "topic",

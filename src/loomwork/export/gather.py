@@ -87,15 +87,7 @@ class _Step:
     @property
     def inputs(self) -> dict[str, Reference]:
         """Its references to other steps, by role."""
-        found = {}
-        for role, value in self.call.inputs.items():
-            if isinstance(value, Reference):
-                found[role] = value
-            elif isinstance(value, dict):
-                found |= {f"{role}.{name}": one for name, one in value.items()}
-            elif value:
-                found |= {f"{role}.{i}": one for i, one in enumerate(value)}
-        return {role: ref for role, ref in found.items() if ref.kind == "step"}
+        return {role: ref for role, ref in self.call.references() if ref.kind == "step"}
 
     @property
     def sources(self) -> list[str]:
