@@ -87,9 +87,10 @@ def complain(error: BaseException) -> int:
     if isinstance(error, LoomError):
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    from loomwork.core.errors import without_secrets
     from loomwork.core.job import explain
 
-    print(f"error: {explain(error)}", file=sys.stderr)
+    print(f"error: {without_secrets(explain(error))}", file=sys.stderr)
     return LoomError.exit_code
 
 

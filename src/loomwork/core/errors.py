@@ -14,12 +14,21 @@ LoomError               exit code
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+USER = re.compile(r"(\w+://)([^\s/@:]*):[^\s/]*@")  # a password may hold "@" itself: up to the last one
+SECRET = re.compile(r"([?&;][\w-]*(?:key|secret|token|sig|signature|password)=)[^\s&;]+", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """A text whose URLs have no passwords, keys or tokens: it may go into messages and the ledger."""
+    return SECRET.sub(r"\1***", USER.sub(r"\1\2:***@", text))
+
 
 class LoomError(Exception):
-    """An error with a message for people.
+    """An error with a message for people. The secrets of URLs in it are hidden.
 
     Args:
         what: what happened, and where.
@@ -29,8 +38,8 @@ class LoomError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, hint: str = "") -> None:
-        super().__init__(what, hint)
-        self.what, self.hint = what, hint
+        self.what, self.hint = without_secrets(what), without_secrets(hint)
+        super().__init__(self.what, self.hint)
 
     def __str__(self) -> str:
         return f"{self.what}\n  {self.hint}" if self.hint else self.what

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -37,8 +37,8 @@ class Home:
     """
 
     root: Path
-    store_url: str = ""
-    ledger_url: str = ""
+    store_url: str = field(default="", repr=False)  # may hold a password
+    ledger_url: str = field(default="", repr=False)
 
     @cached_property
     def store(self) -> Store:
