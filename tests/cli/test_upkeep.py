@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+
+import pytest
 
 from cli.conftest import Project
 from cli.test_show import rows_of
@@ -42,6 +47,20 @@ def test_gc_says_then_deletes(ran: Project, edit_recipe: Callable[[str, str], No
     assert ran.json("gc")["artifacts"] == []
     assert ran.json("verify")["clean"]
     assert ran.json("show", found["artifacts"][0])["state"] == "collected"
+
+
+def test_verify_tells_a_terminal_how_far_it_is(ran: Project) -> None:
+    pty = pytest.importorskip("pty")
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "loomwork", "verify", "--home", str(ran.folder / ".loom")]
+    done = subprocess.run(command, stderr=end, stdout=subprocess.PIPE, text=True, check=True)
+    os.close(end)
+    shown = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    total = int(done.stdout.split()[0])
+    assert shown.startswith("  hashing\r  1 of ")
+    assert f"{total} of {total} artifacts" in shown
+    assert f"{total} artifacts checked" in done.stdout
 
 
 def test_verify_finds_damage_and_loss_and_returns_4(ran: Project) -> None:

@@ -32,6 +32,8 @@ def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
         if live:
             print(f"\r  {done} of {total} artifacts", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
+    if live:
+        print("  hashing", end="", file=sys.stderr, flush=True)  # the first artifact may be a large one
     found = check(opened, progress=progress)
     if as_json:
         echo_json({
