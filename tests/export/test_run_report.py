@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from report.html_checks import Parsed, check_page
 
-from export.sample_run import sample_run, score
 from loomwork.core.score import Ruling
 from loomwork.export.run_report import Curve, Example, Gate, Named, RunReport, write_run_report
 from loomwork.report.lineage import Node
+from tests.export.sample_run import sample_run, score
+from tests.report.html_checks import Parsed, check_page
 
 HOSTILE = "<script>alert('x')</script>"
 

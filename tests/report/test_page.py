@@ -26,7 +26,7 @@ from loomwork.report.page import (
     render,
 )
 from loomwork.report.svg import figure_style
-from report.html_checks import check_page
+from tests.report.html_checks import check_page
 
 HOSTILE = '"><script>alert(1)</script>\x00\ud800\u202e{{ 7 * 7 }}<img src=https://x.example/a.png onerror=alert(1)>'
 

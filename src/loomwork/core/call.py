@@ -110,15 +110,7 @@ def look_up(home: Home, key: str) -> Lookup:
 
 def needed_steps(call: StepCall) -> list[str]:
     """The steps of the recipe whose results a call reads."""
-    return [r.target for r in references(call) if r.kind == "step"]
-
-
-def references(call: StepCall) -> Iterator[Reference]:
-    for value in call.inputs.values():
-        if isinstance(value, Reference):
-            yield value
-        elif value is not None:
-            yield from value.values() if isinstance(value, Mapping) else value
+    return [r.target for _, r in call.references() if r.kind == "step"]
 
 
 def flat(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Found]]:

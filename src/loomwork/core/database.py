@@ -36,9 +36,7 @@ class Database:
         try:
             self._migrate()
         except sa.exc.OperationalError as error:
-            raise InputError(
-                f"the ledger at {_hidden(url)} cannot be opened: {error.orig}", "check LOOMWORK_LEDGER"
-            ) from None
+            raise InputError(f"the ledger at {url} cannot be opened: {error.orig}", "check LOOMWORK_LEDGER") from None
 
     # -- transactions
 
@@ -58,7 +56,7 @@ class Database:
                     self._end(connection, "ROLLBACK")
                 if isinstance(error, sa.exc.OperationalError) and "disk" in str(error.orig):
                     raise LoomError(
-                        f"the ledger at {_hidden(self.url)} could not be written: {error.orig}",
+                        f"the ledger at {self.url} could not be written: {error.orig}",
                         "free some space (loom gc), or set LOOMWORK_HOME to another disk",
                     ) from None
                 raise
@@ -97,7 +95,7 @@ class Database:
         unknown = done - set(names)
         if unknown:
             raise InputError(
-                f"the ledger at {_hidden(self.url)} was written by a newer Loomwork ({min(unknown)})",
+                f"the ledger at {self.url} was written by a newer Loomwork ({min(unknown)})",
                 "pip install -U loomwork",
             )
         if done == set(names):
@@ -124,17 +122,9 @@ def _engine(url: str) -> sa.Engine:
     except sa.exc.ArgumentError:
         raise InputError("LOOMWORK_LEDGER is not a database URL", "for example sqlite:////path/ledger.db") from None
     except ImportError as error:
-        raise MissingDependency(f"the ledger at {_hidden(url)}", error.name or "psycopg", "postgres") from None
+        raise MissingDependency(f"the ledger at {url}", error.name or "psycopg", "postgres") from None
 
 
 def _sqlite_pragmas(connection: Any, _: Any) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_SECONDS * 1000}"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _hidden(url: str) -> str:
-    """The URL without its password: it may go into messages."""
-    try:
-        return sa.engine.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return "(not a URL)"

@@ -19,7 +19,7 @@ from typing import Any
 
 from loomwork.core.artifact import Artifact
 from loomwork.core.context import Context, Event, use_context
-from loomwork.core.errors import InputError, LoomError, Stopped
+from loomwork.core.errors import InputError, LoomError, Stopped, without_secrets
 from loomwork.core.score import Score
 from loomwork.core.step import Card, Step, find_step
 from loomwork.core.store import Store
@@ -181,7 +181,7 @@ def explain(error: BaseException) -> str:
         return "out of memory\n  lower the batch size, or run fewer jobs at once (--jobs 1)"
     frames = [f for f in inspect.trace() if "loomwork/core/job" not in f.filename]
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return without_secrets(f"{type(error).__name__}: {error}{place}")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def key_parts(
         "step": step.name,
         "makes": step.makes,
         "version": step.version,
+        "python": f"{sys.version_info[0]}.{sys.version_info[1]}",  # its Unicode tables, its parser, its zlib
         "code": code_parts(step.function.__module__, step.function.__qualname__),
         "settings": plain,
         "files": digest_paths(step, paths, digests),
