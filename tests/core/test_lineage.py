@@ -153,6 +153,9 @@ def test_forgetting_makes_new_versions_marks_what_it_touched_and_holds_on_the_ne
     assert home.find("mini@champion") == again.steps["model"].artifact
     assert set(statuses(run_recipe(recipe(lines), home=home))) == {"hit"}
     assert verify(home).clean
+    home.store.remove([run.steps["raw"].artifact])
+    with pytest.raises(InputError, match="forgotten"):  # remake does not bring the rows back
+        remake(home, run.steps["raw"].artifact)
 
 
 def test_a_forgotten_row_stays_forgotten_when_its_line_moves_or_its_file_is_renamed(home, lines):

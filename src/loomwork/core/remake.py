@@ -12,6 +12,7 @@ from loomwork.core import key as keys
 from loomwork.core.call import reads_outside
 from loomwork.core.errors import InputError, StepFailed
 from loomwork.core.executor import Executor, LocalExecutor
+from loomwork.core.forget import SUPERSEDED
 from loomwork.core.home import Home
 from loomwork.core.job import Job
 from loomwork.core.step import Card, Step, find_step
@@ -89,6 +90,11 @@ def _remake(
 ) -> None:
     if artifact_id in done:
         return
+    if not home.store.has(artifact_id) and home.ledger.events(kind=SUPERSEDED, subject=artifact_id):
+        raise InputError(
+            f"{artifact_id[:12]} holds rows that were forgotten, and its bytes are gone: it is not made again",
+            "run its recipe: it comes out without them",
+        )
     makers = home.ledger.makers(artifact_id)
     record = home.ledger.run(run_id or (makers[0]["id"] if makers else ""))
     if record is None:

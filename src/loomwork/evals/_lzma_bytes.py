@@ -34,7 +34,7 @@ def lzma_bytes(training: Iterable[bytes], documents: Sequence[bytes]) -> list[in
     primer = b"".join(training)
     frames = b"".join(struct.pack("<Q", len(frame)) + frame for frame in (primer, *documents))
     done = subprocess.run(
-        [sys.executable, "-m", "loomwork.evals._lzma_bytes"], input=frames, capture_output=True, check=False
+        [sys.executable, "-P", "-m", "loomwork.evals._lzma_bytes"], input=frames, capture_output=True, check=False
     )
     if done.returncode:
         raise StepFailed(f"the LZMA process ended with {done.returncode}: {done.stderr.decode(errors='replace')}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -159,8 +160,17 @@ def _model(pinned: Pinned) -> dict[str, Any]:
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = json.dumps(value, ensure_ascii=False, default=_plain)
+    body = json.dumps(_without_nan(value), ensure_ascii=False, default=_plain, allow_nan=False)
     return Response(body, status, headers, media_type="application/json")
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with null for what JSON has no number for: a column may hold it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    return [_without_nan(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> str:
