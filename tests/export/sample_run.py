@@ -7,7 +7,7 @@ import math
 import random
 
 from loomwork.core.score import Interval, Ruling, Score
-from loomwork.export.run_report import (
+from loomwork.export.run_data import (
     Curve,
     DataStage,
     Difference,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from loomwork.core.score import Ruling
-from loomwork.export.run_report import Curve, Example, Gate, Named, RunReport, write_run_report
+from loomwork.export.run_data import Curve, Example, Gate, Named, RunReport
+from loomwork.export.run_report import write_run_report
 from loomwork.report.lineage import Node
 from tests.export.sample_run import sample_run, score
 from tests.report.html_checks import Parsed, check_page

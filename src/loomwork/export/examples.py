@@ -6,7 +6,7 @@ from typing import Any
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.score import Scores
-from loomwork.export.run_report import Example
+from loomwork.export.run_data import Example
 
 GAINS, LOSSES, SHOWN, FAR = 4, 2, 3, 50
 QUOTED_CHARACTERS = 140

@@ -15,8 +15,9 @@ from loomwork.core.recipe import Recipe, Reference
 from loomwork.core.runner import RecipeRun
 from loomwork.core.schedule import StepResult
 from loomwork.core.score import Interval, Score, Scores, Verdict
-from loomwork.export import run_report as r
+from loomwork.export import run_data as r
 from loomwork.export.examples import find_examples
+from loomwork.export.run_report import write_run_report
 from loomwork.report.lineage import Node, State
 
 EXAMPLES_OF_DROPPED = 3
@@ -28,7 +29,7 @@ def write_report(home: Home, recipe: Recipe, run: RecipeRun) -> Path:
 
     Returns: the file's path.
     """
-    return r.write_run_report(gather(home, recipe, run), Path(recipe.report or f"reports/{recipe.name}.html"))
+    return write_run_report(gather(home, recipe, run), Path(recipe.report or f"reports/{recipe.name}.html"))
 
 
 def gather(home: Home, recipe: Recipe, run: RecipeRun) -> r.RunReport:

@@ -16,7 +16,7 @@ from loomwork.report.page import Block, Cell, Column, Details, Figure, Row, Sect
 from loomwork.report.scatter import Mark, scatter
 
 if TYPE_CHECKING:
-    from loomwork.export.run_report import Curve, RunReport, StepRun
+    from loomwork.export.run_data import Curve, RunReport, StepRun
 
 
 def training_section(report: RunReport) -> Section | None:

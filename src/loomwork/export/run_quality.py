@@ -25,7 +25,7 @@ from loomwork.report.page import (
 )
 
 if TYPE_CHECKING:
-    from loomwork.export.run_report import Difference, Example, RunReport, SystemScore
+    from loomwork.export.run_data import Difference, Example, RunReport, SystemScore
 
 _WORDS: dict[Decision, tuple[str, Verdict]] = {
     "pass": ("Passed", "good"),

@@ -11,7 +11,7 @@ from loomwork.report.forest import Tone
 from loomwork.report.page import Verdict
 
 if TYPE_CHECKING:
-    from loomwork.export.run_report import RunReport, SystemScore
+    from loomwork.export.run_data import RunReport, SystemScore
 
 _SHORT_ID = 12
 _HELD = {"refuse": "the gate refused", "undecided": "the gate could not decide"}
