@@ -158,6 +158,27 @@ def test_forgetting_makes_new_versions_marks_what_it_touched_and_holds_on_the_ne
         remake(home, run.steps["raw"].artifact)
 
 
+def test_once_the_recipe_has_run_again_gc_deletes_what_was_forgotten(home, lines):
+    run = run_recipe(recipe(lines), home=home)
+    banana = row(home, run.steps["raw"].artifact, "banana")
+    plan_ = plan_forget(home, [banana])
+    assert plan_.shown == ("lines.txt:1  banana",)
+    forget(home, plan_, reason="asked to")
+    again = plan_forget(home, [banana])
+    assert again.already
+    assert forget(home, again).versions == {}
+    collect_garbage(home, apply=True)
+    assert home.store.has(run.steps["upper"].artifact)  # the champion was trained on it
+    run_recipe(recipe(lines), home=home)
+    collect_garbage(home, apply=True)
+    for artifact_id in home.store.ids():
+        if home.store.manifest(artifact_id)["kind"] == "dataset":
+            data = home.store.open(artifact_id, Dataset)
+            assert "banana" not in {r["text"].lower()[:6] for p in data.parts for r in data.select(p).rows()}
+    with pytest.raises(InputError, match="no row"):
+        trace_row(home, banana)
+
+
 def test_a_forgotten_row_stays_forgotten_when_its_line_moves_or_its_file_is_renamed(home, lines):
     run = run_recipe(recipe(lines), home=home)
     forget(home, plan_forget(home, [row(home, run.steps["raw"].artifact, "banana")]))

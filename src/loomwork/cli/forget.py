@@ -44,7 +44,10 @@ def forget(
 
     opened = existing_home(home)
     plan = plan_forget(opened, rows)
-    done = carry_out(opened, plan, reason=reason) if yes else None
+    if plan.already and not as_json:
+        typer.echo("These rows were forgotten already: no dataset that is in use holds them. Nothing to do.")
+        return
+    done = carry_out(opened, plan, reason=reason) if yes and not plan.already else None
     if as_json:
         echo_json(_as_json(plan, done))
     else:
@@ -71,6 +74,7 @@ def _as_json(plan: ForgetPlan, done: Forgotten | None) -> dict[str, Any]:
             for t in plan.touched
         ],
         "services": list(plan.services),
+        "already": plan.already,
         "stand_ins": plan.stand_ins,
         "versions": done.versions if done else {},
         "stale": done.stale if done else [],
@@ -82,7 +86,8 @@ def _told(home: Home, plan: ForgetPlan, done: Forgotten | None) -> str:
     from loomwork.cli.text import columns, heading, paint, short
 
     names = {p.run: (home.ledger.run(p.run) or {}).get("name", "") for p in plan.places}
-    rows = columns([(row.hex(), "left out of its source from now on") for row in plan.sources])
+    rows = columns([(row.hex()[:12], shown) for row, shown in zip(plan.sources, plan.shown, strict=True)])
+    rows += "\n  left out of their source from now on, wherever their content stands"
     sections = [f"{heading('Forgotten' if done else 'Rows')}\n{rows}"]
     places = []
     for place in plan.places:
@@ -104,6 +109,8 @@ def _told(home: Home, plan: ForgetPlan, done: Forgotten | None) -> str:
         moved = columns([(name, "now the version without the rows") for name in done.moved])
         sections.append(f"{heading('Names')}\n{moved}")
     sections.append(paint(RETENTION, "dim"))
-    if not done:
+    if done:
+        sections.append("Next: loom run RECIPE makes the stale things without them, then loom gc deletes what is left.")
+    else:
         sections.append("Nothing was changed; do it with --yes.")
     return "\n\n".join(sections)

@@ -127,7 +127,7 @@ def _tree(graph: Graph) -> str:
 
 
 def _show_row(home: Home, trace: RowTrace, *, up: bool, down: bool, as_json: bool) -> None:
-    from loomwork.cli.text import columns, echo_json, heading, paint, short
+    from loomwork.cli.text import columns, echo_json, heading, paint, short, when
 
     names = {p.run: (home.ledger.run(p.run) or {}).get("name") or p.step for p in [*trace.origins, *trace.places]}
     if as_json:
@@ -140,6 +140,11 @@ def _show_row(home: Home, trace: RowTrace, *, up: bool, down: bool, as_json: boo
         echo_json(found)
         return
     typer.echo(heading(trace.rows[0].hex()))
+    ids = {r.hex() for p in trace.origins for r in p.rows} | {trace.rows[0].hex()}
+    gone = [e for e in home.ledger.events(kind="forgotten") if e["subject"] in ids]
+    if gone:
+        why = f": {gone[-1]['data']['reason']}" if gone[-1]["data"].get("reason") else ""
+        typer.echo(paint(f"  forgotten {when(gone[-1]['at'])}{why}", "yellow"))
     typer.echo(columns([(paint(k, "dim"), _cut(v)) for k, v in _plain(trace.content).items()]))
     if up:
         typer.echo(f"\n{heading('Came from')}")

@@ -130,6 +130,10 @@ def loom(
       loom steps data.near_dedup             everything about one step
 
     \b
+    The home, where results are kept, is the `.loom` of this folder or of the nearest one above; --home or the
+    variable LOOMWORK_HOME choose another.
+
+    \b
     Exit codes: 0 done; 1 a step failed; 2 bad input or recipe; 3 a gate refused, the name was not moved;
     4 damage or loss was found; 130 stopped.
     """

@@ -106,14 +106,9 @@ def carry_out(home: Home, recipe: Recipe, *, jobs: int, on: str, as_json: bool) 
 
 
 def _report(home: Home, recipe: Recipe, result: RecipeRun) -> Path | None:
-    """Write the recipe's report where it asks for one; what stands is kept if nothing was executed."""
-    from loomwork.cli.outcome import executed
-
+    """Write the recipe's report where it asks for one."""
     if not recipe.report or result.failed:
         return None
-    standing = Path(recipe.report)
-    if not executed(result) and standing.is_file():
-        return standing
     from loomwork.export.gather import write_report
 
     return write_report(home, recipe, result)

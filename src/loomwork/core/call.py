@@ -79,8 +79,8 @@ def get_ready(home: Home, call: StepCall, sources: Sources) -> Ready:
 
 
 def reads_outside(step: Step, inputs: Collection[str]) -> bool:
-    """Whether rows may come into a step from outside: it has no inputs, or reads files."""
-    return not inputs or any(step.marker(name, Files) for name in step.settings)
+    """Whether rows may come into the dataset that a step makes from outside: it has no inputs, or reads files."""
+    return step.makes == "dataset" and (not inputs or any(step.marker(name, Files) for name in step.settings))
 
 
 class Lookup(NamedTuple):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loomwork.core.artifact import Artifact
-from loomwork.core.dataset import content_ids, link_or_copy, to_table
+from loomwork.core.dataset import PLACE, content_ids, link_or_copy, to_table
 from loomwork.core.errors import StepFailed
 from loomwork.core.home import Home
 from loomwork.core.rows import mask_of, read_row, shards
@@ -20,6 +20,8 @@ from loomwork.core.step import Card, step
 from loomwork.core.trace import Place, Touched, Tracer, services_of
 
 SUPERSEDED = "superseded"
+SHOWN_CHARACTERS = 60
+FORGET, WITHOUT = "forget", "without_"  # its recipe, and what the names of its steps begin with
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class ForgetPlan:
         places: every dataset part that holds them or rows that came from them.
         touched: what they went into: it will be marked stale.
         services: the names under which touched artifacts have been served.
+        shown: for each source row, where it stands and how it begins.
+        already: they were forgotten before, and no dataset that is in use holds them.
         stand_ins: rows that were dropped as duplicates of one of these, and may come in its place.
     """
 
@@ -39,6 +43,8 @@ class ForgetPlan:
     touched: tuple[Touched, ...]
     services: tuple[str, ...]
     stand_ins: int
+    shown: tuple[str, ...] = ()
+    already: bool = False
 
 
 @dataclass
@@ -73,8 +79,15 @@ def plan_forget(home: Home, prefixes: Sequence[str]) -> ForgetPlan:
     gone = {r for p in places for r in p.rows}
     done = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
     current = tuple(p for p in places if p.artifact not in done)
+    known = {e["subject"] for e in home.ledger.events(kind="forgotten")}
     return ForgetPlan(
-        tuple(sorted(sources)), current, tuple(touched), tuple(services_of(home, touched)), _stand_ins(tracer, gone)
+        tuple(sorted(sources)),
+        current,
+        tuple(touched),
+        tuple(services_of(home, touched)),
+        _stand_ins(tracer, gone),
+        tuple(_shown(home, places, source) for source in sorted(sources)),
+        not current and {s.hex() for s in sources} <= known,
     )
 
 
@@ -85,7 +98,7 @@ def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:
     for place in plan.places:
         by_dataset.setdefault(place.artifact, set()).update(place.rows)
     home.ledger.add_events("forgotten", {r.hex(): {"reason": reason} for r in _remembered_ids(home, plan)})
-    result.versions = _new_versions(home, by_dataset)
+    result.versions = _new_versions(home, by_dataset) if by_dataset else {}
     home.ledger.add_events(SUPERSEDED, {old: {"by": new} for old, new in result.versions.items()})
     for name in home.ledger.names():
         new = result.versions.get(name["artifact"])
@@ -96,6 +109,15 @@ def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:
     rows_hex = [r.hex() for r in plan.sources]
     home.ledger.add_events("stale", {a: {"because": "rows were forgotten", "rows": rows_hex} for a in result.stale})
     return result
+
+
+def _shown(home: Home, places: Sequence[Place], row: bytes) -> str:
+    """Where a row stands and how it begins, so that people see whether it is the right one."""
+    place = next(p for p in places if row in p.rows)
+    content = read_row(home.store.open(place.artifact), place.part, row)
+    texts = [str(v) for k, v in content.items() if isinstance(v, str) and k not in PLACE and len(v) > 0]
+    longest = " ".join(max(texts, key=len, default="").split())
+    return f"{' '.join(str(content[c]) for c in PLACE if content.get(c))}  {longest[:SHOWN_CHARACTERS]}".strip()
 
 
 def _remembered_ids(home: Home, plan: ForgetPlan) -> set[bytes]:
@@ -136,14 +158,14 @@ def _new_versions(home: Home, rows: dict[str, set[bytes]]) -> dict[str, str]:
     """Make a version of each dataset without its rows, as a recipe like any other."""
     use = without_rows.step.name  # type: ignore[attr-defined]
     steps = {
-        f"without_{old[:12]}": {"use": use, "data": old, "rows": sorted(r.hex() for r in ids)}
+        f"{WITHOUT}{old[:12]}": {"use": use, "data": old, "rows": sorted(r.hex() for r in ids)}
         for old, ids in rows.items()
     }
-    run = run_recipe({"recipe": "forget", "steps": steps}, home=home)
+    run = run_recipe({"recipe": FORGET, "steps": steps}, home=home)
     failed = [s for s in run.steps.values() if not s.good]
     if failed:
         raise StepFailed(f"{failed[0].name}: {failed[0].error}", f"log: {failed[0].log}")
-    return {old: run.steps[f"without_{old[:12]}"].artifact for old in rows}
+    return {old: run.steps[f"{WITHOUT}{old[:12]}"].artifact for old in rows}
 
 
 @step(makes="dataset")

@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from loomwork.core import schema as t
+from loomwork.core.forget import FORGET, SUPERSEDED, WITHOUT
 from loomwork.core.home import Home
 from loomwork.core.runner import RECIPE
 
@@ -31,7 +32,7 @@ def collect_garbage(home: Home, *, apply: bool = False) -> Garbage:
     """Find, and with `apply` delete, the artifacts that nothing needs.
 
     Needed are: what a name points at, what the last finished run of each recipe made, what a running run reads or may
-    just have made, and all that those came from.
+    just have made, and all that those came from. A version without forgotten rows does not need the one that had them.
     """
     ledger, store = home.ledger, home.store
     live = ledger.live_runs()
@@ -58,7 +59,7 @@ def _roots(home: Home, live: list[str]) -> set[str]:
     roots = {n["artifact"] for n in home.ledger.names()}
     seen: set[str] = set()
     for run in home.ledger.last_runs(step=RECIPE, limit=1000):
-        if run["status"] == "done" and run["name"] not in seen:
+        if run["status"] == "done" and run["name"] not in (*seen, FORGET):
             seen.add(run["name"])
             roots |= {s["artifact"] for s in run["outcome"].get("steps", {}).values() if s["artifact"]}
     for run_id in live:
@@ -68,7 +69,8 @@ def _roots(home: Home, live: list[str]) -> set[str]:
 
 def _with_lineage(home: Home, roots: set[str]) -> set[str]:
     """The roots and every artifact that they came from."""
-    edges = home.ledger.rows(sa.select(t.edge.c.run, t.edge.c.direction, t.edge.c.artifact))
+    query = sa.select(t.edge.c.run, t.edge.c.direction, t.edge.c.artifact).join(t.run, t.run.c.id == t.edge.c.run)
+    edges = home.ledger.rows(query.where(t.run.c.name.notlike(WITHOUT + "%")))
     read: dict[str, list[str]] = {}
     made_in: dict[str, list[str]] = {}
     for edge in edges:
@@ -76,12 +78,17 @@ def _with_lineage(home: Home, roots: set[str]) -> set[str]:
             read.setdefault(edge["run"], []).append(edge["artifact"])
         else:
             made_in.setdefault(edge["artifact"], []).append(edge["run"])
+    superseded = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
+    marked = superseded | {e["subject"] for e in home.ledger.events(kind="stale")}
     needed, todo = set(roots), list(roots)
     while todo:
-        for run in made_in.get(todo.pop(), []):
-            new = [a for a in read.get(run, []) if a not in needed]
-            needed |= set(new)
-            todo += new
+        artifact = todo.pop()
+        for run in made_in.get(artifact, []):
+            for source in read.get(run, []):
+                # What is not stale read no forgotten row: it can do without the version that has them.
+                if source not in needed and (source not in superseded or artifact in marked):
+                    needed.add(source)
+                    todo.append(source)
     return needed
 
 

@@ -52,7 +52,7 @@ def read(*, path: Path, text_unit: Literal["file", "paragraph", "line"] = "file"
             first = "; ".join(f"{n} x {reason}" for reason, n in writer.reasons.most_common(3)) or "they are empty"
             raise InputError(
                 f"nothing could be read from {path} ({len(files)} files): {first}",
-                f"readable are {', '.join(sorted(known))}, also with .gz",
+                f"readable are {', '.join(sorted(known))}, also with .gz, in UTF-8 (iconv -t UTF-8 converts others)",
             )
     return counted(writer, files=len(files))
 

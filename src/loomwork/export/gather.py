@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from loomwork.core.artifact import digest
 from loomwork.core.dataset import DROPPED, Dataset
 from loomwork.core.home import Home
 from loomwork.core.recipe import Recipe, Reference
@@ -27,9 +28,17 @@ QUOTED_CHARACTERS = 160
 def write_report(home: Home, recipe: Recipe, run: RecipeRun) -> Path:
     """Write the report that a recipe asks for (`report: reports/NAME.html`), beside where the command was given.
 
+    A report that stands there and tells of the very same results is left as it is.
+
     Returns: the file's path.
     """
-    return write_run_report(gather(home, recipe, run), Path(recipe.report or f"reports/{recipe.name}.html"))
+    path = Path(recipe.report or f"reports/{recipe.name}.html")
+    mark = f"<!-- {digest([{n: s.artifact for n, s in run.steps.items()}, recipe.settings, version('loomwork')])} -->\n"
+    if not path.is_file() or not path.read_text("utf-8", errors="replace").endswith(mark):
+        write_run_report(gather(home, recipe, run), path)
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(mark)
+    return path
 
 
 def gather(home: Home, recipe: Recipe, run: RecipeRun) -> r.RunReport:
@@ -48,7 +57,8 @@ def gather(home: Home, recipe: Recipe, run: RecipeRun) -> r.RunReport:
         recipe=recipe.name,
         recipe_path=str(recipe.file or recipe.name),
         started=_local_time(started["started"]) if started else "",
-        seconds=run.seconds,
+        # Of a run that found everything done, how long it took when it was made says more.
+        seconds=run.seconds if run.count("ran") else sum(s.summary().seconds for s in steps),
         machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
         version=version("loomwork"),
         settings={name: str(value) for name, value in recipe.settings.items()},

@@ -21,6 +21,8 @@ def _whole(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     content = stream.read(FILE_BYTES + 1)
     if len(content) > FILE_BYTES:
         yield 0, Fault(0, f"too large for one row: over {FILE_BYTES >> 20} MB; read it by paragraph or line")
+    elif not content.strip():
+        yield 0, Fault(0, "empty file")
     else:
         yield 0, _decoded(content.removeprefix(b"\xef\xbb\xbf"), 0)
 
