@@ -87,14 +87,15 @@ def _show_graph(graph: Graph, svg: Path | None, *, as_json: bool) -> None:
 
 
 def draw(graph: Graph) -> str:
-    """The graph as an SVG picture."""
+    """The graph as an SVG file that needs nothing else."""
     from loomwork.report.lineage import Node, State, lineage_graph
+    from loomwork.report.svg import standalone
 
     nodes: list[Node] = []
     for n in in_order(graph):
         state: State = "stale" if n.stale else "named" if n.names else "ran"
         nodes.append(Node(n.run, n.name or n.step, n.kind, n.names[0] if n.names else n.step, state))
-    return str(lineage_graph(nodes, [(a, b) for a, b, _, _ in graph.edges]))
+    return standalone(lineage_graph(nodes, [(a, b) for a, b, _, _ in graph.edges]))
 
 
 def in_order(graph: Graph) -> list[Any]:
