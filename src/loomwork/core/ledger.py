@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -105,7 +106,8 @@ class Ledger(Database):
         now = time.time()
         with self.writing() as connection:
             if made is not None:
-                _insert_artifact(connection, made, now)
+                known = dict(id=made.artifact, kind=made.kind, bytes=made.bytes, created=now)
+                connection.execute(_upsert(connection.dialect.name, "artifact"), known)
                 connection.execute(
                     t.edge.insert(),
                     dict(run=run_id, direction="out", role="out", artifact=made.artifact, part="", made_by=run_id),
@@ -116,10 +118,7 @@ class Ledger(Database):
                 for s in card.scores
             ]
             if points:
-                connection.execute(
-                    t.metric.delete().where(t.metric.c.run == run_id, t.metric.c.name.in_([p["name"] for p in points]))
-                )
-                connection.execute(t.metric.insert(), points)
+                connection.execute(_upsert(connection.dialect.name, "metric"), points)
             connection.execute(
                 _FINISH,
                 dict(run_id=run_id, status="done", now=now, cpu=cpu_seconds, memory=peak_memory_bytes,
@@ -169,14 +168,8 @@ class Ledger(Database):
         if not latest:
             return
         with self.writing() as connection:
-            for name, point in latest:
-                connection.execute(
-                    t.metric.delete().where(
-                        t.metric.c.run == run_id, t.metric.c.name == name, t.metric.c.point == point
-                    )
-                )
             connection.execute(
-                t.metric.insert(),
+                _upsert(connection.dialect.name, "metric"),
                 [dict(run=run_id, name=n, point=p, value=v, score=None) for (n, p), v in latest.items()],
             )
 
@@ -285,18 +278,17 @@ class Ledger(Database):
         return [{**r, "parts": json.loads(r["parts"]), "outcome": json.loads(r["outcome"] or "{}")} for r in rows]
 
 
-def insert_artifact_ignoring(connection: sa.Connection) -> Any:
-    """INSERT that leaves an artifact that is known as it is."""
+@functools.cache
+def _upsert(dialect: str, table: str) -> Any:
+    """INSERT that takes what is known already: a resumed run's point is replaced, a collected artifact is back."""
     from sqlalchemy.dialects import postgresql, sqlite
 
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(t.artifact)
-    return insert.on_conflict_do_update(index_elements=["id"], set_={"collected": None})
-
-
-def _insert_artifact(connection: sa.Connection, made: Made, now: float) -> None:
-    connection.execute(
-        insert_artifact_ignoring(connection), dict(id=made.artifact, kind=made.kind, bytes=made.bytes, created=now)
-    )
+    insert = (sqlite if dialect == "sqlite" else postgresql).insert
+    if table == "artifact":
+        return insert(t.artifact).on_conflict_do_update(index_elements=["id"], set_={"collected": None})
+    new = insert(t.metric)
+    replaced = {"value": new.excluded.value, "score": new.excluded.score}
+    return new.on_conflict_do_update(index_elements=["run", "name", "point"], set_=replaced)
 
 
 def _score(score: Score) -> Score:
