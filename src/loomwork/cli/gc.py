@@ -13,7 +13,8 @@ def gc(yes: YesOption = False, home: HomeOption = None, as_json: JsonOption = Fa
     Without --yes, only say which. Kept are what a name points at, what the last finished run of each recipe made,
     what a running step reads, and everything that those came from. The ledger keeps the record of what is deleted, so
     it can be made again. The half-done work is the checkpoints and unfinished files of steps that were stopped or
-    failed: after gc they start anew instead of going on. What was set aside as damaged goes too.
+    failed: after gc they start anew instead of going on. What was set aside as damaged goes too. Behind a store URL
+    nothing is deleted: other machines may need it.
 
     \b
     Examples:
