@@ -1,7 +1,7 @@
 """The store: content-addressed files and sealed artifact folders, on this machine or behind an fsspec URL.
 
     ROOT/blobs/ab/abcd...                the bytes of one file, named by their sha256
-    ROOT/artifacts/12/1234.../           one artifact: manifest.json, and parts/ whose files are hard links to blobs
+    ROOT/artifacts/1234.../              one artifact: manifest.json, and parts/ whose files are hard links to blobs
     ROOT/quarantine/                     what was found damaged
 
 So a file that two versions share is on disk once. A sealed file is read-only and its modification time is a
@@ -49,7 +49,7 @@ class Store:
 
     def path(self, artifact_id: str) -> Path:
         """Where the parts of an artifact lie, whether or not it is here."""
-        return self.root / "artifacts" / artifact_id[:2] / artifact_id / "parts"
+        return self.root / "artifacts" / artifact_id / "parts"
 
     def has(self, artifact_id: str) -> bool:
         """Whether the artifact can be opened: it is here and undamaged, or it can be fetched."""
@@ -88,7 +88,7 @@ class Store:
 
     def ids(self) -> Iterator[str]:
         """The ids of all artifacts that are here."""
-        for path in sorted((self.root / "artifacts").glob("??/*")):
+        for path in sorted((self.root / "artifacts").glob("[0-9a-f]*")):
             if len(path.name) == 64:
                 yield path.name
 
@@ -143,12 +143,9 @@ class Store:
     def _appear(self, folder: Path, manifest: Manifest, target: Path) -> None:
         staging = folder.with_name(folder.name + ".sealed")
         staging.mkdir()
-        with open(staging / "manifest.json", "wb") as stream:
-            stream.write(canonical_json(manifest))
-            stream.flush()
-            os.fsync(stream.fileno())
+        # Not synced by itself: one that a power cut took is missed at the next opening, and the artifact made again.
+        (staging / "manifest.json").write_bytes(canonical_json(manifest))
         folder.rename(staging / "parts")
-        target.parent.mkdir(exist_ok=True)
         try:
             staging.rename(target)
         except OSError:  # another process published the same artifact just now

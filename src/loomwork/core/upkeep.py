@@ -96,7 +96,7 @@ def _leftovers(home: Home, live_keys: set[str], live_runs: set[str]) -> list[Pat
     """Half-done work that no living run holds, and what was set aside as damaged."""
     work = [p for p in home.folder("work").iterdir() if p.is_dir() and p.name not in live_keys]
     temporary = [p for p in home.folder("tmp").iterdir() if p.name.split(".")[0] not in live_runs]
-    half = [*(home.store.root / "artifacts").glob("??/.*"), *(home.store.root / "fetching").glob("*")]
+    half = [*(home.store.root / "artifacts").glob(".*"), *(home.store.root / "fetching").glob("*")]
     damaged = list((home.store.root / "quarantine").glob("*"))
     return [*work, *temporary, *half, *damaged]
 
