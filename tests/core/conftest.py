@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from loomwork.core.home import Home
 from loomwork.core.recipe import Recipe, load_recipe
 from tests.core.recipe_files import Load, S
 from tests.core.user_package import Files
@@ -32,3 +33,15 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         return load_recipe("r.yaml", settings)
 
     return write_and_load
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    return Home(tmp_path / ".loom")
+
+
+@pytest.fixture
+def lines(tmp_path) -> Path:
+    path = tmp_path / "lines.txt"
+    path.write_text("apple\nbanana\ncherry\n")
+    return path

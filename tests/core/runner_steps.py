@@ -88,7 +88,7 @@ def bad_card(*, how: str, out: Path) -> Card:
     """A card that cannot be kept."""
     (out / "a").write_text("a")
     context().metric("loss", float("nan"), 1)
-    return {"nan": Card({"x": float("nan")}), "score": Card(scores=[0.5]), "text": Card({"x": "many"})}[how]  # type: ignore
+    return {"nan": Card({"x": float("nan")}), "score": Card(scores=[0.5]), "text": Card({"x": "many"})}[how]
 
 
 @step(makes="dataset")

@@ -23,18 +23,6 @@ from loomwork.core.upkeep import collect_garbage, verify
 S = "tests.core.runner_steps:"
 
 
-@pytest.fixture
-def home(tmp_path) -> Home:
-    return Home(tmp_path / ".loom")
-
-
-@pytest.fixture
-def lines(tmp_path) -> Path:
-    path = tmp_path / "lines.txt"
-    path.write_text("apple\nbanana\ncherry\n")
-    return path
-
-
 def recipe(lines: Path) -> dict:
     return {
         "recipe": "mini",
@@ -223,9 +211,8 @@ def test_gc_leaves_alone_what_a_running_run_has_used(home, lines):
     hits = run_recipe(recipe(lines) | {"recipe": "another name"}, home=home)
     with home.ledger.writing() as connection:  # as if it had not ended: its hits are on no edge
         connection.execute(schema.run.delete().where(schema.run.c.id == hits.id))
-    assert collect_garbage(home, apply=True).artifacts == () or all(
-        home.store.has(s.artifact) for s in hits.steps.values()
-    )
+    collect_garbage(home, apply=True)
+    assert all(home.store.has(s.artifact) for s in hits.steps.values())
 
 
 def test_gc_leaves_running_work_alone(home, lines):

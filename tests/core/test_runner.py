@@ -17,18 +17,6 @@ from loomwork.core.upkeep import verify
 S = "tests.core.runner_steps:"
 
 
-@pytest.fixture
-def home(tmp_path) -> Home:
-    return Home(tmp_path / ".loom")
-
-
-@pytest.fixture
-def lines(tmp_path) -> Path:
-    path = tmp_path / "lines.txt"
-    path.write_text("apple\nbanana\ncherry\n")
-    return path
-
-
 def recipe(lines: Path, **more) -> dict:
     return {
         "recipe": "mini",

@@ -143,8 +143,10 @@ class Store:
     def _appear(self, folder: Path, manifest: Manifest, target: Path) -> None:
         staging = folder.with_name(folder.name + ".sealed")
         staging.mkdir()
-        # Not synced by itself: one that a power cut took is missed at the next opening, and the artifact made again.
-        (staging / "manifest.json").write_bytes(canonical_json(manifest))
+        with open(staging / "manifest.json", "wb") as stream:
+            stream.write(canonical_json(manifest))
+            stream.flush()
+            os.fsync(stream.fileno())
         folder.rename(staging / "parts")
         try:
             staging.rename(target)
