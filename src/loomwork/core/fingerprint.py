@@ -48,9 +48,17 @@ def code_parts(function_module: str, qualname: str) -> Parts:
 def object_parts(package: str, name: str) -> Parts:
     """The same for an object that a setting names: a function or class in `package`, or a module of it.
 
+    Args:
+        package: where it is looked up; "" where the name is `module:function`.
+
     Raises:
         InputError: there is none of that name; the nearest are given.
     """
+    if not package:
+        module, colon, function = name.partition(":")
+        if not colon:
+            raise InputError(f"{name!r} names no function", "write module:function, as in my_rules:keep")
+        return code_parts(module, function)
     chain = tuple(name.split("."))
     known = public_names(package)
     if chain[0] not in known:

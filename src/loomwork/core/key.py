@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from loomwork.core.artifact import digest
+from loomwork.core.calls import call_code, call_files, without_paths
 from loomwork.core.errors import MissingDependency
 from loomwork.core.files import digest_files
 from loomwork.core.fingerprint import code_parts, object_parts
-from loomwork.core.step import Files, Names, Step
+from loomwork.core.step import Calls, Files, Names, Step
 
 Parts = dict[str, Any]
 
@@ -40,9 +41,18 @@ def key_parts(
     """
     plain: dict[str, Any] = {}
     paths: dict[str, Any] = {}
+    code, needs = code_parts(step.function.__module__, step.function.__qualname__), _uses(step)
     for name, value in settings.items():
+        calls = step.marker(name, Calls)
         if step.marker(name, Files) and value is not None:
             paths[name] = value
+        elif calls:
+            plain[name], has_paths = without_paths(calls, value)
+            reached, needed = call_code(calls, value)
+            code |= reached
+            needs += needed
+            if has_paths:
+                paths[name] = value
         else:
             plain[name] = value
     parts: Parts = {
@@ -50,11 +60,11 @@ def key_parts(
         "makes": step.makes,
         "version": step.version,
         "python": f"{sys.version_info[0]}.{sys.version_info[1]}",  # its Unicode tables, its parser, its zlib
-        "code": code_parts(step.function.__module__, step.function.__qualname__),
+        "code": code,
         "settings": plain,
         "files": digest_paths(step, paths, digests),
         "inputs": dict(inputs),
-        "uses": {name: installed_version(name, step.name) for name in _uses(step)},
+        "uses": {name: installed_version(name, step.name) for name in sorted({*needs})},
         "paths": paths,
     }
     for name, value in plain.items():
@@ -77,9 +87,12 @@ def _uses(step: Step) -> list[str]:
 
 def digest_paths(step: Step, paths: Mapping[str, Any], digests: Path) -> dict[str, str]:
     """The digest of the files that each setting which is a path, or a list of them, means now."""
-    found = {}
+    found: dict[str, str] = {}
     for name, value in paths.items():
-        marker = step.marker(name, Files)
+        calls, marker = step.marker(name, Calls), step.marker(name, Files)
+        if calls:
+            found |= {f"{name}.{place}": sha for place, sha in call_files(calls, value, digests).items()}
+            continue
         values = value if isinstance(value, list) else [value]
         found[name] = digest([digest_files(v, marker, digests) for v in values])
     return found

@@ -26,12 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loomwork.core.artifact import digest
+from loomwork.core.calls import checked_calls
 from loomwork.core.errors import InputError, RecipeError, did_you_mean
 from loomwork.core.files import list_files
 from loomwork.core.fingerprint import object_parts
 from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value
-from loomwork.core.step import Files, Input, Names, Step, find_step
+from loomwork.core.step import Calls, Files, Input, Names, Step, find_step
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -237,8 +238,11 @@ def _validated(full: str, keys: Tree, step: Step, given: Mapping[str, Any]) -> d
     except PydanticSerializationError as error:
         raise keys.error(f"step {full!r}: its settings cannot be stored as JSON: {error}") from None
     for key, value in settings.items():
-        files, names = step.marker(key, Files), step.marker(key, Names)
+        files, names, calls = (step.marker(key, kind) for kind in (Files, Names, Calls))
         try:
+            if calls:
+                settings[key] = checked_calls(calls, value)
+                continue
             for one in value if isinstance(value, list) else [value]:
                 if files and one is not None and not Path(one).is_dir():
                     list_files(one, files)

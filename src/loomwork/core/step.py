@@ -70,10 +70,26 @@ class Names:
     """Marks a setting that names code: Annotated[str, Names("loomwork.metrics.retrieval")].
 
     Args:
-        package: where a public function or class of that name, or a module, is looked up.
+        package: where a public function or class of that name, or a module, is looked up; "" for the user's own
+            `module:function`.
     """
 
     package: str
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Marks a setting that lists calls of code by name, as core/calls.py says: rules: [c4, {length: {min_words: 50}}].
+
+    Args:
+        package: each of its modules has a function of the module's name.
+        what: what such a function is called in messages ("rule").
+        given: the function's parameters that the step gives.
+    """
+
+    package: str
+    what: str = "function"
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,7 +157,7 @@ class Step:
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
 
     def marker(self, setting: str, kind: type) -> Any:
-        """The `Files` or `Names` mark of a setting, or None. A plain `Path` counts as `Files()`."""
+        """The `Files`, `Names` or `Calls` mark of a setting, or None. A plain `Path` counts as `Files()`."""
         hints = list(_nested(self.hints.get(setting)))
         for hint in hints:
             for extra in getattr(hint, "__metadata__", ()):

@@ -1,0 +1,55 @@
+"""Rule: texts that are too short or too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def length(
+    data: Dataset,
+    *,
+    column: str,
+    min_chars: int = 0,
+    max_chars: int | None = None,
+    min_words: int = 0,
+    max_words: int | None = None,
+    min_lines: int = 0,
+    max_lines: int | None = None,
+) -> Callable[[pl.DataFrame], pl.Series]:
+    """Texts outside a range of characters, of words between white space, or of lines that are not blank.
+
+    Args:
+        data: rows with a text column.
+        column: the text column.
+        min_chars, max_chars: Unicode characters; white space counts.
+        min_words, max_words: runs of characters without white space.
+        min_lines, max_lines: lines with anything but white space.
+    """
+    import polars as pl
+
+    text = pl.col(column).fill_null("")
+    measures = {
+        "characters": (text.str.len_chars(), min_chars, max_chars),
+        "words": (text.str.count_matches(r"\S+"), min_words, max_words),
+        "lines": (text.str.count_matches(r"(?m)^.*\S"), min_lines, max_lines),
+    }
+    verdict = pl.lit("")
+    for unit, (measure, least, most) in reversed(measures.items()):
+        if most is not None and most < least:
+            raise InputError(f"rule length: max_{unit} {most} is below min_{unit} {least}", "no text would be kept")
+        if most is not None:
+            told = pl.format("too many {}: {}", pl.lit(unit), measure)
+            verdict = pl.when(measure > most).then(told).otherwise(verdict)
+        if least > 0:
+            told = pl.format("too few {}: {}", pl.lit(unit), measure)
+            verdict = pl.when(measure < least).then(told).otherwise(verdict)
+    if not any(least > 0 or most is not None for _, least, most in measures.values()):
+        raise InputError("rule length has no limit", "for example {length: {min_words: 50}}")
+    return lambda rows: rows.select(verdict.alias("reason")).to_series()
