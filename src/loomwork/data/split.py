@@ -1,9 +1,10 @@
-"""Splitting a dataset into `train` and `holdout`."""
+"""Splitting a dataset into `train`, `validation` and `holdout`."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
@@ -12,8 +13,9 @@ from loomwork.data._rows import counted, shard_tables
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
-OVERSHOOT = 1.5  # a group that would take the holdout beyond this many times its size is passed over
+TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
 
 
 @step(makes="dataset", uses=["numpy"])
@@ -21,82 +23,149 @@ def split(
     data: Dataset,
     *,
     holdout: float = 0.1,
+    validation: float = 0.0,
     group: str | None = None,
     largest_group: float | None = None,
+    stratify: str | None = None,
+    time: str | None = None,
     seed: int = 7,
     out: Path,
 ) -> Card:
-    """Split rows at random into the parts `train` and `holdout`; rows and their ids stay as they are.
+    """Split rows into the parts `train` and `holdout`, and `validation` where asked; rows and ids stay as they are.
 
-    With `group`, all rows of a group go to one side: groups are drawn in random order until the holdout has its
-    share, and one so large that it would take the holdout beyond 1.5 times its share is passed over.
+    At random; or with `group` by whole groups; or with `stratify` so that every value has its share in every part;
+    or with both; or with `time` so that the latest rows are the holdout, and those just before them the validation
+    part. Groups are drawn in random order until a part has its share, and one so large that it would take the part
+    beyond 1.5 times its share is passed over.
 
     Args:
         data: the rows to split.
         holdout: the share of rows that is held out, between 0 and 1.
+        validation: the share of rows for choosing settings; 0 for none.
         group: a column; rows that agree in it are not separated.
         largest_group: the largest share of the holdout that one group may be, so that a score by group rests on many
             of them; larger groups stay in `train`.
+        stratify: a column, such as the label; its values keep their shares in all parts.
+        time: a column of dates, times or numbers; rows of one time are not separated.
         seed: of the random order.
 
     Raises:
-        InputError: one side would be empty.
+        InputError: a part would be empty, or settings do not go together.
     """
     import numpy as np
-    import pyarrow as pa
 
     data.require_rows()
-    if not 0 < holdout < 1:
-        raise InputError(f"holdout is {holdout}; it must lie between 0 and 1", "for example holdout: 0.1")
+    _check(data, holdout, validation, group, largest_group, stratify, time)
     order = np.random.default_rng(seed)
-    if largest_group is not None and (group is None or not 0 < largest_group <= 1):
-        raise InputError(f"largest_group is {largest_group}: a share between 0 and 1, and it needs a `group`")
-    held = _held_groups(data, group, holdout, largest_group, order) if group else _held_rows(len(data), holdout, order)
-    if held.all() or not held.any():
-        empty = "holdout" if not held.any() else "train"
-        raise InputError(
-            f"holdout={holdout} of {held.size} rows{f' by {group!r}' if group else ''} leaves {empty} empty",
-            "take another share, or a column with more and smaller groups",
-        )
+    rows = len(data)
+    groups = _numbered(data, group) if group else None
+    strata = _numbered(data, stratify) if stratify else None
+    times = _times(data, time) if time else None
+    part_of = np.zeros(rows, np.int8)  # 0 train, 1 validation, 2 holdout
+    for number, share in ((2, holdout), (1, validation)):
+        left = np.flatnonzero(part_of == 0)
+        if share and left.size:
+            g, s, t = (None if a is None else a[left] for a in (groups, strata, times))
+            held = _held(left.size, min(1.0, share * rows / left.size), g, s, t, largest_group, order)
+            part_of[left[held]] = number
+    names = {0: TRAIN, 2: HOLDOUT} | ({1: VALIDATION} if validation else {})
+    for number, name in names.items():
+        if not (part_of == number).any():
+            by = "".join(f" by {c!r}" for c in (group, stratify, time) if c)
+            raise InputError(
+                f"holdout={holdout}, validation={validation} of {rows} rows{by} leaves {name} empty",
+                "take another share, or a column with more and smaller groups",
+            )
     start = 0
     with DatasetWriter(out) as writer:
         for _, table in shard_tables(data):
-            side = held[start : start + len(table)]
-            for part, mask in (("train", ~side), ("holdout", side)):
-                if mask.any():
-                    writer.carry(table.filter(pa.array(mask)), part=part)
+            mine = part_of[start : start + len(table)]
+            for number in sorted(names):
+                if (mine == number).any():
+                    writer.carry(table.filter(mine == number), part=names[number])
             start += len(table)
-    return counted(writer, holdout_share=float(held.mean()))
+    shares = {f"{name}_share": float((part_of == number).mean()) for number, name in names.items() if number}
+    return counted(writer, **shares)
 
 
-def _held_rows(rows: int, share: float, order: np.random.Generator) -> np.ndarray:
-    import numpy as np
+def _check(
+    data: Dataset,
+    holdout: float,
+    validation: float,
+    group: str | None,
+    largest_group: float | None,
+    stratify: str | None,
+    time: str | None,
+) -> None:
+    if not 0 < holdout < 1:
+        raise InputError(f"holdout is {holdout}; it must lie between 0 and 1", "for example holdout: 0.1")
+    if not 0 <= validation < 1 - holdout:
+        raise InputError(f"validation is {validation}; it must be at least 0 and leave rows to train on")
+    if largest_group is not None and (group is None or not 0 < largest_group <= 1):
+        raise InputError(f"largest_group is {largest_group}: a share between 0 and 1, and it needs a `group`")
+    if time and (group or stratify):
+        raise InputError("a split by time takes the latest rows: it cannot also keep groups or strata")
+    data.require(*(c for c in (group, stratify, time) if c))
 
-    held = np.zeros(rows, dtype=bool)
-    held[order.permutation(rows)[: round(share * rows)]] = True
-    return held
 
-
-def _held_groups(
-    data: Dataset, group: str, share: float, largest: float | None, order: np.random.Generator
+def _held(
+    rows: int,
+    share: float,
+    groups: np.ndarray | None,
+    strata: np.ndarray | None,
+    times: np.ndarray | None,
+    largest: float | None,
+    order: np.random.Generator,
 ) -> np.ndarray:
-    """Which rows are held out, whole groups at a time."""
+    """Which of the rows are held out, bool (rows,)."""
+    from loomwork.stats.partition import hold_groups, hold_latest, hold_random, hold_strata
+
+    if times is not None:
+        return hold_latest(times, share)
+    if groups is not None:
+        return hold_groups(groups, share, order, largest=largest, stratum_of=strata)
+    return hold_random(rows, share, order) if strata is None else hold_strata(strata, share, order)
+
+
+def _numbered(data: Dataset, column: str) -> np.ndarray:
+    """Each row's value as a number, in order of the values' spelling: a moved row does not move its group."""
     import numpy as np
 
-    data.require(group)
-    values: list[Any] = [v for table in data.tables([group]) for v in table.column(group).to_pylist()]
-    names = sorted(set(map(repr, values)))  # not in order of appearance: a moved row must not move its group
-    number = {name: i for i, name in enumerate(names)}
-    group_of = np.array([number[repr(v)] for v in values])  # (rows,)
-    sizes = np.bincount(group_of, minlength=len(names))
-    wanted, taken = share * len(values), 0
-    limit = wanted * (OVERSHOOT if largest is None else largest)
-    held = np.zeros(len(names), dtype=bool)
-    for i in order.permutation(len(names)):
-        if taken >= wanted:
-            break
-        if sizes[i] <= limit and taken + sizes[i] <= OVERSHOOT * wanted:
-            held[i] = True
-            taken += int(sizes[i])
-    chosen: np.ndarray = held[group_of]
-    return chosen
+    values = [repr(v) for table in data.tables([column]) for v in table.column(column).to_pylist()]
+    number = {name: i for i, name in enumerate(sorted(set(values)))}
+    return np.array([number[v] for v in values])
+
+
+def _times(data: Dataset, column: str) -> np.ndarray:
+    """Each row's time, as Arrow sorts it.
+
+    Raises:
+        InputError: a row has none, or the column holds what has no order, or text that is not ISO 8601.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        values = pa.chunked_array([c for t in data.tables([column]) for c in t.column(column).chunks])
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            values = _parsed(values)
+        if values.null_count or (pa.types.is_floating(values.type) and pc.any(pc.is_nan(values)).as_py()):
+            raise InputError(f"{values.null_count} rows have no {column!r}", "filter them out before a split by time")
+        ranks: np.ndarray = pc.rank(values, tiebreaker="min").to_numpy()
+    except pa.ArrowException as error:
+        raise InputError(f"column {column!r} cannot be put in order of time: {error}") from None
+    return ranks
+
+
+def _parsed(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times of texts in ISO 8601; one without a zone is taken as UTC."""
+    import pyarrow as pa
+
+    moments = {}
+    for text in values.unique().to_pylist():
+        try:
+            moment = None if text is None else datetime.fromisoformat(text.strip())
+        except ValueError:
+            raise InputError(f"{text!r} is no time", "write times in ISO 8601, as in 2026-11-21T08:00:00Z") from None
+        moments[text] = moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    return pa.chunked_array([pa.array([moments[v] for v in values.to_pylist()], pa.timestamp("us", "UTC"))])
