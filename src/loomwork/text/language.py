@@ -144,7 +144,7 @@ def _block(texts: Sequence[str | None], model: Model) -> Languages:
     np.add.at(merged.T, model.alias, share.T)
     best = merged.argmax(axis=1)
     codes, sure = [model.labels[i] for i in best], merged[np.arange(len(texts)), best]
-    for i in np.flatnonzero(featureless):
+    for i in np.flatnonzero(featureless).tolist():
         codes[i], sure[i] = UNKNOWN, 0.0
     for i in (i for i, code in enumerate(codes) if any(code in group for group in GROUPS)):
         codes[i], sure[i] = _settled(texts[i] or "", codes[i], dict(zip(model.labels, merged[i].tolist(), strict=True)))
