@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loomwork.core.context import Context, use_context
-from loomwork.core.dataset import Dataset, DatasetWriter, row_ids
+from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.core.row_ids import row_ids
 
 scalars = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8)
 

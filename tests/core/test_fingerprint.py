@@ -239,5 +239,5 @@ def test_nothing_is_imported() -> None:
 def test_a_step_reaches_the_format_that_it_writes_and_not_the_messages() -> None:
     parts = code_parts("loomwork.data.split", "split")
     assert "loomwork.core.dataset:DatasetWriter" in parts
-    assert "loomwork.core.dataset:row_ids" in parts
+    assert "loomwork.core.row_ids:row_ids" in parts
     assert not any(k.startswith(("loomwork.core.errors", "loomwork.core.context", "loomwork.core.step")) for k in parts)

@@ -4,15 +4,18 @@ Columns are the data, plus two of ours: `row_id`, the 128-bit hash of the row's 
 rows of the input of the step that made the row. A row that a step carries over as it is keeps both, so a
 shard that did not change keeps its bytes and is shared between versions.
 
-A part named `PART+NAME` is a sidecar of PART: columns NAME aligned shard by shard and row by row with PART.
+A part named `PART+NAME` is a sidecar of PART: further columns (scores, labels), in shards of the same file names and
+with the same rows in the same order. Reading joins them on, marked (core/tables.py); `DatasetWriter.extend` writes
+them, and its other verbs carry those of the input along: a shared shard shares its sidecars, of rows that are kept,
+split or dropped the sidecars are kept, split or dropped alike. A new sidecar changes no row, no id and no data shard.
+
 Rows that a step drops are kept in the part `dropped`, with a `reason`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import struct
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,81 +25,30 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from loomwork.core.artifact import Artifact, digest
 from loomwork.core.context import context
 from loomwork.core.errors import InputError, did_you_mean
+from loomwork.core.row_ids import content_ids, origin_lists, row_ids
+from loomwork.core.tables import OURS as OURS
+from loomwork.core.tables import (
+    as_array,
+    beside_shard,
+    marked,
+    read_schema,
+    read_shard,
+    sidecar_of,
+    sidecars,
+    to_table,
+    with_columns,
+    write_shard,
+    write_sidecars,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MAIN = "data"  # the part of a dataset that was never split
 DROPPED = "dropped"
-OURS = ("row_id", "origin_ids")
-PLACE = ("source",)  # columns that say where a row stood, which moves when a line is added above it
 SHARD_BYTES = 64 << 20  # of Arrow memory: what a step holds at once
 SHARD_ROWS = 1 << 17
-Rows = "pa.Table | pa.RecordBatch | Sequence[Mapping[str, Any]]"
-
-
-def _bytes_of(value: Any) -> bytes:
-    """One value in a spelling that no two different values share: a type letter, then its bytes."""
-    if value is None:
-        return b"n"
-    if isinstance(value, str):
-        return b"s" + value.encode("utf-8", "surrogatepass")
-    if isinstance(value, bool):
-        return b"t" if value else b"f"
-    if isinstance(value, int):
-        return b"i%d" % value
-    if isinstance(value, float):
-        return b"d" + struct.pack("<d", value)
-    if isinstance(value, bytes):
-        return b"b" + value
-    if isinstance(value, Mapping):
-        return b"m" + _joined([_bytes_of(x) for pair in sorted(value.items()) for x in pair])
-    if isinstance(value, list | tuple):
-        return b"l" + _joined([_bytes_of(x) for x in value])
-    return b"o" + str(value).encode()  # dates, decimals
-
-
-def _joined(pieces: list[bytes]) -> bytes:
-    return b"".join(struct.pack("<Q", len(p)) + p for p in pieces)
-
-
-def row_ids(table: pa.Table) -> pa.Array:
-    """The 128-bit content hash of each row: blake2b over its data columns, in order of their names.
-
-    Returns: binary array, 16 bytes a row, equal exactly where all the data columns are equal.
-    """
-    import pyarrow as pa
-
-    names = sorted(n for n in table.column_names if n not in OURS)
-    header = _joined([n.encode() for n in names])
-    columns = [table.column(n).to_pylist() for n in names]
-    hashes = [
-        hashlib.blake2b(header + _joined([_bytes_of(v) for v in row]), digest_size=16).digest()
-        for row in zip(*columns, strict=True)
-    ]
-    return pa.array(hashes, pa.binary(16)) if names else pa.nulls(len(table), pa.binary(16))
-
-
-def content_ids(table: pa.Table) -> pa.Array:
-    """The same without the columns that say where a row stood: equal for the same content elsewhere."""
-    return row_ids(table.drop_columns([n for n in (*OURS, *PLACE) if n in table.column_names]))
-
-
-def to_table(rows: Any) -> pa.Table:
-    """Arrow table of a table, a record batch, a polars frame or a list of dicts."""
-    import pyarrow as pa
-
-    if isinstance(rows, pa.Table):
-        return rows
-    if isinstance(rows, pa.RecordBatch):
-        return pa.Table.from_batches([rows])
-    if hasattr(rows, "to_arrow"):
-        table = rows.to_arrow()
-        for name, kind in (("row_id", pa.binary(16)), ("origin_ids", pa.list_(pa.binary(16)))):
-            if name in table.column_names:  # polars has no fixed-size binary
-                table = table.set_column(table.column_names.index(name), name, table.column(name).cast(kind))
-        return table
-    return pa.Table.from_pylist(list(rows))
+SIDECAR_NAME = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -152,12 +104,10 @@ class Dataset(Artifact):
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns of all shards: rows that were read from different files may have different ones."""
+        """The columns of all shards and of their sidecars: what was read from different files may differ in them."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        schemas = [pq.read_schema(shard).remove_metadata() for shard in self.shards()]
-        return pa.unify_schemas(schemas, promote_options="permissive")
+        return pa.unify_schemas([read_schema(shard) for shard in self.shards()], promote_options="permissive")
 
     def require(self, *columns: str) -> None:
         """Refuse early when a column that a step needs is missing.
@@ -185,20 +135,10 @@ class Dataset(Artifact):
             )
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """One Arrow table a shard, sidecar columns joined on."""
-        import pyarrow.parquet as pq
-
-        sidecars = sorted(p for p in self.path.iterdir() if p.name.startswith(self.main_part + "+"))
+        """One Arrow table a shard, sidecar columns joined on and marked; where a shard lacks a column, it is null."""
         known = self.schema if self.shards() else None
         for shard in self.shards():
-            names = None if columns is None else [c for c in columns if c in pq.read_schema(shard).names]
-            table = with_columns(pq.read_table(shard, columns=names, partitioning=None), known, columns)
-            for folder in sidecars:
-                extra = pq.read_table(folder / shard.name, partitioning=None)
-                for name in extra.column_names:
-                    if columns is None or name in columns:
-                        table = table.append_column(name, extra.column(name))
-            yield table
+            yield with_columns(read_shard(shard, columns), known, columns)
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = 4096) -> Iterator[pa.RecordBatch]:
         """A stream of record batches of at most `rows` rows."""
@@ -218,20 +158,11 @@ class Dataset(Artifact):
         return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
 
 
-def with_columns(table: pa.Table, known: pa.Schema | None, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table with those of the known columns that it lacks, full of nulls: all, or the named ones."""
-    import pyarrow as pa
-
-    for field in known or ():
-        if field.name not in table.column_names and (columns is None or field.name in columns):
-            table = table.append_column(field, pa.nulls(len(table), field.type))
-    return table
-
-
 class DatasetWriter:
     """Writes a dataset into `out`, shard by shard. Use it as a context manager.
 
-    Rows that `loom forget` removed are left out here, whichever step writes them.
+    Rows that `loom forget` removed are left out here, whichever step writes them. Columns of sidecars, which reading
+    marks, are written to sidecars again, by every verb and in every part.
     `counts` holds rows written by part, `reasons` rows dropped by reason.
     """
 
@@ -242,7 +173,7 @@ class DatasetWriter:
         self.forgotten = 0
         self._waiting: dict[str, list[pa.Table]] = {}
         self._shards: Counter[str] = Counter()
-        self._schemas: dict[str, pa.Schema] = {}
+        self._begun: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -259,27 +190,21 @@ class DatasetWriter:
             rows: table, batch, polars frame or list of dicts; `row_id` and `origin_ids` in it are replaced.
             part: the part to write to.
             origins: for each row the id, or list of ids, of the input rows it came from; None for rows from outside.
+                An Arrow array of ids or of lists of ids costs least.
         """
-        import pyarrow as pa
-
         table = to_table(rows)
         table = table.drop_columns([n for n in OURS if n in table.column_names])
-        if origins is None:
-            lists: list[list[bytes]] = [[] for _ in range(len(table))]
-        else:
-            values = origins.to_pylist() if hasattr(origins, "to_pylist") else list(origins)
-            lists = [[v] if isinstance(v, bytes) else list(v) for v in values]
         table = table.append_column("row_id", row_ids(table))
-        self.carry(table.append_column("origin_ids", pa.array(lists, pa.list_(pa.binary(16)))), part=part)
+        self.carry(table.append_column("origin_ids", origin_lists(origins, len(table))), part=part)
 
     def carry(self, rows: Any, *, part: str = MAIN) -> None:
         """Write rows of the input as they are: `row_id` and `origin_ids` are kept."""
         given = to_table(rows)
         table = self._remembered(given)
         self.forgotten += len(given) - len(table)
-        if len(table) == 0 and part in self._schemas:
+        if len(table) == 0 and part in self._begun:
             return
-        self._schemas.setdefault(part, table.schema)
+        self._begun.add(part)
         self.counts[part] += len(table)
         waiting = self._waiting.setdefault(part, [])
         waiting.append(table)
@@ -287,58 +212,126 @@ class DatasetWriter:
             self._flush(part)
 
     def drop(self, rows: Any, reason: str | Sequence[str]) -> None:
-        """Set rows of the input aside, with the reason, one for all or one each. Extra text may follow ': '."""
+        """Set rows of the input aside, with the reason, one for all or one each. Extra text may follow ': '.
+
+        A column `reason` that the rows have is kept as `given_reason`.
+        """
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         table = to_table(rows)
-        reasons = [reason] * len(table) if isinstance(reason, str) else list(reason)
-        self.reasons.update(r.split(":", 1)[0] for r in reasons)
+        reasons = pa.repeat(reason, len(table)) if isinstance(reason, str) else as_array(reason, pa.string())
+        for count in pc.value_counts(pc.replace_substring_regex(reasons, "(?s):.*", "")).to_pylist():
+            self.reasons[count["values"]] += count["counts"]
         if len(table):
-            table = table.drop_columns(["reason"]) if "reason" in table.column_names else table
-            self.carry(table.append_column("reason", pa.array(reasons, pa.string())), part=DROPPED)
+            if "reason" in table.column_names:
+                table = table.drop_columns([n for n in ("given_reason",) if n in table.column_names])
+                table = table.rename_columns({"reason": "given_reason"})
+            self.carry(table.append_column("reason", reasons), part=DROPPED)
 
     def keep(self, shard: Path, mask: Any, reason: str | Sequence[str] = "filtered", *, part: str = MAIN) -> None:
-        """Carry the rows of an input shard where `mask` is true and drop the others.
+        """Carry the rows of an input shard where `mask` is true and drop the others, their sidecars alike.
 
-        A shard of which every row is kept is shared, not rewritten.
+        A shard of which every row is kept is shared: it is neither rewritten nor read.
 
         Args:
             shard: one of `Dataset.shards()`.
-            mask: booleans, one a row.
-            reason: why the others are dropped: one for all, or one for each row of the shard.
+            mask: booleans, one a row; null counts as false.
+            reason: why the others are dropped: one for all, one for each row of the shard, or one for each dropped row.
+                An Arrow array costs least.
+
+        Raises:
+            ValueError: the mask or the reasons are not as many as the rows.
         """
         import pyarrow as pa
+        import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        mask = pa.array(mask, pa.bool_()) if not isinstance(mask, pa.Array) else mask
-        table = pq.read_table(shard, partitioning=None)
-        if len(self._remembered(table)) == len(table) and mask.true_count == len(table):
+        kept = pc.fill_null(as_array(mask, pa.bool_()), False)
+        rows = pq.read_metadata(shard).num_rows
+        if len(kept) != rows:
+            raise ValueError(f"{len(kept)} values in the mask of {shard}, which has {rows} rows")
+        if kept.false_count == 0:
             self.share(shard, part=part)
             return
-        self.carry(table.filter(mask), part=part)
-        out = [not m for m in mask.to_pylist()]
-        reasons = reason if isinstance(reason, str) else [r for r, dropped in zip(reason, out, strict=True) if dropped]
-        self.drop(table.filter(pa.array(out, pa.bool_())), reasons)
+        table = read_shard(shard)
+        out = pc.invert(kept)
+        self.carry(table.filter(kept), part=part)
+        reasons = pa.repeat(reason, len(table)) if isinstance(reason, str) else as_array(reason, pa.string())
+        self.drop(table.filter(out), reasons.filter(out) if len(reasons) == len(table) else reasons)
 
     def share(self, shard: Path, *, part: str = MAIN) -> None:
-        """Take an input shard over as it is, without copying its bytes where the file system can link."""
+        """Take an input shard and its sidecars over as they are, without copying bytes where the file system can link.
+
+        A shard that holds rows which `loom forget` removed is written again without them.
+        """
+        self._take(shard, sidecars(shard), part)
+
+    def extend(self, shard: Path, columns: Any, name: str, *, part: str = MAIN) -> None:
+        """Share an input shard and give its rows further columns: scores, labels. No data is rewritten, no id changes.
+
+        The columns are written to the sidecar `PART+NAME`. The shard's other sidecars are shared; one of the same name
+        is replaced.
+
+        Args:
+            shard: one of `Dataset.shards()`.
+            columns: table, batch, polars frame or list of dicts, with one row for each row of the shard, in order.
+            name: of the sidecar: letters, digits, "_" and "-".
+            part: the part to write to.
+
+        Raises:
+            InputError: the rows are not as many, the name cannot be a folder's, or a column is there already.
+        """
         import pyarrow.parquet as pq
 
+        table = marked(to_table(columns), name)
+        rows, others = pq.read_metadata(shard).num_rows, sidecars(shard)
+        others.pop(name, None)
+        if not SIDECAR_NAME.fullmatch(name):
+            raise InputError(f"a sidecar cannot be called {name!r}", "use letters, digits, _ and -")
+        if len(table) != rows or not table.num_columns:
+            size = f"{len(table)} rows and {table.num_columns} columns"
+            raise InputError(f"sidecar {name!r} has {size}; {shard} has {rows} rows", "give each row its values")
+        have = {c for file in (shard, *others.values()) for c in pq.read_schema(file).names}
+        for column in sorted(set(table.column_names) & have):
+            raise InputError(
+                f"sidecar {name!r} has a column {column!r}, and so has the data ({shard})", "give it another name"
+            )
+        self._take(shard, others, part, table)
+
+    def _take(self, shard: Path, beside: Mapping[str, Path], part: str, extra: pa.Table | None = None) -> None:
+        """Link a shard and the given sidecars, and write further columns, which are marked, beside them."""
+        import pyarrow.parquet as pq
+
+        if context().forgotten:
+            table = read_shard(shard)
+            table = table.select([f.name for f in table.schema if sidecar_of(f) in {"", *beside}])
+            if extra is not None:
+                for field in extra.schema:
+                    table = table.append_column(field, extra.column(field.name))
+            if len(self._remembered(table)) < len(table):
+                self.carry(table, part=part)
+                return
         self._flush(part)
-        schema = pq.read_schema(shard)
-        self._schemas.setdefault(part, schema)
-        self.counts[part] += pq.ParquetFile(shard).metadata.num_rows
-        link_or_copy(shard, self._next_shard(part))
+        self._begun.add(part)
+        self.counts[part] += pq.read_metadata(shard).num_rows
+        target = self._next_shard(part)
+        link_or_copy(shard, target)
+        for name, file in beside.items():
+            link_or_copy(file, beside_shard(target, name))
+        if extra is not None:
+            write_sidecars(extra, target)
 
     def _remembered(self, table: pa.Table) -> pa.Table:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         gone = context().forgotten
         if not gone or "row_id" not in table.column_names:
             return table
-        both = zip(table.column("row_id").to_pylist(), content_ids(table).to_pylist(), strict=True)
-        kept = [row not in gone and content not in gone for row, content in both]
-        return table.filter(pa.array(kept, pa.bool_()))
+        ids = pa.array(sorted(gone), pa.binary(16))
+        found = pc.or_(pc.is_in(table.column("row_id"), ids), pc.is_in(pa.chunked_array([content_ids(table)]), ids))
+        return table.filter(pc.invert(found))
 
     def _next_shard(self, part: str) -> Path:
         folder = self.out / part
@@ -349,13 +342,12 @@ class DatasetWriter:
 
     def _flush(self, part: str) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         waiting = self._waiting.pop(part, [])
         table = pa.concat_tables(waiting, promote_options="permissive") if waiting else None
         if table is None or (len(table) == 0 and self._shards[part]):
             return
-        pq.write_table(table, self._next_shard(part), compression="zstd")
+        write_shard(table, self._next_shard(part))
 
 
 def link_or_copy(source: Path, target: Path) -> None:

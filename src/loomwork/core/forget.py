@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loomwork.core.artifact import Artifact
-from loomwork.core.dataset import PLACE, content_ids, link_or_copy, to_table
+from loomwork.core.dataset import link_or_copy
 from loomwork.core.errors import StepFailed
 from loomwork.core.home import Home
+from loomwork.core.row_ids import content_ids
 from loomwork.core.rows import mask_of, read_row, shards
 from loomwork.core.runner import run_recipe
 from loomwork.core.step import Card, step
+from loomwork.core.tables import PLACE, to_table
 from loomwork.core.trace import Place, Touched, Tracer, services_of
 
 SUPERSEDED = "superseded"

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loomwork.core.dataset import DROPPED, MAIN, OURS, Dataset, DatasetWriter, row_ids, with_columns
+from loomwork.core.dataset import DROPPED, MAIN, Dataset, DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.core.row_ids import origin_lists, row_ids
 from loomwork.core.step import Card
+from loomwork.core.tables import as_array
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -48,42 +51,32 @@ def require_text(data: Dataset, *columns: str) -> None:
 
     data.require_rows()
     data.require(*columns)
-    for table in data.tables(columns):  # a column may lie in a sidecar, whose type the schema does not show
-        for column in columns:
-            kind = table.schema.field(column).type
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
-                raise InputError(f"column {column!r} holds {kind}, where text is needed")
-        break
+    for column in columns:
+        kind = data.schema.field(column).type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+            raise InputError(f"column {column!r} holds {kind}, where text is needed")
 
 
 def column_types(data: Dataset, columns: Sequence[str]) -> pa.Schema:
     """The type of each column over all shards: one may hold only nulls, or whole numbers, where another holds more."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    schemas = [pq.read_schema(shard) for shard in data.shards()]
-    if not all(set(columns) <= set(schema.names) for schema in schemas):  # one lies in a sidecar, or in some shards
-        schemas = [table.schema for table in data.tables(columns)]
-    chosen = [pa.schema([schema.field(column) for column in columns]) for schema in schemas]
-    return pa.unify_schemas(chosen, promote_options="permissive")
+    schema = data.schema
+    return pa.schema([schema.field(column) for column in columns])
 
 
 def uniform_tables(data: Dataset) -> Iterator[pa.Table]:
     """The rows shard by shard, sidecar columns joined on, all with the columns and types that fit every shard."""
     import pyarrow as pa
 
-    kinds = pa.unify_schemas([t.schema.remove_metadata() for t in data.tables()], promote_options="permissive")
+    kinds = data.schema
     for table in data.tables():
         yield pa.concat_tables([kinds.empty_table(), table], promote_options="permissive").select(kinds.names)
 
 
 def shard_tables(data: Dataset) -> Iterator[tuple[Path, pa.Table]]:
-    """Each shard of the part that is read, with its rows as they lie in it (no sidecar columns)."""
-    import pyarrow.parquet as pq
-
-    known = data.schema if data.shards() else None
-    for shard in data.shards():
-        yield shard, with_columns(pq.read_table(shard, partitioning=None), known)
+    """Each shard of the part that is read, with its rows; sidecar columns are marked, so that writers carry them."""
+    yield from zip(data.shards(), data.tables(), strict=True)
 
 
 def with_new_values(table: pa.Table, column: str, values: Sequence[Any]) -> pa.Table:
@@ -92,18 +85,40 @@ def with_new_values(table: pa.Table, column: str, values: Sequence[Any]) -> pa.T
     Args:
         table: rows of a dataset, with `row_id` and `origin_ids`.
         column: the column to replace.
-        values: one new value a row.
+        values: one new value a row; an Arrow array costs least.
     """
+    import numpy as np
     import pyarrow as pa
 
-    old = table.column(column).to_pylist()
-    new = table.set_column(table.column_names.index(column), column, pa.array(values, table.schema.field(column).type))
-    changed = [i for i, (a, b) in enumerate(zip(old, values, strict=True)) if a != b]
-    if not changed:
+    place = table.column_names.index(column)
+    array = as_array(values, table.schema.field(column).type)
+    changed = _different(table.column(column).combine_chunks(), array)
+    if not changed.any():
         return table
-    ids, origins = new.column("row_id").to_pylist(), new.column("origin_ids").to_pylist()
-    for i, row_id in zip(changed, row_ids(new.take(changed)).to_pylist(), strict=True):
-        origins[i] = [ids[i]]
-        ids[i] = row_id
-    new = new.drop_columns(list(OURS)).append_column("row_id", pa.array(ids, pa.binary(16)))
-    return new.append_column("origin_ids", pa.array(origins, pa.list_(pa.binary(16))))
+    new = table.set_column(place, table.schema.field(column), array)
+    number = np.where(
+        changed, len(table) + np.cumsum(changed) - 1, np.arange(len(table))
+    )  # in both, one after the other
+    ids = table.column("row_id").combine_chunks()
+    fresh = {
+        "row_id": row_ids(new.filter(pa.array(changed))),
+        "origin_ids": origin_lists(ids.filter(pa.array(changed)), int(changed.sum())),
+    }
+    for name, theirs in fresh.items():
+        both = pa.concat_arrays([table.column(name).combine_chunks(), theirs])
+        new = new.drop_columns([name]).append_column(name, both.take(pa.array(number)))
+    return new
+
+
+def _different(old: pa.Array, new: pa.Array) -> np.ndarray:
+    """Which values are not the same; a null is the same as a null."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_nested(old.type):
+        return np.array([a != b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], bool)
+    other = pc.fill_null(pc.not_equal(old, new), False)
+    one_null = pc.xor(pc.is_null(old), pc.is_null(new))
+    found: np.ndarray = pc.or_(other, one_null).to_numpy(zero_copy_only=False)
+    return found
