@@ -1,0 +1,143 @@
+"""Expectations of a dataset, as a gate: schema, ranges, null and duplicate rates, drift against an earlier version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
+
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+from loomwork.core.score import Ruling, write_json, write_verdict
+from loomwork.core.step import Card, step
+
+if TYPE_CHECKING:
+    from loomwork.data._checks import Check
+
+EXAMPLES = 5  # rows that are named for each expectation that is not met
+
+
+class ColumnRules(TypedDict, total=False):
+    """What a column is expected to be. Nulls meet every rule but `most_null`.
+
+    Args:
+        type: text, integer, number, boolean, time, list, or any Arrow type by its name.
+        most_null: the largest share of rows without a value.
+        low: the smallest value.
+        high: the largest value.
+        values: all values that there may be.
+        pattern: a regular expression (Rust syntax) that the whole text must match.
+        min_chars: the shortest text, in characters.
+        max_chars: the longest text, in characters.
+        most_outside: the largest share of values that may break the rules of values; 0 where it is not given.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012
+    type: str
+    most_null: float
+    low: float
+    high: float
+    values: list[str | int | float | bool]
+    pattern: str
+    min_chars: int
+    max_chars: int
+    most_outside: float
+
+
+@step(makes="verdict", uses=["numpy", "scipy", "polars"])
+def expect(
+    data: Dataset,
+    baseline: Dataset | None = None,
+    *,
+    columns: dict[str, ColumnRules] | None = None,
+    min_rows: int = 1,
+    max_rows: int | None = None,
+    unique: list[str] | None = None,
+    most_duplicates: float = 0.0,
+    drift: list[str] | None = None,
+    measure: Literal["auto", "ks", "psi", "jensen-shannon"] = "auto",
+    tolerance: float = 0.0,
+    group: str | None = None,
+    sample_rows: int = 100_000,
+    alpha: float = 0.05,
+    seed: int = 7,
+    out: Path,
+) -> Card:
+    """Decide whether a dataset is as expected; use the verdict as a recipe's gate.
+
+    - refuse: an expectation is not met, or a column has drifted from the baseline.
+    - pass: all are met. first: all are met, and there is no baseline to look for drift against.
+
+    Drift is tested column by column: numbers and times by the Kolmogorov-Smirnov distance, few values by
+    Jensen-Shannon, long texts by both, of their length and of their words. Each test deals the rows (with `group`,
+    whole groups) at random to the two versions; the p-values are corrected by Holm. Where both versions are samples
+    of one source, any alarm at all comes with probability alpha at most; a column drifts if its corrected p-value is
+    below alpha and its distance is above `tolerance`. Rows must be independent, or `group` must name what they share.
+
+    The artifact holds `checks.json`: every check with what was found, and rows that break it, by their source.
+
+    Args:
+        data: the dataset that is judged.
+        baseline: an earlier version, for drift.
+        columns: what each column is expected to be. A column that is named must be there.
+        min_rows: the fewest rows.
+        max_rows: the most rows.
+        unique: columns that no two rows may agree in.
+        most_duplicates: the largest share of rows that may agree in `unique` with an earlier row.
+        drift: the columns that are compared with the baseline; None for none.
+        measure: the distance of every column; auto chooses as above.
+        tolerance: a distance up to this is no drift, however sure it is.
+        group: a column; rows that agree in it are dealt together.
+        sample_rows: at most this many rows of each version are compared for drift, chosen at random.
+        alpha: how often drift is seen at most where there is none.
+        seed: of the sample and the deals.
+
+    Raises:
+        InputError: a setting makes no sense, or a column for drift is missing in the baseline.
+
+    Source: Phipson and Smyth (2010) for the permutation p-value; Holm (1979).
+    """
+    from loomwork.data._checks import check_columns, check_rows, check_unique
+    from loomwork.data._drift import find_drift
+
+    if not 0 < alpha < 0.5 or tolerance < 0 or not 0 <= most_duplicates <= 1 or sample_rows < 2:
+        raise InputError(
+            f"alpha={alpha}, tolerance={tolerance}, most_duplicates={most_duplicates}, sample_rows={sample_rows}",
+            "alpha lies between 0 and 0.5, tolerance is at least 0, most_duplicates a share, sample_rows at least 2",
+        )
+    rules: dict[str, dict[str, Any]] = {name: dict(rule) for name, rule in (columns or {}).items()}
+    checks = check_rows(data, min_rows, max_rows)
+    checks += check_columns(data, rules, EXAMPLES)
+    if unique:
+        checks += check_unique(data, unique, most_duplicates, EXAMPLES)
+    compared = 0
+    if drift and baseline is not None:
+        found = find_drift(
+            data, baseline, drift, measure=measure, group=group, sample_rows=sample_rows, alpha=alpha, seed=seed
+        )
+        compared = len(found)
+        checks += [test.as_check(tolerance, alpha) for test in found]
+    failed = [check for check in checks if not check.met]
+    missing = bool(drift) and baseline is None
+    ruling = Ruling(
+        "refuse" if failed else "first" if missing else "pass",
+        _reason(checks, failed, missing, compared, alpha),
+        alpha,
+        {"checks": float(len(checks)), "failed": float(len(failed))} | {c.label: c.found for c in checks},
+    )
+    write_verdict(out, ruling)
+    write_json(out / "checks.json", [check.to_json() for check in checks])
+    notes = [f"{ruling.decision}: {ruling.reason}", *(f"not met: {check.sentence}" for check in failed)]
+    return Card(metrics=dict(ruling.numbers), notes=notes)
+
+
+def _reason(checks: list[Check], failed: list[Check], missing: bool, compared: int, alpha: float) -> str:
+    """One sentence with the numbers."""
+    if failed:
+        more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+        return f"{len(failed)} of {len(checks)} expectations are not met: {failed[0].sentence}{more}"
+    text = f"all {len(checks)} expectations are met"
+    if missing:
+        return f"{text}; there is no earlier version to look for drift against yet"
+    return text + (f", {compared} of them tests for drift with false alarms in at most {alpha:g}" if compared else "")

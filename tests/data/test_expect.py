@@ -1,0 +1,168 @@
+"""Expectations as a gate."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from loomwork.core.errors import InputError
+from loomwork.data.expect import expect
+
+ROWS = [
+    {"text": f"message number {i}", "label": "spam" if i % 5 == 0 else "ham", "score": i / 10, "source": f"a.csv:{i}"}
+    for i in range(100)
+]
+
+
+def checks(made):
+    return {c["label"]: c for c in json.loads((made.path / "checks.json").read_text())}
+
+
+def test_all_met(make_dataset, run_step):
+    rules = {
+        "text": {"type": "text", "most_null": 0, "min_chars": 5, "max_chars": 40, "pattern": "message number [0-9]+"},
+        "label": {"values": ["ham", "spam"]},
+        "score": {"type": "number", "low": 0, "high": 9.9},
+    }
+    made, card = run_step(expect, data=make_dataset(ROWS), columns=rules, unique=["text"], min_rows=100)
+    assert made.ruling.decision == "pass"
+    assert card.metrics["failed"] == 0
+    assert card.metrics["checks"] == 11
+
+
+@pytest.mark.parametrize(
+    ("row", "arguments", "label", "examples"),
+    [
+        ({"text": "message", "label": "eggs"}, {"columns": {"label": {"values": ["ham", "spam"]}}}, "values", ["b:1"]),
+        ({"score": -1.0}, {"columns": {"score": {"low": 0}}}, "low", ["b:1"]),
+        ({"score": float("nan")}, {"columns": {"score": {"high": 10}}}, "high", ["b:1"]),
+        ({"text": None}, {"columns": {"text": {"most_null": 0.005}}}, "nulls", []),
+        ({"text": "x"}, {"columns": {"text": {"min_chars": 2}}}, "min_chars", ["b:1"]),
+        ({"text": "message number x"}, {"columns": {"text": {"pattern": r"message number \d+"}}}, "pattern", ["b:1"]),
+        ({"text": "message number 7"}, {"unique": ["text"]}, "duplicates", ["b:1"]),
+        ({}, {"max_rows": 100}, "rows", []),
+        ({}, {"columns": {"scores": {"low": 0}}}, "column scores", []),
+        ({}, {"columns": {"score": {"type": "integer"}}}, "type of score", []),
+    ],
+)
+def test_one_bad_row_is_found_and_named(row, arguments, label, examples, make_dataset, run_step):
+    bad = {"text": "message number 100", "label": "ham", "score": 1.0, "source": "b:1"} | row
+    made, _ = run_step(expect, data=make_dataset([*ROWS, bad]), **arguments)
+    assert made.ruling.decision == "refuse"
+    (failed,) = [c for c in checks(made).values() if not c["met"]]
+    assert failed["label"].startswith(label)
+    assert failed["examples"] == examples
+    assert failed["sentence"] in made.ruling.reason
+    good, _ = run_step(expect, data=make_dataset(ROWS), **{**arguments, "columns": {}})
+    assert good.ruling.decision == "pass"
+
+
+def test_a_share_of_bad_values_may_be_allowed(make_dataset, run_step):
+    rules = {"label": {"values": ["ham"], "most_outside": 0.2}}
+    assert run_step(expect, data=make_dataset(ROWS), columns=rules)[0].ruling.decision == "pass"
+    rules["label"]["most_outside"] = 0.19
+    assert run_step(expect, data=make_dataset(ROWS), columns=rules)[0].ruling.decision == "refuse"
+
+
+def test_first_when_there_is_no_earlier_version(make_dataset, run_step):
+    made, _ = run_step(expect, data=make_dataset(ROWS), drift=["label"])
+    assert made.ruling.decision == "first"
+
+
+def test_drift_on_real_messages(test_data, make_dataset, run_step):
+    with (test_data / "classification" / "sms_spam.tsv").open(encoding="utf-8") as file:
+        rows = [{"label": r[0], "text": r[1]} for r in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    order = np.random.default_rng(1).permutation(len(rows))
+    halves = [make_dataset([rows[i] for i in part]) for part in np.array_split(order, 2)]
+    same, _ = run_step(expect, data=halves[0], baseline=halves[1], drift=["label", "text"])
+    assert same.ruling.decision == "pass"
+    assert sorted(c for c in checks(same) if c.startswith("drift")) == [
+        "drift of label",
+        "drift of length of text",
+        "drift of words of text",
+    ]
+    more_spam = make_dataset([r for i, r in enumerate(rows) if r["label"] == "spam" or i % 2])
+    moved, _ = run_step(expect, data=more_spam, baseline=halves[1], drift=["label", "text"])
+    assert moved.ruling.decision == "refuse"
+    assert not checks(moved)["drift of label"]["met"]
+    assert "p = " in moved.ruling.reason
+    tolerant, _ = run_step(expect, data=more_spam, baseline=halves[1], drift=["label", "text"], tolerance=0.2)
+    assert tolerant.ruling.decision == "pass"
+
+
+def test_false_alarms_over_all_columns_are_at_most_alpha(make_dataset, run_step):
+    order = np.random.default_rng(8)
+    runs, alarms = 60, 0
+    for seed in range(runs):
+        sides = [
+            make_dataset([{"a": float(x), "b": int(y), "c": "xyz"[z]} for x, y, z in zip(*columns, strict=True)])
+            for columns in [(order.normal(size=n), order.poisson(3, n), order.integers(0, 3, n)) for n in (80, 50)]
+        ]
+        made, _ = run_step(expect, data=sides[0], baseline=sides[1], drift=["a", "b", "c"], alpha=0.2, seed=seed)
+        alarms += made.ruling.decision == "refuse"
+    assert alarms <= runs * 0.2 + 3 * (runs * 0.2 * 0.8) ** 0.5
+    assert alarms > 0  # at this alpha a test that never speaks is as wrong
+
+
+def test_rows_of_one_author_are_dealt_together(make_dataset, run_step):
+    order = np.random.default_rng(0)
+
+    def version(authors):
+        return make_dataset(
+            [
+                {"who": f"{authors[0]}-{a}", "x": float(mean), "n": i}
+                for a in authors
+                for mean in [order.normal()]
+                for i in range(40)
+            ]
+        )
+
+    alarms = {None: 0, "who": 0}
+    for _ in range(12):
+        old, new = version(range(8)), version(range(100, 108))
+        for group in alarms:
+            made, _ = run_step(expect, data=new, baseline=old, drift=["x"], group=group)
+            alarms[group] += made.ruling.decision == "refuse"
+    assert alarms[None] == 12
+    assert alarms["who"] <= 3
+
+
+def test_missing_values_numbers_and_dates_drift(make_dataset, run_step):
+    import datetime
+
+    day = datetime.date(2026, 1, 1)
+    old = make_dataset([{"when": day + datetime.timedelta(i % 50), "x": i % 7 or None} for i in range(300)])
+    new = make_dataset([{"when": day + datetime.timedelta(30 + i % 50), "x": None} for i in range(300)])
+    made, _ = run_step(expect, data=new, baseline=old, drift=["when", "x"])
+    assert [c["met"] for c in checks(made).values() if c["label"].startswith("drift")] == [False, False]
+    kept, _ = run_step(expect, data=old, baseline=old, drift=["when", "x"])
+    assert kept.ruling.decision == "pass"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"alpha": 0}, "alpha=0"),
+        ({"columns": {"text": {"low": 1}}}, "low of 'text' needs numbers"),
+        ({"columns": {"score": {"pattern": "x"}}}, "pattern of 'score' needs text"),
+        ({"columns": {"text": {"pattern": "("}}}, "no regular expression"),
+        ({"columns": {"text": {"type": "txt"}}}, "'txt' is no type"),
+        ({"columns": {"text": {"most_null": 5}}}, "a share"),
+        ({"columns": {"score": {"values": ["a"]}}}, "values of 'score'"),
+        ({"unique": ["txt"]}, "no column 'txt'"),
+        ({"drift": ["txt"]}, "no column 'txt'"),
+    ],
+)
+def test_refused(arguments, message, make_dataset, run_step):
+    data = make_dataset(ROWS)
+    with pytest.raises(InputError, match=message):
+        run_step(expect, data=data, baseline=data, **arguments)
+
+
+def test_settings_are_checked_before_anything_runs():
+    from pydantic import ValidationError
+
+    expect.step.settings_model(columns={"text": {"min_chars": 2}})
+    with pytest.raises(ValidationError, match="most_nul"):
+        expect.step.settings_model(columns={"text": {"most_nul": 2}})
