@@ -90,6 +90,14 @@ def find_drift(
     return [dataclasses.replace(t, adjusted=p) for t, p in zip(tests, adjusted, strict=True)]
 
 
+def testable(kind: pa.DataType) -> bool:
+    """Whether a column of this type can be tested for drift: numbers, times, texts and booleans."""
+    import pyarrow.types as t
+
+    texts = t.is_string(kind) or t.is_large_string(kind) or t.is_boolean(kind) or t.is_null(kind)
+    return bool(texts or t.is_temporal(kind) or t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind))
+
+
 def _sample(version: Dataset, columns: list[str], rows: int, order: np.random.Generator) -> pa.Table:
     """At most so many rows of a version, at random, in their order."""
     import numpy as np
@@ -166,7 +174,7 @@ def _views(column: str, old: pa.Table, new: pa.Table, measure: str) -> list[_Vie
         values = both.cast(pa.int64()) if t.is_temporal(kind) and not t.is_date32(kind) else both
         values = values.cast(pa.int32()) if t.is_date32(kind) else values
         return [_View(column, _chosen(measure, "ks"), _quantile_bins(values.to_numpy()), len(old), BINS)]
-    if not (t.is_string(kind) or t.is_large_string(kind) or t.is_boolean(kind) or t.is_null(kind)):
+    if not testable(kind):
         raise InputError(f"column {column!r} holds {kind}; drift is tested on numbers, times, texts and booleans")
     if pc.count_distinct(both, mode="all").as_py() <= FEW_VALUES:
         numbers, size = _numbers(both)

@@ -1,0 +1,64 @@
+"""What differs between two versions of a dataset."""
+
+from loomwork.core.dataset import Dataset
+from loomwork.data.clean import clean
+from loomwork.data.split import split
+from loomwork.data.version_diff import version_diff
+
+
+def rows(texts, file="a.txt"):
+    return [{"text": t, "source": f"{file}:{i}"} for i, t in enumerate(texts, 1)]
+
+
+def test_equal_content_elsewhere_is_kept(make_dataset):
+    old = make_dataset(rows(["one", "two", "two", "three"]))
+    new = make_dataset(rows(["zero", "two", "one", "three"], "b.txt"))
+    found = version_diff(old, new)
+    assert (found.kept, found.added, found.removed, found.changed) == (3, 1, 1, 0)
+    assert found.by_source == {"a.txt": (0, 1, 0), "b.txt": (1, 0, 0)}
+    assert found.examples["added"][0].endswith("b.txt:1  zero")
+
+
+def test_a_row_at_the_same_place_with_another_text_is_changed(make_dataset):
+    found = version_diff(make_dataset(rows(["one", "two", "three"])), make_dataset(rows(["one", "TWO", "three", "4"])))
+    assert (found.kept, found.added, found.removed, found.changed) == (2, 1, 0, 1)
+    assert found.by_source == {"a.txt": (1, 0, 1)}
+    (line,) = found.examples["changed"]
+    assert "two ->" in line
+    assert line.endswith("TWO")
+
+
+def test_a_cleaned_row_stands_for_its_origin(make_dataset, run_step):
+    raw = make_dataset([{"text": f"row {i}" + "  " * (i % 3)} for i in range(9)])
+    cleaned, _ = run_step(clean, data=raw)
+    found = version_diff(raw, cleaned)
+    assert (found.kept, found.added, found.removed, found.changed) == (3, 0, 0, 6)
+    longer, _ = run_step(clean, data=raw, min_chars=6)
+    assert version_diff(raw, longer).removed == 9
+
+
+def test_parts_repeats_and_columns(make_dataset, run_step):
+    data = make_dataset([{"text": f"row {i % 5}", "n": 1} for i in range(10)])
+    assert len({r["row_id"] for r in data.rows()}) == 5
+    parts, _ = run_step(split, data=data, holdout=0.5)
+    assert version_diff(data, parts).kept == 10
+    fewer = make_dataset([{"text": f"row {i}", "n": 1} for i in range(5)])
+    found = version_diff(data, fewer)
+    assert (found.kept, found.removed) == (5, 5)
+    other = make_dataset([{"text": f"row {i}", "m": 1} for i in range(5)])
+    assert version_diff(fewer, other).columns == ["- n", "+ m"]
+
+
+def test_statistics_that_moved_are_named_and_others_are_not(make_dataset):
+    old = make_dataset([{"text": f"w{i} " * (3 + i % 4), "kind": "ab"[i % 2], "n": i % 10} for i in range(400)])
+    new = make_dataset([{"text": f"w{i} " * (5 + i % 4), "kind": "ab"[i % 2], "n": i % 10} for i in range(400)])
+    assert version_diff(old, old).moved == []
+    (sentence,) = [s for s in version_diff(old, new).moved if s.startswith("length")]
+    assert "length of text has drifted: ks 0.49" in sentence
+    assert all("kind" not in s and s.split()[0] != "n" for s in version_diff(old, new).moved)
+
+
+def test_an_empty_version(make_dataset):
+    found = version_diff(make_dataset([]), make_dataset(rows(["a"])))
+    assert (found.rows, found.added) == ((0, 1), 1)
+    assert isinstance(make_dataset([]), Dataset)
