@@ -47,7 +47,7 @@ def filter(data: Dataset, *, rules: Rules, column: str = "text", count_alone: bo
         for shard, table in zip(data.shards(), data.tables(), strict=True):
             frame = pl.DataFrame(table)
             reasons = _reasons(frame, ready, alone if count_alone else None)
-            writer.keep(shard, (reasons == "").to_arrow(), reasons.to_list())
+            writer.keep(shard, (reasons == "").to_arrow(), reasons.to_arrow())
             done += len(frame)
             context().progress(done, len(data), "rows")
     extra = {f"alone: {name}": float(n) for name, n in alone.items()} if count_alone else {}

@@ -1,0 +1,89 @@
+"""Rule: C4's signs of pages that are not text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from loomwork.core.dataset import Dataset
+
+if TYPE_CHECKING:
+    import polars as pl
+
+POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"
+SENTENCE_END = r"[.!?。！？]+[\"'”’»)\]]*(?:\s|$)"
+
+
+def c4(
+    data: Dataset,
+    *,
+    column: str,
+    min_sentences: int = 5,
+    min_words_per_line: int = 3,
+    max_word_length: int | None = 1000,
+    end_marks: str = ".?!\"'",
+    lorem_ipsum: bool = True,
+    curly_bracket: bool = True,
+    javascript: bool = True,
+    policy: bool = True,
+) -> Callable[[pl.DataFrame], pl.Series]:
+    """Texts with "lorem ipsum" or a curly bracket, or with too few sentences in their good lines, as C4 was filtered.
+
+    A line is good if it ends in an end mark and not in "...", has enough words, none of them too long, and does not
+    speak of JavaScript or of cookies and terms of use. Only good lines are searched for lorem ipsum and brackets.
+    This rule keeps or drops whole texts: C4 also left out the lines that are not good, which a filter cannot do.
+    A sentence ends at one or more of ".!?。！？" (and closing quotes or brackets) before white space.
+
+    Args:
+        data: rows with a text column.
+        column: the text column.
+        min_sentences: how many sentences the good lines have at least.
+        min_words_per_line: words between white space, of a good line.
+        max_word_length: characters of the longest word of a good line.
+        end_marks: what a good line ends in, each character one mark.
+        lorem_ipsum, curly_bracket: drop a text with a good line that has one.
+        javascript, policy: lines that speak of it are not good.
+
+    Source: Raffel et al. (2020), Exploring the limits of transfer learning, 2.2, with the details of its code
+    (tensorflow_datasets c4_utils.py) and of datatrove's, which adds "'" to the end marks.
+    """
+    import polars as pl
+
+    line, words = pl.col("line"), pl.col("line").str.count_matches(r"\S+")
+    cited = line.str.replace_all(CITATION, "")
+    lower = cited.str.to_lowercase()
+    ends = pl.any_horizontal([cited.str.ends_with(mark) for mark in end_marks]) & ~cited.str.ends_with("...")
+    good = ends & (words >= min_words_per_line)
+    if max_word_length is not None:
+        longest = line.str.extract_all(r"\S+").list.eval(pl.element().str.len_chars()).list.max().fill_null(0)
+        good &= (line.str.len_chars() <= max_word_length) | (longest <= max_word_length)
+    unsaid = ~lower.str.contains("javascript", literal=True) if javascript else pl.lit(True)
+    allowed = ~lower.str.contains_any(list(POLICY)) if policy else pl.lit(True)
+    has_lorem = good & lower.str.contains("lorem ipsum", literal=True)
+    has_bracket = good & unsaid & cited.str.contains("{", literal=True)
+    sentences = pl.max_horizontal(cited.str.count_matches(SENTENCE_END), 1)
+    reason = (
+        pl.when(pl.col("lorem") & lorem_ipsum)
+        .then(pl.lit("lorem ipsum"))
+        .when(pl.col("bracket") & curly_bracket)
+        .then(pl.lit("curly bracket"))
+        .when(pl.col("sentences") < min_sentences)
+        .then(pl.format("too few sentences: {}", pl.col("sentences")))
+        .otherwise(pl.lit(""))
+    )
+
+    def rule(rows: pl.DataFrame) -> pl.Series:
+        lines = rows.select(line=pl.col(column).fill_null("").str.split("\n")).with_row_index("row").explode("line")
+        found = lines.with_columns(line=line.str.strip_chars()).select(
+            "row",
+            lorem=has_lorem,
+            bracket=has_bracket,
+            sentences=pl.when(good & unsaid & allowed).then(sentences).otherwise(0),
+        )
+        by_text = found.group_by("row", maintain_order=True).agg(
+            pl.col("lorem", "bracket").any(), pl.col("sentences").sum()
+        )
+        return by_text.select(reason=reason).to_series()
+
+    return rule
