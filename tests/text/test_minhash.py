@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loomwork.text.minhash import Texts, bands_for, jaccard, near_duplicates
+from loomwork.text.minhash import Groups, Texts, bands_for, jaccard, near_duplicates, preferred, sketch
 
 WORD = re.compile(r"[\u3000-\u9fff]|(?:(?![\u3000-\u9fff])[A-Za-z0-9_\u0080-\U0010ffff])+")
 
@@ -41,6 +41,11 @@ def exact_groups(texts: list[str], threshold: float, words: int) -> list[int]:
     return group
 
 
+def grouped(texts: list[str], *, words: int = 5, keep: str = "longest", threads: int = 1, **settings) -> Groups:
+    found = sketch(Texts.of(texts), words=words, threads=threads)
+    return near_duplicates(found, order=preferred(found, keep), threads=threads, **settings)
+
+
 sentences = st.lists(st.sampled_from(["a", "B", "c", "dd", "é", "一", "二", "。", "x_1"]), max_size=14).map(" ".join)
 
 
@@ -60,7 +65,7 @@ def test_what_a_word_is():
 @settings(deadline=None)
 @given(st.lists(sentences, max_size=30), st.sampled_from([0.3, 0.5, 0.8, 1.0]), st.integers(1, 3))
 def test_no_pair_is_joined_without_proof_and_what_is_kept_stays(texts, threshold, words):
-    found = near_duplicates(Texts.of(texts), threshold=threshold, words=words)
+    found = grouped(texts, threshold=threshold, words=words)
     truth = exact_groups(texts, threshold, words)
     for row, kept in enumerate(found.kept):
         assert truth[row] == truth[kept]
@@ -69,7 +74,7 @@ def test_no_pair_is_joined_without_proof_and_what_is_kept_stays(texts, threshold
             assert found.jaccard[row] == pytest.approx(exact(shingles(texts[row], words), shingles(texts[kept], words)))
             assert len(texts[row].encode()) <= len(texts[kept].encode())
     left = [texts[i] for i in sorted(set(found.kept.tolist()))]
-    again = near_duplicates(Texts.of(left), threshold=threshold, words=words)
+    again = grouped(left, threshold=threshold, words=words)
     assert (again.kept == np.arange(len(left))).all()
 
 
@@ -88,7 +93,7 @@ def test_recall_and_precision_of_planted_duplicates(threshold):
         texts.append(" ".join(words))
     rng.shuffle(texts)
     truth = exact_groups(texts, threshold, 5)
-    found = near_duplicates(Texts.of(texts), threshold=threshold)
+    found = grouped(texts, threshold=threshold)
     gone = {i for i, kept in enumerate(found.kept) if kept != i}
     expected = len(texts) - len(set(truth))
     assert all(truth[i] == truth[found.kept[i]] for i in gone)  # precision is 1: pairs are verified
@@ -99,15 +104,15 @@ def test_the_number_of_threads_changes_nothing():
     rng = random.Random(5)
     texts = varied(rng, 5000, 24)
     texts += texts[::7]
-    one, three = (near_duplicates(Texts.of(texts), threads=n) for n in (1, 3))
+    one, three = (grouped(texts, threads=n) for n in (1, 3))
     assert (one.kept == three.kept).all()
     assert (one.jaccard == three.jaccard).all()
 
 
 def test_which_text_is_kept():
     texts = ["a b c d e f g h i j", "a b c d e f g h i j, longer", "a b c d e f g h i j"]
-    assert near_duplicates(Texts.of(texts)).kept.tolist() == [1, 1, 1]
-    assert near_duplicates(Texts.of(texts), keep="first").kept.tolist() == [0, 0, 0]
+    assert grouped(texts).kept.tolist() == [1, 1, 1]
+    assert grouped(texts, keep="first").kept.tolist() == [0, 0, 0]
 
 
 def test_bands_follow_the_threshold():

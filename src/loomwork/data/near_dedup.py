@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
+import importlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
@@ -13,93 +14,142 @@ from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_text
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
-
-    from loomwork.text.minhash import Texts
 
 
 @step(makes="dataset", uses=["numba", "numpy"], heavy=True)
 def near_dedup(
     data: Dataset,
+    known: Dataset | None = None,
     *,
     column: str = "text",
     threshold: float = 0.8,
     shingle_words: int = 5,
-    keep: Literal["longest", "first"] = "longest",
+    keep: Literal["longest", "first", "best"] = "longest",
+    by: str = "",
+    index: bool = False,
     out: Path,
 ) -> Card:
     """Drop near-duplicate texts, keeping one of each group.
 
     Two texts are near duplicates when the Jaccard similarity of their sets of word shingles reaches the threshold.
     MinHash bands propose pairs, every pair is verified exactly, and groups are what such pairs join, in chains too;
-    the reason of a dropped row gives its similarity to the row that was kept for it. The texts are held in a
-    temporary file, the sketches (512 bytes a row) in memory.
+    the reason of a dropped row gives its similarity to the row that was kept for it. Memory does not bound the corpus:
+    sketches and shingles lie in temporary files (512 bytes a row, 4 bytes a word), about 200 bytes a row in memory.
+
+    A second run on the result drops nothing. With "longest" and "best", the order of the rows changes neither the
+    groups nor the texts that are kept: what is equal in length (and in `by`) is decided by a hash of the text. Of rows
+    with the very same text, the first is kept. Rows whose text is null or has no words are kept, and counted.
+
+    New documents are added to an earlier result with `data=new, known=earlier`: the new version shares all shards of
+    `known`, followed by the rows of `data` that are kept. Rows of `known` are never dropped, are not compared with
+    one another, and are preferred to all of `data`; so of the new rows those are kept that a run with keep="first" on
+    the rows of `known` and then those of `data` would keep, all ordered as `keep` says among themselves. With
+    `index=True` the result has a part `+near_dedup` from which the next run learns its rows without reading a text,
+    and in it nothing of the old is written again. It takes more room than the texts do, so it is there when asked for;
+    it is a part and no sidecar because readers of the rows have no use for it, and no artifact of its own because it
+    is true of these rows alone. Without it, or made with another column or shingle length, `known` is read anew.
 
     Args:
         data: rows with a text column.
+        known: rows that are kept as they are: the result of an earlier run, or any other dataset.
         column: what is compared.
         threshold: the similarity from which two texts are near duplicates.
         shingle_words: the length of a shingle, in words.
-        keep: the longest text of a group is kept, or the first.
+        keep: of a group the longest text is kept (in bytes), or the first, or the one that is best by a column.
+        by: for "best", the column whose highest value is best; null is the worst, and of equals the longest is kept.
+        index: keep what a later run with `known` needs.
+
+    Raises:
+        InputError: a setting is out of range, or a column is missing or of the wrong type.
+        MissingDependency: Numba is not installed.
     """
-    require_text(data, column)
-    if not 0 < threshold <= 1 or shingle_words < 1:
-        raise InputError(
-            f"threshold is {threshold}, shingle_words is {shingle_words}",
-            "the threshold lies above 0 and at most at 1, a shingle has at least one word",
-        )
+    _check(data, known, column, threshold, shingle_words, keep, by)
     try:
-        from loomwork.text.minhash import near_duplicates
+        importlib.import_module("loomwork.text.minhash")
     except ModuleNotFoundError as error:
         raise MissingDependency("data.near_dedup", error.name or "numba", "dedup") from None
-    running = context()
-    with tempfile.TemporaryFile(dir=out) as spill:
-        found = near_duplicates(
-            _spilled(data, column, spill),
-            threshold=threshold,
-            words=shingle_words,
-            keep=keep,
-            threads=running.threads,
-            progress=lambda share: running.progress(round(100 * share), 100, "% of sketches"),
-        )
-    tables = [table.column("row_id").to_pylist() for table in data.tables(["row_id"])]
-    ids, sizes = [i for table in tables for i in table], [len(table) for table in tables]
-    start = 0
-    with DatasetWriter(out) as writer:
-        for shard, size in zip(data.shards(), sizes, strict=True):
-            rows = range(start, start + size)
-            kept = [int(found.kept[row]) == row for row in rows]
-            reasons = [
-                "" if mine else f"near-duplicate: jaccard {found.jaccard[row]:.2f} with {ids[found.kept[row]].hex()}"
-                for row, mine in zip(rows, kept, strict=True)
-            ]
-            writer.keep(shard, kept, reasons)
+    import numpy as np
+
+    from loomwork.data import _near_index as near
+    from loomwork.text.minhash import near_duplicates, preferred
+
+    rank = _rank(data, by) if keep == "best" else None
+    files = near.index_files(known, column, shingle_words) if known else []
+
+    def rows_of_known() -> Iterator[near.KnownRows]:
+        return near.indexed(files) if files or not known else near.unindexed(known, column, shingle_words)
+
+    with near.Spill(out, shingle_words) as spill, DatasetWriter(out) as writer:
+        spill.read(data, column)
+        texts = spill.mapped()
+        rows = len(texts)
+        order = preferred(texts, keep, rank)
+        mates = near.add_mates(spill, rows_of_known(), texts.sketches[texts.counts > 0], threshold) if known else 0
+        if mates:
+            texts = spill.mapped()
+            order = np.concatenate((np.arange(rows, rows + mates), order))
+        found = near_duplicates(texts, threshold=threshold, order=order, known=mates, threads=context().threads)
+        ids = np.concatenate(spill.ids)
+        mine = found.kept[:rows] == np.arange(rows)
+        for shard in known.shards() if known else []:
+            writer.share(shard)
+        start = 0
+        for shard, size in zip(data.shards(), spill.sizes, strict=True):
+            dropped = start + np.flatnonzero(~mine[start : start + size])
+            reasons = _reasons(found.jaccard[dropped], ids[found.kept[dropped]])
+            writer.keep(shard, mine[start : start + size], reasons)
             start += size
-    return counted(writer, pairs_verified=found.verified)
+    if index:
+        kept = near.kept_rows(texts, ids, np.flatnonzero(mine))
+        near.write_index(out, kept, rows_of_known(), files, column, shingle_words, writer)
+    without = int((texts.counts[:rows] == 0).sum())
+    more = {"rows_known": len(known)} if known else {}
+    return counted(writer, pairs_verified=found.verified, rows_without_text=without, **more)
 
 
-def _spilled(data: Dataset, column: str, file: IO[bytes]) -> Texts:
-    """All texts of a column, written to `file` and mapped, so that memory does not bound the corpus."""
+def _check(data: Dataset, known: Dataset | None, column: str, threshold: float, words: int, keep: str, by: str) -> None:
+    require_text(data, column)
+    if known and len(known):
+        require_text(known, column)
+    if not 0 < threshold <= 1 or words < 1:
+        raise InputError(
+            f"threshold is {threshold}, shingle_words is {words}",
+            "the threshold lies above 0 and at most at 1, a shingle has at least one word",
+        )
+    if (keep == "best") != bool(by):
+        raise InputError(f"keep is {keep!r} and by is {by!r}", "keep=best needs by=COLUMN, and only it")
+    if by:
+        data.require(by)
+
+
+def _rank(data: Dataset, column: str) -> np.ndarray:
+    """1 for the rows with the highest value of a column, and so on; nulls last, equal values alike."""
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    from loomwork.text.minhash import Texts
-
-    ends = [np.zeros(1, np.int64)]
-    file.write(b"\0")  # an empty file cannot be mapped
-    for table in data.tables([column]):
-        for chunk in table.column(column).cast(pa.large_string()).chunks:
-            offsets, content = _buffers(chunk)
-            file.write(content)
-            ends.append(offsets[1:] - offsets[0] + ends[-1][-1])
-    file.flush()
-    return Texts(np.memmap(file, np.uint8, "r")[1:], np.concatenate(ends))
+    values = data.table([column]).column(column)
+    try:
+        ranks = pc.rank(values, "descending", null_placement="at_end", tiebreaker="dense")
+    except pa.ArrowNotImplementedError:
+        raise InputError(
+            f"column {column!r} holds {values.type}, which has no order", "give a column of numbers"
+        ) from None
+    return np.asarray(ranks).astype(np.int64)
 
 
-def _buffers(chunk: pa.Array) -> tuple[Any, memoryview]:
-    """Offsets (rows + 1,) and the bytes between the first and the last of them."""
+def _reasons(similar: np.ndarray, kept: np.ndarray) -> Sequence[str] | pa.Array:
+    """One reason for each dropped row, from its similarity to the kept row and that row's id, uint8 (rows, 16)."""
     import numpy as np
+    import polars as pl
 
-    _, offset_buffer, content = chunk.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-    return offsets, memoryview(content or b"")[int(offsets[0]) : int(offsets[-1])]
+    hundredths = pl.Series([f"{n / 100:.2f}" for n in range(101)])
+    frame = pl.DataFrame(
+        {
+            "jaccard": hundredths.gather(np.rint(100 * similar).astype(np.int64)),
+            "id": pl.Series([row.tobytes() for row in kept], dtype=pl.Binary).bin.encode("hex"),
+        }
+    )
+    return frame.select(pl.format("near-duplicate: jaccard {} with {}", "jaccard", "id")).to_series().to_arrow()
