@@ -25,10 +25,8 @@ _u32, _u64 = np.uint32, np.uint64
 _GOLDEN, _MIX_A, _MIX_B = _u64(0x9E3779B97F4A7C15), _u64(0xBF58476D1CE4E5B9), _u64(0x94D049BB133111EB)
 _BASE = _u64(0xD6E8FEB86659FD93)  # of the rolling polynomial over word hashes
 _ODD = np.array([(i + 1) * int(_GOLDEN) * 2 + int(_MIX_A) & (1 << 64) - 1 | 1 for i in range(ROUNDS + BINS)], _u64)
-_ALL, _ONE = _u64(0xFFFFFFFFFFFFFFFF), _u64(1)
-_CASE_BITS = _u64(0x2020202020202020)
-_EMPTY = _u32(0xFFFFFFFF)
-_VALUE_BITS = _u64(0x0FFFFFFF)
+_ALL, _ONE, _CASE_BITS = _u64(0xFFFFFFFFFFFFFFFF), _u64(1), _u64(0x2020202020202020)
+_EMPTY, _VALUE_BITS = _u32(0xFFFFFFFF), _u64(0x0FFFFFFF)
 _LONG = ir.IntType(64)
 _BLOCK = ir.VectorType(ir.IntType(8), 64)
 
