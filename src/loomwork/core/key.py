@@ -15,7 +15,8 @@ from loomwork.core.calls import call_code, call_files, without_paths
 from loomwork.core.errors import MissingDependency
 from loomwork.core.files import digest_files
 from loomwork.core.fingerprint import code_parts, object_parts
-from loomwork.core.step import Calls, Files, Names, Step
+from loomwork.core.secret import secret_id
+from loomwork.core.step import Calls, Files, Names, Secret, Step
 
 Parts = dict[str, Any]
 
@@ -74,6 +75,9 @@ def key_parts(
                 parts["code"] |= object_parts(marker.package, one)
     if step.heavy:
         parts["device"], parts["precision"] = device(), precision()
+    secrets = {n: secret_id(v) for n, v in plain.items() if step.marker(n, Secret) and v is not None}
+    if secrets:
+        parts["secrets"] = secrets
     gone = sorted(forgotten)
     if gone:
         parts["forgotten"] = digest(gone)
@@ -119,6 +123,8 @@ def differences(old: Parts, new: Parts) -> list[str]:
             lines.append(f"the files of {rest} changed")
         elif group == "inputs":
             lines.append(f"input {rest}: {was} -> {now}")
+        elif group == "secrets":
+            lines.append(f"the key that {rest} names changed")
         elif group == "forgotten":
             lines.append("rows were forgotten")
         else:

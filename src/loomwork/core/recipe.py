@@ -32,7 +32,8 @@ from loomwork.core.files import list_files
 from loomwork.core.fingerprint import object_parts
 from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value
-from loomwork.core.step import Calls, Files, Input, Names, Step, find_step
+from loomwork.core.secret import read_secret
+from loomwork.core.step import Calls, Files, Input, Names, Secret, Step, find_step
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -243,6 +244,8 @@ def _validated(full: str, keys: Tree, step: Step, given: Mapping[str, Any]) -> d
             if calls:
                 settings[key] = checked_calls(calls, value)
                 continue
+            if value is not None and step.marker(key, Secret):
+                read_secret(value)
             for one in value if isinstance(value, list) else [value]:
                 if files and one is not None and not Path(one).is_dir():
                     list_files(one, files)

@@ -93,6 +93,14 @@ class Calls:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """Marks a setting that names an environment variable which holds a key: Annotated[str | None, Secret()].
+
+    Its name enters the ledger, an id of its value the cache key (core/secret.py), the value nothing.
+    """
+
+
+@dataclass(frozen=True)
 class Input:
     """One artifact-typed parameter."""
 
@@ -157,7 +165,7 @@ class Step:
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
 
     def marker(self, setting: str, kind: type) -> Any:
-        """The `Files`, `Names` or `Calls` mark of a setting, or None. A plain `Path` counts as `Files()`."""
+        """The `Files`, `Names`, `Calls` or `Secret` mark of a setting, or None. A plain `Path` counts as `Files()`."""
         hints = list(_nested(self.hints.get(setting)))
         for hint in hints:
             for extra in getattr(hint, "__metadata__", ()):
@@ -283,4 +291,6 @@ def _artifact_type(hint: Any) -> tuple[type[Artifact], Shape] | None:
         for argument in arguments:
             if isinstance(argument, type) and issubclass(argument, Artifact):
                 return argument, shapes[origin]
+            if shapes[origin] == "optional" and typing.get_origin(argument) in (list, dict):  # list[T] | None
+                return _artifact_type(argument)
     return None
