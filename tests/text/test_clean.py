@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loomwork.text.clean import clean_text, first_sentence, split_heading
+from loomwork.text.clean import clean_text, clean_texts, first_sentence, split_heading
 
 messy = st.text(st.characters() | st.sampled_from("\r\n\t \u2028\x00\ufeff\u0301e"), max_size=60)
 
@@ -22,6 +24,42 @@ def test_cleaning_twice_changes_nothing_more(text):
     assert not any(unicodedata.category(c) == "Cc" and c not in "\t\n" for c in once)
     assert "\n\n\n" not in once
     once.encode()  # fails on lone surrogates
+
+
+def by_hand(text):
+    """The same with Python's own expressions, character by character."""
+    text = re.sub("\r\n?|[\x0b\x0c\x85\u2028\u2029]", "\n", text)
+    text = re.sub("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufff9-\ufffb\ufffe\uffff]", "", text)
+    text = re.sub(r"(?m)[^\S\n]+$", "", unicodedata.normalize("NFC", text))
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip().strip("\n")
+
+
+columns = st.lists(
+    st.text(st.characters(codec="utf-8") | st.sampled_from("\r\n\t \u2028\x00\ufeff\u0301e")), max_size=8
+)
+
+
+@settings(deadline=None)
+@given(columns)
+def test_a_column_is_cleaned_as_its_texts_are_by_hand(texts):
+    column = pl.Series(texts, dtype=pl.String)
+    assert clean_texts(column).to_list() == [by_hand(text) for text in texts]
+    assert column.to_list() == texts  # the input is not changed in place
+
+
+@settings(deadline=None)
+@given(columns)
+def test_compatibility_forms_and_single_spaces_settle_too(texts):
+    once = clean_texts(pl.Series(texts, dtype=pl.String), form="NFKC", spaces="single")
+    assert clean_texts(once, form="NFKC", spaces="single").to_list() == once.to_list()
+    for text in once.to_list():
+        assert unicodedata.is_normalized("NFKC", text)
+        assert not re.search(r"[^\S\n]{2}|(?m:^)[^\S\n]|[^\S\n](?m:$)", text)
+
+
+def test_compatibility_characters_and_runs_of_spaces():
+    cleaned = clean_texts(pl.Series(["  \ufb01ne \t\u00a0 day\n\t\uff21\u00b2"]), form="NFKC", spaces="single")
+    assert cleaned.to_list() == ["fine day\nA2"]
 
 
 @settings(deadline=None)
