@@ -31,16 +31,18 @@ def near_dedup(
     index: bool = False,
     out: Path,
 ) -> Card:
-    """Drop near-duplicate texts, keeping one of each group.
+    """Drop near-duplicate texts, keeping the longest, the first or the best.
 
     Two texts are near duplicates when the Jaccard similarity of their sets of word shingles reaches the threshold.
-    MinHash bands propose pairs, every pair is verified exactly, and groups are what such pairs join, in chains too;
-    the reason of a dropped row gives its similarity to the row that was kept for it. Memory does not bound the corpus:
-    sketches and shingles lie in temporary files (512 bytes a row, 4 bytes a word), about 200 bytes a row in memory.
+    MinHash bands propose pairs, every pair is verified exactly. In order of preference, a row is kept unless it is a
+    near duplicate of a row that is kept already; the reason of a dropped row names that row and their similarity. (Rows
+    are not joined in chains, whose ends may be unlike: nothing goes whose like does not stay.) Memory does not bound
+    the corpus: sketches and shingles lie in temporary files (512 bytes a row, 4 bytes a word), some 100 bytes a row in
+    memory.
 
-    A second run on the result drops nothing. With "longest" and "best", the order of the rows changes neither the
-    groups nor the texts that are kept: what is equal in length (and in `by`) is decided by a hash of the text. Of rows
-    with the very same text, the first is kept. Rows whose text is null or has no words are kept, and counted.
+    A second run on the result drops nothing. With "longest" and "best", the order of the rows does not change which
+    texts are kept: what is equal in length (and in `by`) is decided by a hash of the text. Of rows with the very same
+    text, the first is kept. Rows whose text is null or has no words are kept, and counted.
 
     New documents are added to an earlier result with `data=new, known=earlier`: the new version shares all shards of
     `known`, followed by the rows of `data` that are kept. Rows of `known` are never dropped, are not compared with
@@ -57,7 +59,7 @@ def near_dedup(
         column: what is compared.
         threshold: the similarity from which two texts are near duplicates.
         shingle_words: the length of a shingle, in words.
-        keep: of a group the longest text is kept (in bytes), or the first, or the one that is best by a column.
+        keep: what is preferred: the longest text (in bytes), the first, or the one that is best by a column.
         by: for "best", the column whose highest value is best; null is the worst, and of equals the longest is kept.
         index: keep what a later run with `known` needs.
 

@@ -1,4 +1,4 @@
-"""Near-duplicate texts: shingles, sketches, bands, exact Jaccard, union-find.
+"""Near-duplicate texts: shingles, sketches, bands, exact Jaccard.
 
 A text is a sequence of words: runs of ASCII letters (case folded), digits, underscores and non-ASCII bytes; in
 Chinese and Japanese every character is a word. Its shingles are the 32-bit hashes of all runs of `words` words; a
@@ -91,7 +91,7 @@ class Sketches:
 
 @dataclass(frozen=True)
 class Groups:
-    """Which text stands for which.
+    """Which text is kept for which: each group is a text that is kept and its near duplicates.
 
     Args:
         kept: for each text the index of the one that is kept for it, itself where it is kept, int64 (texts,).
@@ -161,11 +161,13 @@ def preferred(
 def near_duplicates(
     texts: Sketches, *, threshold: float = 0.8, order: np.ndarray | None = None, known: int = 0, threads: int = 1
 ) -> Groups:
-    """Group texts that are joined by pairs of near duplicates, directly or in a chain, and choose one of each.
+    """Choose texts to keep, so that every other text is a near duplicate of one of them.
 
-    Pairs are proposed again among the texts that are left until no two of them are near duplicates, so that a second
-    call on what was kept drops nothing. With an order that follows the contents alone, as `preferred` makes it for
-    "longest", neither the groups nor what is kept depend on the order of the rows.
+    In order of preference, a text is kept unless it is a near duplicate of one that is kept already. So no text goes
+    whose like does not stay: a chain of pairs whose ends are unlike does not go for one text, as in the groups that
+    union-find would join. Pairs are proposed again among the texts that are left until no two of them are near
+    duplicates, so that a second call on what was kept drops nothing. With an order that follows the contents alone,
+    as `preferred` makes it for "longest", the order of the rows decides nothing.
 
     Args:
         texts: the sketches; texts without words are never duplicates.
@@ -175,34 +177,28 @@ def near_duplicates(
         threads: how many threads to use.
     """
     order = preferred(texts) if order is None else order
-    rows = len(texts)
-    kept = np.arange(rows)
-    compared, similar = np.empty(0, np.int64), np.empty(0)  # codes preferred row * rows + other row, ascending
-    left = order[texts.counts[order] > 0]
+    order = order[texts.counts[order] > 0]
+    size = order.size  # a place is a position in `order`; a pair's code is lower place * size + higher place
+    keeper = left = np.arange(size)
+    compared, similar = np.empty(0, np.int64), np.empty(0)  # codes ascending
     with ThreadPoolExecutor(max(1, threads)) as pool:
         while True:
-            places = _proposed(texts.sketches, left, threshold, pool)
-            pairs = left[places]
-            codes = pairs[:, 0] * rows + pairs[:, 1]
-            fresh = ~np.isin(codes, compared) & (pairs.min(axis=1, initial=rows) < rows - known)
-            places, pairs, codes = places[fresh], pairs[fresh], codes[fresh]
-            found = _verify_all(texts, pairs, pool)
-            compared, similar = _merged(compared, similar, codes, found)
-            group = kernels.joined(left.size, places[found >= threshold])
-            if (group == np.arange(left.size)).all():
+            places = left[_proposed(texts.sketches, order[left], threshold, pool)]
+            codes = places[:, 0] * size + places[:, 1]
+            pairs = order[places]
+            fresh = ~np.isin(codes, compared) & (pairs.min(axis=1, initial=len(texts)) < len(texts) - known)
+            found = _verify_all(texts, pairs[fresh], pool)
+            compared, similar = _merged(compared, similar, codes[fresh], found)
+            if not (found >= threshold).any():
                 break
-            kept[left] = left[group]
-            kept = kept[kept]
-            left = left[kept[left] == left]
-        jaccard = np.ones(rows)
-        others = np.flatnonzero(kept != np.arange(rows))
-        codes = kept[others] * rows + others
-        at = np.minimum(np.searchsorted(compared, codes), max(0, compared.size - 1))
-        done = compared[at] == codes if compared.size else np.zeros(codes.size, bool)
-        jaccard[others[done]] = similar[at[done]]
-        rest = others[~done]
-        jaccard[rest] = _verify_all(texts, np.stack([kept[rest], rest], axis=1), pool)
-    return Groups(kept, jaccard, compared.size + rest.size)
+            alike = np.stack(np.divmod(compared[similar >= threshold], size), axis=1)
+            keeper = kernels.covered(size, alike[np.lexsort((alike[:, 0], alike[:, 1]))])
+            left = np.flatnonzero(keeper == np.arange(size))  # a text is back when what it went for goes itself
+    kept, jaccard = np.arange(len(texts)), np.ones(len(texts))
+    kept[order] = order[keeper]
+    others = np.flatnonzero(keeper != np.arange(size))
+    jaccard[order[others]] = similar[np.searchsorted(compared, keeper[others] * size + others)]
+    return Groups(kept, jaccard, compared.size)
 
 
 def jaccard(a: str, b: str, *, words: int = 5) -> float:

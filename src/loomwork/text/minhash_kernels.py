@@ -1,4 +1,4 @@
-"""The compiled loops behind `loomwork.text.minhash`: bytes to shingles to sketches, bands, exact Jaccard, union-find.
+"""The compiled loops behind `loomwork.text.minhash`: bytes to shingles to sketches, bands, exact Jaccard.
 
 The byte pass looks at 64 bytes at a time: which of them are letters is one comparison of a vector, the ends of words
 are the bits that change, and a word is hashed eight bytes at a time. Numba has no names for the instructions that
@@ -380,21 +380,14 @@ def similarities(shingles: np.ndarray, starts: np.ndarray, counts: np.ndarray, p
 
 
 @njit(nogil=True, cache=True)
-def joined(places: int, pairs: np.ndarray) -> np.ndarray:
-    """Union-find: the lowest place of each place's group."""
-    parent = np.arange(places)
+def covered(places: int, pairs: np.ndarray) -> np.ndarray:
+    """For each place the lowest place that is kept and paired with it, or itself: then it is kept.
+
+    Pairs are (lower, higher) place, ordered by the higher and then the lower one; each place is settled in its turn.
+    """
+    keeper = np.arange(places)
     for p in range(len(pairs)):
-        a, b = pairs[p, 0], pairs[p, 1]
-        while parent[a] != a:
-            parent[a] = parent[parent[a]]
-            a = parent[a]
-        while parent[b] != b:
-            parent[b] = parent[parent[b]]
-            b = parent[b]
-        if a < b:
-            parent[b] = a
-        elif b < a:
-            parent[a] = b
-    for place in range(places):  # a parent is never above its child, so one pass settles all
-        parent[place] = parent[parent[place]]
-    return parent
+        lower, higher = pairs[p, 0], pairs[p, 1]
+        if keeper[higher] == higher and keeper[lower] == lower:
+            keeper[higher] = lower
+    return keeper
