@@ -14,6 +14,7 @@ Rows that a step drops are kept in the part `dropped`, with a `reason`.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -48,6 +49,7 @@ MAIN = "data"  # the part of a dataset that was never split
 DROPPED = "dropped"
 SHARD_BYTES = 64 << 20  # of Arrow memory: what a step holds at once
 SHARD_ROWS = 1 << 17
+ID_ROWS = 1 << 12  # writes, or rows of one, that wait for their ids at most
 SIDECAR_NAME = re.compile(r"[\w-]+")
 
 
@@ -171,7 +173,9 @@ class DatasetWriter:
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.forgotten = 0
+        self._fresh: dict[str, list[pa.Table]] = {}  # rows of one schema that have no ids yet
         self._waiting: dict[str, list[pa.Table]] = {}
+        self._filled: dict[str, tuple[int, float]] = {}  # rows and bytes that wait
         self._shards: Counter[str] = Counter()
         self._begun: set[str] = set()
 
@@ -180,11 +184,11 @@ class DatasetWriter:
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         if failed is None:
-            for part in list(self._waiting):
+            for part in list(dict.fromkeys([*self._waiting, *self._fresh])):
                 self._flush(part)
 
     def write(self, rows: Any, *, part: str = MAIN, origins: Any = None) -> None:
-        """Write new or changed rows; their ids are computed here.
+        """Write new or changed rows; their ids are computed here, those of many small writes at once.
 
         Args:
             rows: table, batch, polars frame or list of dicts; `row_id` and `origin_ids` in it are replaced.
@@ -194,11 +198,18 @@ class DatasetWriter:
         """
         table = to_table(rows)
         table = table.drop_columns([n for n in OURS if n in table.column_names])
-        table = table.append_column("row_id", row_ids(table))
-        self.carry(table.append_column("origin_ids", origin_lists(origins, len(table))), part=part)
+        table = table.append_column("origin_ids", origin_lists(origins, len(table)))
+        fresh = self._fresh.setdefault(part, [])
+        if fresh and not fresh[0].schema.equals(table.schema, check_metadata=True):
+            self._settle(part)
+        fresh.append(table)
+        self.counts[part] += len(table)
+        if len(table) > ID_ROWS or len(fresh) > ID_ROWS:
+            self._settle(part)
 
     def carry(self, rows: Any, *, part: str = MAIN) -> None:
         """Write rows of the input as they are: `row_id` and `origin_ids` are kept."""
+        self._settle(part)
         given = to_table(rows)
         table = self._remembered(given)
         self.forgotten += len(given) - len(table)
@@ -206,10 +217,19 @@ class DatasetWriter:
             return
         self._begun.add(part)
         self.counts[part] += len(table)
-        waiting = self._waiting.setdefault(part, [])
-        waiting.append(table)
-        if sum(map(len, waiting)) >= self.shard_rows or sum(t.nbytes for t in waiting) >= SHARD_BYTES:
-            self._flush(part)
+        row_bytes, start = table.nbytes / max(1, len(table)), 0
+        while start < max(1, len(table)):
+            rows, size = self._filled.get(part, (0, 0.0))
+            room = self.shard_rows - rows
+            if row_bytes:
+                room = min(room, math.ceil((SHARD_BYTES - size) / row_bytes))
+            piece = table.slice(start, room)
+            start += room
+            self._waiting.setdefault(part, []).append(piece)
+            rows, size = rows + len(piece), size + len(piece) * row_bytes
+            self._filled[part] = rows, size
+            if rows >= self.shard_rows or size >= SHARD_BYTES:
+                self._flush(part)
 
     def drop(self, rows: Any, reason: str | Sequence[str]) -> None:
         """Set rows of the input aside, with the reason, one for all or one each. Extra text may follow ': '.
@@ -333,6 +353,18 @@ class DatasetWriter:
         found = pc.or_(pc.is_in(table.column("row_id"), ids), pc.is_in(pa.chunked_array([content_ids(table)]), ids))
         return table.filter(pc.invert(found))
 
+    def _settle(self, part: str) -> None:
+        """Give the rows that have none their ids. It costs little more for many than for one."""
+        import pyarrow as pa
+
+        fresh = self._fresh.get(part)
+        if fresh:
+            table = pa.concat_tables(fresh)
+            fresh.clear()
+            self.counts[part] -= len(table)
+            ids = row_ids(table)
+            self.carry(table.add_column(table.column_names.index("origin_ids"), "row_id", ids), part=part)
+
     def _next_shard(self, part: str) -> Path:
         folder = self.out / part
         folder.mkdir(parents=True, exist_ok=True)
@@ -343,7 +375,9 @@ class DatasetWriter:
     def _flush(self, part: str) -> None:
         import pyarrow as pa
 
+        self._settle(part)
         waiting = self._waiting.pop(part, [])
+        self._filled.pop(part, None)
         table = pa.concat_tables(waiting, promote_options="permissive") if waiting else None
         if table is None or (len(table) == 0 and self._shards[part]):
             return
