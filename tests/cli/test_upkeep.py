@@ -34,6 +34,19 @@ def test_forget_previews_then_does_it(ran: Project) -> None:
     assert "one two three" not in rows_of(ran, "raw")
 
 
+def test_forget_takes_a_condition_on_rows(ran: Project) -> None:
+    ids = rows_of(ran, "raw")
+    preview = ran.json("forget", "text LIKE 'one two%'")
+    assert preview["sources"] == sorted([ids["one two three"], ids["one two"]])
+    both = ran.json("forget", "text LIKE 'one two%'", ids["four"])
+    assert sorted(both["sources"]) == sorted([*preview["sources"], ids["four"]])
+    for bad, why in (("txt = 'four'", "did you mean 'text'"), ("text LIKE", "condition"), ("text = 'no'", "no row")):
+        assert why in ran.result("forget", bad, code=2).output
+    ran("forget", "text LIKE 'one two%'", "--yes")
+    ran("run")
+    assert set(rows_of(ran, "raw")) == set(ids) - {"one two three", "one two"}
+
+
 def test_gc_says_then_deletes(ran: Project, edit_recipe: Callable[[str, str], None]) -> None:
     assert ran.json("gc")["artifacts"] == []
     edit_recipe("words: 2", "words: 1")

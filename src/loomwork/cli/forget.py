@@ -21,8 +21,15 @@ RETENTION = (
 
 def forget(
     rows: Annotated[
-        list[str], typer.Argument(metavar="ROW-ID...", help="Row ids, or their first letters (8 or more).")
+        list[str],
+        typer.Argument(
+            metavar="ROW-ID|FILTER...", help="Row ids, or their first letters (8 or more); or an SQL condition on rows."
+        ),
     ],
+    within: Annotated[
+        str,
+        typer.Option("--in", help="The dataset that a FILTER looks at. Default: all that was read from outside."),
+    ] = "",
     yes: YesOption = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.")] = "",
     home: HomeOption = None,
@@ -37,13 +44,21 @@ def forget(
     Examples:
       loom forget 9f3c2a7be01d               what would go, and what would be stale
       loom forget 9f3c2a7be01d --yes --reason "the author asked"
+      loom forget "source LIKE 'blog/%' AND author = 'A. Writer'"
     """
     from loomwork.cli.text import echo_json
+    from loomwork.core.errors import InputError
     from loomwork.core.forget import forget as carry_out
     from loomwork.core.forget import plan_forget
+    from loomwork.core.rows import looks_like_row
+    from loomwork.data.rows_where import rows_where
 
     opened = existing_home(home)
-    plan = plan_forget(opened, rows)
+    conditions = [text for text in rows if not looks_like_row(text)]
+    found = {row for text in conditions for row in rows_where(opened, text, within=within)}
+    if conditions and not found and len(conditions) == len(rows):
+        raise InputError(f"no row matches {' or '.join(map(repr, conditions))}", "loom show DATASET shows its columns")
+    plan = plan_forget(opened, [text for text in rows if text not in conditions], rows=found)
     if plan.already and not as_json:
         typer.echo("These rows were forgotten already: no dataset that is in use holds them. Nothing to do.")
         return
@@ -86,7 +101,8 @@ def _told(home: Home, plan: ForgetPlan, done: Forgotten | None) -> str:
     from loomwork.cli.text import columns, heading, paint, short
 
     names = {p.run: (home.ledger.run(p.run) or {}).get("name", "") for p in plan.places}
-    rows = columns([(row.hex()[:12], shown) for row, shown in zip(plan.sources, plan.shown, strict=True)])
+    rows = columns([(row.hex()[:12], shown) for row, shown in zip(plan.sources, plan.shown, strict=False)])
+    rows += f"\n  and {len(plan.sources) - len(plan.shown):,} more" if len(plan.sources) > len(plan.shown) else ""
     rows += "\n  left out of their source from now on, wherever their content stands"
     sections = [f"{heading('Forgotten' if done else 'Rows')}\n{rows}"]
     places = []

@@ -29,6 +29,7 @@ VERBS = {
     "ask": "loomwork.cli.ask:ask",
     "generate": "loomwork.cli.generate:generate",
     "serve": "loomwork.cli.serve:serve",
+    "watch": "loomwork.cli.watch:watch",
     "forget": "loomwork.cli.forget:forget",
     "gc": "loomwork.cli.gc:gc",
     "verify": "loomwork.cli.verify:verify",

@@ -6,7 +6,7 @@ the source again leaves them out, and every row that came from those goes too. N
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from loomwork.core.row_ids import content_ids
 from loomwork.core.rows import mask_of, read_row, shards
 from loomwork.core.runner import run_recipe
 from loomwork.core.step import Card, step
-from loomwork.core.tables import PLACE, to_table
+from loomwork.core.tables import PLACE
 from loomwork.core.trace import Place, Touched, Tracer, services_of
 
 SUPERSEDED = "superseded"
 SHOWN_CHARACTERS = 60
+SHOWN_ROWS = 20
 FORGET, WITHOUT = "forget", "without_"  # its recipe, and what the names of its steps begin with
 
 
@@ -35,7 +36,7 @@ class ForgetPlan:
         places: every dataset part that holds them or rows that came from them.
         touched: what they went into: it will be marked stale.
         services: the names under which touched artifacts have been served.
-        shown: for each source row, where it stands and how it begins.
+        shown: for the first source rows, where each stands and how it begins.
         already: they were forgotten before, and no dataset that is in use holds them.
         stand_ins: rows that were dropped as duplicates of one of these, and may come in its place.
     """
@@ -65,18 +66,18 @@ class Forgotten:
     moved: list[str] = field(default_factory=list)
 
 
-def plan_forget(home: Home, prefixes: Sequence[str]) -> ForgetPlan:
+def plan_forget(home: Home, prefixes: Sequence[str], *, rows: Collection[bytes] = ()) -> ForgetPlan:
     """What would go and what would be stale if these rows were forgotten. Changes nothing.
 
     Args:
         prefixes: row ids, or the first letters of them.
+        rows: more rows, by their whole ids.
 
     Raises:
         InputError: one of them means no row, or several.
     """
     tracer = Tracer(home)
-    rows = [tracer.resolve(p) for p in prefixes]
-    sources = _sources(tracer, rows)
+    sources = _sources(tracer, {tracer.resolve(p) for p in prefixes} | set(rows))
     places, touched = tracer.spread(sources)
     gone = {r for p in places for r in p.rows}
     done = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
@@ -88,7 +89,7 @@ def plan_forget(home: Home, prefixes: Sequence[str]) -> ForgetPlan:
         tuple(touched),
         tuple(services_of(home, touched)),
         _stand_ins(tracer, gone),
-        tuple(_shown(home, places, source) for source in sorted(sources)),
+        tuple(_shown(home, places, source) for source in sorted(sources)[:SHOWN_ROWS]),
         not current and {s.hex() for s in sources} <= known,
     )
 
@@ -124,22 +125,24 @@ def _shown(home: Home, places: Sequence[Place], row: bytes) -> str:
 
 def _remembered_ids(home: Home, plan: ForgetPlan) -> set[bytes]:
     """The ids of the source rows, and of their content wherever it may stand the next time it is read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     ids = set(plan.sources)
     for place in plan.places:
-        for row in ids & set(place.rows):
-            content = read_row(home.store.open(place.artifact), place.part, row)
-            ids |= set(content_ids(to_table([content])).to_pylist())
+        mine = set(plan.sources) & set(place.rows)
+        for _, shard in shards(home.store.open(place.artifact), place.part) if mine else ():
+            table = pq.read_table(shard, partitioning=None)
+            ids |= set(content_ids(table.filter(pa.array(mask_of(table, mine, origins=False)))).to_pylist())
     return ids
 
 
-def _sources(tracer: Tracer, rows: Sequence[bytes]) -> set[bytes]:
+def _sources(tracer: Tracer, rows: set[bytes]) -> set[bytes]:
     """The rows from outside that rows came from: those whose own origins are nowhere."""
-    found: set[bytes] = set()
-    for row in rows:
-        places = tracer.origins([row])
-        outermost = [p for p in places if not tracer.reads.get(p.run)]
-        found |= {r for p in outermost for r in p.rows} or {row}
-    return found
+    from_outside = [p for p in tracer.origins(rows) if not tracer.reads.get(p.run)]
+    found = {r for p in from_outside for r in p.rows}
+    reached = {r for p in tracer.spread(found)[0] for r in p.rows} if found else set()
+    return found | (rows - reached)  # what comes of no row that is still known is its own source
 
 
 def _stand_ins(tracer: Tracer, gone: set[bytes]) -> int:

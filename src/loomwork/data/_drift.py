@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.tables import OURS, PLACE
 from loomwork.data._checks import Check
 from loomwork.data._rows import column_types
 
@@ -96,6 +97,12 @@ def testable(kind: pa.DataType) -> bool:
 
     texts = t.is_string(kind) or t.is_large_string(kind) or t.is_boolean(kind) or t.is_null(kind)
     return bool(texts or t.is_temporal(kind) or t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind))
+
+
+def comparable_columns(old: Dataset, new: Dataset) -> list[str]:
+    """The columns of both versions that can be tested, but for where a row stood."""
+    kinds = {f.name: f.type for f in old.schema if f.name not in (*OURS, *PLACE)}
+    return [f.name for f in new.schema if f.name in kinds and testable(f.type) and testable(kinds[f.name])]
 
 
 def _sample(version: Dataset, columns: list[str], rows: int, order: np.random.Generator) -> pa.Table:

@@ -85,7 +85,7 @@ def expect(
         max_rows: the most rows.
         unique: columns that no two rows may agree in.
         most_duplicates: the largest share of rows that may agree in `unique` with an earlier row.
-        drift: the columns that are compared with the baseline; None for none.
+        drift: the columns that are compared with the baseline; ["*"] for all that can be; None for none.
         measure: the distance of every column; auto chooses as above.
         tolerance: a distance up to this is no drift, however sure it is.
         group: a column; rows that agree in it are dealt together.
@@ -99,7 +99,7 @@ def expect(
     Source: Phipson and Smyth (2010) for the permutation p-value; Holm (1979).
     """
     from loomwork.data._checks import check_columns, check_rows, check_unique
-    from loomwork.data._drift import find_drift
+    from loomwork.data._drift import comparable_columns, find_drift
 
     if not 0 < alpha < 0.5 or tolerance < 0 or not 0 <= most_duplicates <= 1 or sample_rows < 2:
         raise InputError(
@@ -113,8 +113,9 @@ def expect(
         checks += check_unique(data, unique, most_duplicates, EXAMPLES)
     compared = 0
     if drift and baseline is not None:
+        wanted = comparable_columns(baseline, data) if "*" in drift else drift
         found = find_drift(
-            data, baseline, drift, measure=measure, group=group, sample_rows=sample_rows, alpha=alpha, seed=seed
+            data, baseline, wanted, measure=measure, group=group, sample_rows=sample_rows, alpha=alpha, seed=seed
         )
         compared = len(found)
         checks += [test.as_check(tolerance, alpha) for test in found]

@@ -143,7 +143,7 @@ def _changed(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
 
 def _moved(old: Dataset, new: Dataset) -> list[str]:
     """The columns whose distribution moved by more than chance, with both means or shares."""
-    from loomwork.data._drift import find_drift, testable
+    from loomwork.data._drift import comparable_columns, find_drift
 
     said = []
     for mine in _parts(new):
@@ -151,8 +151,7 @@ def _moved(old: Dataset, new: Dataset) -> list[str]:
         before = old.select(part) if part in old.parts else mine
         if before is mine or not len(mine) or not len(before):
             continue
-        kinds = {f.name: f.type for f in before.schema if f.name not in (*OURS, "source")}
-        columns = [f.name for f in mine.schema if f.name in kinds and testable(f.type) and testable(kinds[f.name])]
+        columns = comparable_columns(before, mine)
         if columns:
             tests = find_drift(
                 mine, before, columns, measure="auto", group=None, sample_rows=SAMPLE_ROWS, alpha=ALPHA, seed=7
