@@ -11,7 +11,7 @@ from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_text
-from loomwork.data.filters import RULES, Rule, ready_rules
+from loomwork.data.filters import RULES, Learned, Rule, ready_rules
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,7 +51,12 @@ def filter(data: Dataset, *, rules: Rules, column: str = "text", count_alone: bo
             done += len(frame)
             context().progress(done, len(data), "rows")
     extra = {f"alone: {name}": float(n) for name, n in alone.items()} if count_alone else {}
-    return counted(writer, **extra)
+    card = counted(writer, **extra)
+    for i, (_, rule) in enumerate(ready):
+        if isinstance(rule, Learned):
+            card.metrics |= {f"{_label(ready, i)}: {name}": value for name, value in rule.card.metrics.items()}
+            card.notes += [f"{_label(ready, i)}: {note}" for note in rule.card.notes]
+    return card
 
 
 def _reasons(frame: pl.DataFrame, rules: list[tuple[str, Rule]], alone: Counter[str] | None) -> pl.Series:
