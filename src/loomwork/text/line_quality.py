@@ -79,7 +79,7 @@ def _measure(
                 lines += 1
                 terminal += (table[last] & TERMINAL) != 0
                 short += chars <= short_chars
-                key, _ = hash_bytes(data, begin, i)
+                key = hash_bytes(data, begin, i)
                 slot = find_slot(keys, stamps, row, size - 1, key)
                 if stamps[slot] == row:
                     duplicate_chars += chars

@@ -145,17 +145,19 @@ def _duplicates(
     number = duplicates = duplicate_chars = 0
     i = begin = start
     while i <= end:
+        while i < end and data[i] != _LF:
+            i += 1
         run = i
         while run < end and data[run] == _LF:
             run += 1
         if i < end and run - i < feeds:
-            i = max(run, i + 1)
+            i = run
             continue
-        key, chars = hash_bytes(data, begin, i)
+        key = hash_bytes(data, begin, i)
         slot = find_slot(keys, stamps, stamp, mask, key)
         if stamps[slot] == stamp:
             duplicates += 1
-            duplicate_chars += chars
+            duplicate_chars += count_chars(data, begin, i)
         keys[slot], stamps[slot] = key, stamp
         number += 1
         i = begin = max(run, i + 1)
@@ -181,12 +183,15 @@ def _ngrams(
     keys, stamps = np.empty(size, np.uint64), np.full(size, -1, np.int64)
     counts, firsts = np.empty(size, np.int64), np.empty(size, np.int64)
     rolled, before = np.zeros(most + 1, np.uint64), np.zeros(most + 1, np.int64)
+    slots, again = np.empty(most + 1, np.int64), np.empty(most + 1, np.bool_)
     for row in range(rows.size - 1):
         text_chars = count_chars(data, offsets[row], offsets[row + 1])
         begin, words = rows[row], rows[row + 1] - rows[row]
         for word in range(words):  # prefixes: of the polynomial over the hashes, and of the numbers of characters
             rolled[word + 1] = rolled[word] * _BASE + hashes[begin + word]
             before[word + 1] = before[word] + chars[begin + word]
+            again[word] = True  # an n-gram that may begin here once more; a longer one cannot where a shorter does not
+        known = 0  # the n that `again` is true of
         mask = capacity(words) - 1
         for k in range(lengths.size):
             n = lengths[k]
@@ -195,12 +200,17 @@ def _ngrams(
                 weight *= _BASE
             if n > words or text_chars == 0:
                 continue
+            if n < known:
+                again[:words] = True
+                known = 0
             stamp = row * lengths.size + k
-            found = 0
             if k < top:
-                found = _most_frequent(rolled, before, words, n, weight, keys, stamps, counts, firsts, mask, stamp)
+                found = _most_frequent(
+                    rolled, before, words, n, weight, keys, stamps, counts, firsts, slots, again, mask, stamp
+                )
+                known = n
             else:
-                found = _repeated(rolled, before, words, n, weight, keys, stamps, mask, stamp)
+                found = _repeated(rolled, before, words, n, weight, keys, stamps, again, mask, stamp)
             out[k, row] = found / text_chars
 
 
@@ -215,19 +225,29 @@ def _most_frequent(
     stamps: np.ndarray,
     counts: np.ndarray,
     firsts: np.ndarray,
+    slots: np.ndarray,
+    again: np.ndarray,
     mask: int,
     stamp: int,
 ) -> Any:
-    """Characters of the most frequent n-gram, the first of several, times its count."""
-    best, best_first = 0, 0
+    """Characters of the most frequent n-gram, the first of several, times its count. Where `again` is false the
+    n-gram stands once; afterwards it is true only where an n-gram begins that stands more than once."""
+    best, best_first = 1, 0
     for i in range(words - n + 1):
+        if not again[i]:
+            continue
         key = mix(rolled[i + n] - rolled[i] * weight)
         slot = find_slot(keys, stamps, stamp, mask, key)
         if stamps[slot] != stamp:
             keys[slot], stamps[slot], counts[slot], firsts[slot] = key, stamp, 0, i
         counts[slot] += 1
+        slots[i] = slot
         if counts[slot] > best or (counts[slot] == best and firsts[slot] < best_first):
             best, best_first = counts[slot], firsts[slot]
+    for i in range(words - n + 1):
+        again[i] = again[i] and counts[slots[i]] > 1
+    for i in range(words - n + 1, words):
+        again[i] = False
     return (before[best_first + n] - before[best_first] + n - 1) * best
 
 
@@ -240,12 +260,16 @@ def _repeated(
     weight: Any,
     keys: np.ndarray,
     stamps: np.ndarray,
+    again: np.ndarray,
     mask: int,
     stamp: int,
 ) -> Any:
     """Characters of n-grams that stood before; after such a one the search goes on behind it."""
     found = i = 0
     while i + n <= words:
+        if not again[i]:
+            i += 1
+            continue
         key = mix(rolled[i + n] - rolled[i] * weight)
         slot = find_slot(keys, stamps, stamp, mask, key)
         if stamps[slot] == stamp:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+_HYPHEN, _APOSTROPHE, _RIGHT_QUOTE = 0x2D, 0x27, 0x2019
 ALPHA, SYMBOL, SPACE, TERMINAL = 1, 2, 4, 8  # bits of a character's kind
 CATEGORISED = 0x20000  # from here on there are only letters, tags and private characters
 
@@ -73,24 +74,27 @@ def character_kinds() -> np.ndarray:
     category = unicodedata.category
     symbols = [i for i in range(CATEGORISED) if category(chr(i))[0] in "PS" or category(chr(i)) in ("Cc", "Cf")]
     kinds[symbols] |= SYMBOL
+    kinds[kinds & SPACE != 0] = SPACE
     for span in SENTENCE_TERMINAL.split():
         first, _, last = span.partition("-")
         kinds[int(first, 16) : int(last or first, 16) + 1] |= TERMINAL
     return kinds
 
 
-def split_words(data: np.ndarray, offsets: np.ndarray) -> Words:
+def split_words(data: np.ndarray, offsets: np.ndarray, *, marks_apart: bool = False) -> Words:
     """The words between white space.
 
     Args:
         data: the UTF-8 bytes of all texts, uint8.
         offsets: where each text begins, and the end of the last, int64 (texts + 1,).
+        marks_apart: a punctuation mark or symbol is a word of its own, but between two letters or digits ("don't",
+            "3.5").
     """
-    most = int(offsets[-1] - offsets[0]) // 2 + offsets.size
-    starts, ends = np.empty(most, np.int64), np.empty(most, np.int64)
-    rows = np.zeros(offsets.size, np.int64)
-    count = _split(data, offsets, character_kinds(), starts, ends, rows)
-    return words_at(data, starts[:count], ends[:count], rows)
+    most = int(offsets[-1] - offsets[0]) + 1 if marks_apart else int(offsets[-1] - offsets[0]) // 2 + offsets.size
+    starts, ends, rows = np.empty(most, np.int64), np.empty(most, np.int64), np.zeros(offsets.size, np.int64)
+    chars, kinds, hashes = np.empty(most, np.int32), np.empty(most, np.uint8), np.empty(most, np.uint64)
+    count = _split(data, offsets, character_kinds(), marks_apart, starts, ends, rows, chars, kinds, hashes)
+    return Words(starts[:count], ends[:count], rows, chars[:count], kinds[:count], hashes[:count])
 
 
 def words_at(data: np.ndarray, starts: np.ndarray, ends: np.ndarray, rows: np.ndarray) -> Words:
@@ -133,13 +137,21 @@ def decode(data: np.ndarray, i: Any) -> tuple[Any, Any]:
 
 
 @njit(nogil=True, cache=True)
-def hash_bytes(data: np.ndarray, start: int, end: int) -> tuple[Any, int]:
-    """The hash of some bytes, and how many characters they are."""
-    hashed, chars = _FNV_OFFSET, 0
-    for i in range(start, end):
+def hash_bytes(data: np.ndarray, start: int, end: int) -> Any:
+    """A hash of some bytes, eight at a time; not the one that words have."""
+    hashed = _FNV_OFFSET ^ _u64(end - start)
+    i = start
+    while i + 8 <= end:
+        eight = _u64(data[i]) | _u64(data[i + 1]) << _u64(8) | _u64(data[i + 2]) << _u64(16)
+        eight |= _u64(data[i + 3]) << _u64(24) | _u64(data[i + 4]) << _u64(32) | _u64(data[i + 5]) << _u64(40)
+        eight |= _u64(data[i + 6]) << _u64(48) | _u64(data[i + 7]) << _u64(56)
+        hashed = (hashed ^ eight) * _MIX_A
+        hashed ^= hashed >> _S31
+        i += 8
+    while i < end:
         hashed = (hashed ^ _u64(data[i])) * _FNV_PRIME
-        chars += (data[i] & 0xC0) != 0x80
-    return mix(hashed), chars
+        i += 1
+    return mix(hashed)
 
 
 @njit(nogil=True, cache=True)
@@ -153,26 +165,65 @@ def count_chars(data: np.ndarray, start: int, end: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _split(
-    data: np.ndarray, offsets: np.ndarray, table: np.ndarray, starts: np.ndarray, ends: np.ndarray, rows: np.ndarray
+    data: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    marks_apart: bool,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    rows: np.ndarray,
+    chars: np.ndarray,
+    kinds: np.ndarray,
+    hashes: np.ndarray,
 ) -> int:
-    count = 0
+    """Split and measure in one pass; returns the number of words."""
+    words = 0
     for row in range(offsets.size - 1):
         i, end = offsets[row], offsets[row + 1]
-        inside = False
-        while i < end:
-            char, after = decode(data, i)
-            space = (table[char] & SPACE) != 0
-            if space and inside:
-                ends[count - 1] = i
-            elif not space and not inside:
-                starts[count] = i
+        begin, hashed, count = -1, _FNV_OFFSET, 0
+        some, every = np.uint8(0), np.uint8(SYMBOL)
+        while True:
+            at_end = i >= end
+            char, after = (0x20, i + 1) if at_end else decode(data, i)
+            kind = table[char]
+            mark = marks_apart and kind & SYMBOL != 0
+            joins = mark and begin >= 0 and _joins(data, i, after, end, table)
+            alone = mark and not joins
+            clitic = joins and char in (_APOSTROPHE, _RIGHT_QUOTE)  # "don't" is "don" and "'t"
+            if begin >= 0 and (kind & SPACE != 0 or clitic or (alone and data[begin] != data[i])):
+                starts[words], ends[words], chars[words] = begin, i, count
+                kinds[words], hashes[words] = some | every, mix(hashed)
+                words += 1
+                begin, hashed, count = -1, _FNV_OFFSET, 0
+                some, every = np.uint8(0), np.uint8(SYMBOL)
+            if at_end:
+                break
+            if kind & SPACE == 0:
+                if begin < 0:
+                    begin = i
+                for byte in range(i, after):
+                    hashed = (hashed ^ _u64(data[byte])) * _FNV_PRIME
+                some |= kind & np.uint8(ALPHA)
+                every &= kind
                 count += 1
-            inside = not space
+            if alone and (i + 1 != after or after >= end or data[after] != data[i]):  # "..." is one word
+                starts[words], ends[words], chars[words] = begin, after, count
+                kinds[words], hashes[words] = some | every, mix(hashed)
+                words += 1
+                begin, hashed, count = -1, _FNV_OFFSET, 0
+                some, every = np.uint8(0), np.uint8(SYMBOL)
             i = after
-        if inside:
-            ends[count - 1] = end
-        rows[row + 1] = count
-    return count
+        rows[row + 1] = words
+    return words
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _joins(data: np.ndarray, i: int, after: int, end: int, table: np.ndarray) -> bool:
+    """Whether a mark inside a word is followed by a letter or digit."""
+    if after >= end or data[i] == _HYPHEN:
+        return False
+    char, _ = decode(data, after)
+    return bool(table[char] & (SYMBOL | SPACE) == 0)
 
 
 @njit(nogil=True, cache=True)

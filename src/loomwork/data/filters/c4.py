@@ -50,40 +50,45 @@ def c4(
     """
     import polars as pl
 
-    line, words = pl.col("line"), pl.col("line").str.count_matches(r"\S+")
-    cited = line.str.replace_all(CITATION, "")
-    lower = cited.str.to_lowercase()
-    ends = pl.any_horizontal([cited.str.ends_with(mark) for mark in end_marks]) & ~cited.str.ends_with("...")
-    good = ends & (words >= min_words_per_line)
-    if max_word_length is not None:
-        longest = line.str.extract_all(r"\S+").list.eval(pl.element().str.len_chars()).list.max().fill_null(0)
-        good &= (line.str.len_chars() <= max_word_length) | (longest <= max_word_length)
-    unsaid = ~lower.str.contains("javascript", literal=True) if javascript else pl.lit(True)
-    allowed = ~lower.str.contains_any(list(POLICY)) if policy else pl.lit(True)
-    has_lorem = good & lower.str.contains("lorem ipsum", literal=True)
-    has_bracket = good & unsaid & cited.str.contains("{", literal=True)
-    sentences = pl.max_horizontal(cited.str.count_matches(SENTENCE_END), 1)
+    line, lower = pl.col("line"), pl.col("line").str.to_lowercase()
+    ends = pl.any_horizontal([line.str.ends_with(mark) for mark in end_marks]) & ~line.str.ends_with("...")
+    unsaid = ~pl.col("lower").str.contains("javascript", literal=True) if javascript else pl.lit(True)
+    allowed = ~pl.col("lower").str.contains_any(list(POLICY)) if policy else pl.lit(True)
+    sentences = pl.max_horizontal(line.str.count_matches(SENTENCE_END), 1)
+    found = [
+        (pl.col("lower").str.contains("lorem ipsum", literal=True) & lorem_ipsum).any().alias("lorem"),
+        (unsaid & line.str.contains("{", literal=True) & curly_bracket).any().alias("bracket"),
+        pl.when(unsaid & allowed).then(sentences).otherwise(0).sum().alias("sentences"),
+    ]
     reason = (
-        pl.when(pl.col("lorem") & lorem_ipsum)
+        pl.when("lorem")
         .then(pl.lit("lorem ipsum"))
-        .when(pl.col("bracket") & curly_bracket)
+        .when("bracket")
         .then(pl.lit("curly bracket"))
-        .when(pl.col("sentences") < min_sentences)
-        .then(pl.format("too few sentences: {}", pl.col("sentences")))
+        .when(pl.col("sentences").fill_null(0) < min_sentences)
+        .then(pl.format("too few sentences: {}", pl.col("sentences").fill_null(0)))
         .otherwise(pl.lit(""))
     )
 
     def rule(rows: pl.DataFrame) -> pl.Series:
-        lines = rows.select(line=pl.col(column).fill_null("").str.split("\n")).with_row_index("row").explode("line")
-        found = lines.with_columns(line=line.str.strip_chars()).select(
-            "row",
-            lorem=has_lorem,
-            bracket=has_bracket,
-            sentences=pl.when(good & unsaid & allowed).then(sentences).otherwise(0),
-        )
-        by_text = found.group_by("row", maintain_order=True).agg(
-            pl.col("lorem", "bracket").any(), pl.col("sentences").sum()
-        )
-        return by_text.select(reason=reason).to_series()
+        texts = rows.select(line=pl.col(column).fill_null("")).with_row_index("row")
+        lines = texts.with_columns(line.str.split("\n")).explode("line").with_columns(line.str.strip_chars())
+        lines = lines.filter(line.str.contains(rf"(?:\S+\s+){{{min_words_per_line - 1}}}\S") | (min_words_per_line < 1))
+        if max_word_length is not None:
+            lines = pl.concat(
+                [lines.filter(line.str.len_chars() <= max_word_length), _of_words(lines, max_word_length)]
+            )
+        good = lines.with_columns(line.str.replace_all(CITATION, "")).filter(ends).with_columns(lower=lower)
+        by_text = good.group_by("row").agg(found)
+        return texts.join(by_text, on="row", how="left", maintain_order="left").select(reason=reason).to_series()
 
     return rule
+
+
+def _of_words(lines: pl.DataFrame, longest: int) -> pl.DataFrame:
+    """The lines with more than `longest` characters whose words are not longer. They are few."""
+    import polars as pl
+
+    line = pl.col("line")
+    words = line.str.extract_all(r"\S+").list.eval(pl.element().str.len_chars())
+    return lines.filter(line.str.len_chars() > longest).filter(words.list.max() <= longest)

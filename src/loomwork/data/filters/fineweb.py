@@ -22,11 +22,12 @@ def fineweb(
     short_line_chars: int = 30,
     max_duplicate_line_chars: float | None = 0.01,
     max_feeds_per_word: float | None = 0.3,
+    marks_apart: bool = True,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts with few lines that end a sentence, many short or repeated lines, or few words in a line.
 
-    A word is a run of characters between white space (datatrove counts spaCy's words, which are more); the lines are
-    those of datatrove. Blank lines are left out of the shares.
+    The lines are those of datatrove, which made FineWeb; the words are nearly its (spaCy's). Blank lines are left out
+    of the shares.
 
     Args:
         data: rows with a text column.
@@ -36,6 +37,7 @@ def fineweb(
         short_line_chars: what counts as short.
         max_duplicate_line_chars: share of characters in lines that stood before.
         max_feeds_per_word: line feeds to a word.
+        marks_apart: a punctuation mark is a word of its own.
 
     Source: Penedo et al. (2024), The FineWeb datasets, 3.6.
     """
@@ -44,7 +46,8 @@ def fineweb(
     from loomwork.text.spans import split_words
 
     def limits(texts: np.ndarray, offsets: np.ndarray) -> list[Limit]:
-        found = line_quality(texts, offsets, split_words(texts, offsets), short_chars=short_line_chars)
+        words = split_words(texts, offsets, marks_apart=marks_apart)
+        found = line_quality(texts, offsets, words, short_chars=short_line_chars)
         return [
             Limit("empty text", found.lines, least=1),
             Limit("few lines that end a sentence", found.terminal, least=min_terminal_lines),

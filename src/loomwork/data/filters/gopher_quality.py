@@ -27,13 +27,14 @@ def gopher_quality(
     min_alphabetic_words: float = 0.8,
     min_stop_words: int = 2,
     stop_words: list[str] = ["the", "be", "to", "of", "and", "that", "have", "with"],  # noqa: B006 (never changed)
+    marks_apart: bool = False,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts that are too short or too long, or do not look like English prose, by Gopher's limits.
 
     A word is a run of characters between white space; words that are only punctuation are left out of the number
     and of the mean length. For other languages give their stop words; languages without spaces need other rules.
-    For texts that are given the same words the verdicts are datatrove's; its own words are spaCy's, which count
-    punctuation marks as words without a letter and so drop more.
+    For the same words the verdicts are datatrove's. Its own are spaCy's, where a punctuation mark is a word without
+    a letter, so that it drops more: `marks_apart` comes near to that.
 
     Args:
         data: rows with a text column.
@@ -46,6 +47,7 @@ def gopher_quality(
         min_alphabetic_words: share of words with a letter.
         min_stop_words: how many different stop words occur at least.
         stop_words: they are compared as they are written.
+        marks_apart: a punctuation mark is a word of its own.
 
     Source: Rae et al. (2021), Scaling language models, A1.1.
     """
@@ -56,7 +58,7 @@ def gopher_quality(
     stops = hashes_of(stop_words)
 
     def limits(texts: np.ndarray, offsets: np.ndarray) -> list[Limit]:
-        found = quality(texts, offsets, split_words(texts, offsets), stops)
+        found = quality(texts, offsets, split_words(texts, offsets, marks_apart=marks_apart), stops)
         return [
             Limit("too few words", found.words, least=min_words),
             Limit("too many words", found.words, most=max_words),

@@ -26,13 +26,14 @@ def gopher_repetition(
     max_line_chars: float | None = 0.2,
     max_top_ngrams: dict[int, float] = TOP,
     max_duplicate_ngrams: dict[int, float] = DUPLICATE,
+    marks_apart: bool = False,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts in which lines, paragraphs or runs of words stand again and again, by Gopher's limits; empty texts too.
 
     A word is a run of characters between white space. A piece is a duplicate when the same one stood before it in
-    the text. For texts that are given the same words the verdicts are datatrove's, but that line feeds before the
-    first and after the last line make no empty lines here, and that an n-gram is a sequence of words (in datatrove
-    "ab c" and "a bc" are the same).
+    the text. For the same words the verdicts are datatrove's, but that line feeds before the first and after the last
+    line make no empty lines here, and that an n-gram is a sequence of words (in datatrove "ab c" and "a bc" are the
+    same).
 
     Args:
         data: rows with a text column.
@@ -41,6 +42,7 @@ def gopher_repetition(
         max_paragraph_chars, max_line_chars: the share of characters in duplicates.
         max_top_ngrams: by n, the share of characters in the most frequent run of n words.
         max_duplicate_ngrams: by n, the share of characters in runs of n words that stood before.
+        marks_apart: a punctuation mark is a word of its own, nearly as in datatrove's words.
 
     Source: Rae et al. (2021), Scaling language models, table A1.
     """
@@ -52,7 +54,8 @@ def gopher_repetition(
         import numpy as np
 
         top, duplicate = sorted(max_top_ngrams), sorted(max_duplicate_ngrams)
-        found = repetition(texts, offsets, split_words(texts, offsets), top=top, duplicate=duplicate)
+        words = split_words(texts, offsets, marks_apart=marks_apart)
+        found = repetition(texts, offsets, words, top=top, duplicate=duplicate)
         return [
             Limit("empty text", np.diff(offsets), least=1),
             Limit("duplicate paragraphs", found.paragraphs, most=max_paragraphs),
