@@ -3,7 +3,7 @@
 Each value becomes two words of 64 bits: a number and a type letter, or, for a text, the hash of its bytes, for a list
 the hash of those of its elements. The id is the hash of a row's words under a key made from the column names. So 1
 and "1" differ, and 1 in a column of 32 bits is 1 in one of 64 bits. Words and short texts are hashed by
-SipHash-2-4-128, many at once; texts of 128 bytes or more by BLAKE2b, which costs less from there on. The keys are
+SipHash-1-3-128, many at once; texts of 256 bytes or more by BLAKE2b, which costs less from there on. The keys are
 public: ids tell rows apart, they are no seal against someone who makes two short rows to have one id.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Words = tuple[np.ndarray, np.ndarray]  # both uint64, (rows,)
 
-LONG_BYTES = 128  # from here on BLAKE2b costs less
+LONG_BYTES = 256  # from here on BLAKE2b costs less
 BATCH_ROWS = 1 << 16
 TEXT, BYTES, LIST, OTHER = b"loomwork text   ", b"loomwork bytes  ", b"loomwork list   ", b"loomwork other  "
 

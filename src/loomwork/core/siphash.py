@@ -1,4 +1,6 @@
-"""SipHash-2-4 with 128-bit results, over many byte strings at once: NumPy works on all of them, word by word.
+"""SipHash with 128-bit results, over many byte strings at once: NumPy works on all of them, word by word.
+
+By default SipHash-1-3, one round a word and three at the end, which Rust and Python use for their own tables.
 
 Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012; the 128-bit variant is that of the authors'
 reference code (https://github.com/veorq/SipHash).
@@ -14,15 +16,17 @@ if TYPE_CHECKING:
 
     State = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
+Rounds = tuple[int, int]
 CHUNK = 1 << 13  # strings at once: the state of so many stays in the processor's cache
 
 
-def hash_words(words: Sequence[np.ndarray], key: bytes) -> np.ndarray:
+def hash_words(words: Sequence[np.ndarray], key: bytes, rounds: Rounds = (1, 3)) -> np.ndarray:
     """The hash of each row of words, read as little-endian bytes.
 
     Args:
         words: uint64 arrays of one length, (columns)(rows,).
         key: 16 bytes.
+        rounds: of mixing, after each word and at the end.
 
     Returns: uint64, (rows, 2); its little-endian bytes are the hash.
     """
@@ -35,13 +39,15 @@ def hash_words(words: Sequence[np.ndarray], key: bytes) -> np.ndarray:
         part = slice(start, min(start + CHUNK, rows))
         state = _start(part.stop - start, key)
         for column in words:
-            _absorb(state, column[part])
-        _absorb(state, last)
-        _finish(state, found[part])
+            _absorb(state, column[part], rounds[0])
+        _absorb(state, last, rounds[0])
+        _finish(state, found[part], rounds[1])
     return found
 
 
-def hash_slices(content: Any, starts: np.ndarray, lengths: np.ndarray, key: bytes) -> np.ndarray:
+def hash_slices(
+    content: Any, starts: np.ndarray, lengths: np.ndarray, key: bytes, rounds: Rounds = (1, 3)
+) -> np.ndarray:
     """The hash of many pieces of one buffer.
 
     Args:
@@ -49,6 +55,7 @@ def hash_slices(content: Any, starts: np.ndarray, lengths: np.ndarray, key: byte
         starts: where each piece begins, in bytes, (pieces,).
         lengths: how long it is, in bytes, (pieces,).
         key: 16 bytes.
+        rounds: of mixing, after each word and at the end.
 
     Returns: uint64, (pieces, 2).
     """
@@ -59,7 +66,9 @@ def hash_slices(content: Any, starts: np.ndarray, lengths: np.ndarray, key: byte
         content, size = bytes(content).ljust(8, b"\0"), 8
     word_at = np.ndarray((size - 7,), "<u8", content, strides=(1,))  # the word that begins at each byte
     whole = lengths >> 3
-    order = np.argsort(-whole, kind="stable")  # the longest first: those that are done drop out at the end
+    # the longest first, so that those that are done are at the end; short whole numbers are sorted by radix
+    rank = -whole if whole.max(initial=0) >= 1 << 15 else (-whole).astype(np.int16)
+    order = np.argsort(rank, kind="stable")
     found = np.empty((len(order), 2), "<u8")
     for begin in range(0, len(order), CHUNK):
         chosen = order[begin : begin + CHUNK]
@@ -67,15 +76,15 @@ def hash_slices(content: Any, starts: np.ndarray, lengths: np.ndarray, key: byte
         state = _start(len(chosen), key)
         for active in _active(whole[chosen]):
             v0, v1, v2, v3, spare = (v[:active] for v in state)
-            _absorb((v0, v1, v2, v3, spare), word_at[at[:active]])
+            _absorb((v0, v1, v2, v3, spare), word_at[at[:active]], rounds[0])
             at[:active] += 8
         rest = (left & 7).astype(np.uint64)
         inside = np.minimum(at, size - 8)  # the last bytes are read from a word that ends with the buffer
         tail = word_at[inside] >> ((at - inside) << 3).astype(np.uint64)
         tail &= (np.uint64(1) << (rest << np.uint64(3))) - np.uint64(1)
-        _absorb(state, tail | ((left & 255).astype(np.uint64) << np.uint64(56)))
+        _absorb(state, tail | ((left & 255).astype(np.uint64) << np.uint64(56)), rounds[0])
         hashes = np.empty((len(chosen), 2), "<u8")
-        _finish(state, hashes)
+        _finish(state, hashes, rounds[1])
         found[chosen] = hashes
     return found
 
@@ -97,22 +106,22 @@ def _start(rows: int, key: bytes) -> State:
     return v0, v1, v2, v3, np.empty(rows, np.uint64)
 
 
-def _absorb(state: State, word: np.ndarray | np.uint64) -> None:
+def _absorb(state: State, word: np.ndarray | np.uint64, rounds: int) -> None:
     v0, _, _, v3, _ = state
     v3 ^= word
-    _rounds(state, 2)
+    _rounds(state, rounds)
     v0 ^= word
 
 
-def _finish(state: State, found: np.ndarray) -> None:
+def _finish(state: State, found: np.ndarray, rounds: int) -> None:
     import numpy as np
 
     v0, v1, v2, v3, _ = state
     v2 ^= np.uint64(0xEE)
-    _rounds(state, 4)
+    _rounds(state, rounds)
     found[:, 0] = v0 ^ v1 ^ v2 ^ v3
     v1 ^= np.uint64(0xDD)
-    _rounds(state, 4)
+    _rounds(state, rounds)
     found[:, 1] = v0 ^ v1 ^ v2 ^ v3
 
 

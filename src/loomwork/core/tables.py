@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 OURS = ("row_id", "origin_ids")
 PLACE = ("source",)  # columns that say where a row stood, which moves when a line is added above it
+SAMPLE_ROWS = 1 << 12
 MARK = b"loomwork sidecar"
 
 
@@ -94,9 +95,8 @@ def write_shard(table: pa.Table, shard: Path) -> None:
     import pyarrow.parquet as pq
 
     data = table.select([f.name for f in table.schema if not sidecar_of(f)])
-    plain = [leaf for f in data.schema if f.name not in OURS for leaf in _leaves(f, f.name)]
-    # ids repeat too seldom for a dictionary of them to be worth its making
-    pq.write_table(data, shard, compression="zstd", use_dictionary=plain or False)
+    repeating = [leaf for field in data.schema if _repeats(data, field) for leaf in _leaves(field, field.name)]
+    pq.write_table(data, shard, compression="zstd", use_dictionary=repeating or False)
     write_sidecars(table, shard)
 
 
@@ -126,6 +126,19 @@ def as_array(values: Any, kind: pa.DataType) -> pa.Array:
     if isinstance(values, pa.Array):
         return values if values.type == kind else values.cast(kind)
     return pa.array(values, kind)
+
+
+def _repeats(table: pa.Table, field: pa.Field) -> bool:
+    """Whether values of a column come again so often that a dictionary of them is worth its making."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if field.name in OURS:
+        return False
+    if pa.types.is_nested(field.type) or pa.types.is_dictionary(field.type):
+        return True
+    seen = table.column(field.name).slice(0, SAMPLE_ROWS)
+    return bool(2 * pc.count_distinct(seen).as_py() <= len(seen))
 
 
 def _leaves(field: pa.Field, path: str) -> list[str]:
