@@ -12,7 +12,7 @@ from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.secret import read_secret
 from loomwork.core.step import Card, Secret, step
 from loomwork.data._rows import counted, require_text, shard_tables, with_new_values
-from loomwork.text.personal.find import detectors, find_all, version
+from loomwork.text.personal.find import detectors, version
 from loomwork.text.personal.find import kinds as known_kinds
 from loomwork.text.personal.replace import Mode, Redacted, Redactor
 
@@ -59,6 +59,8 @@ def redact(
     Raises:
         InputError: an unknown kind or region; pseudonyms without a key, or a key that could be guessed.
     """
+    import polars as pl
+
     require_text(data, column)
     modes = _modes(mode, kinds, leave or [])
     redactor = Redactor(detectors(modes, regions), modes, _key(modes, key_from), allow or [])
@@ -66,7 +68,7 @@ def redact(
     changed = done = 0
     with DatasetWriter(out) as writer:
         for shard, table in shard_tables(data):
-            results = _redacted(table, column, redactor)
+            results = redactor.column(pl.Series(table.column(column)).cast(pl.String))
             for result in results.values():
                 found.update(result.counts)
             changed += sum(not result.drop for result in results.values())
@@ -97,15 +99,6 @@ def _key(modes: dict[str, Mode], key_from: str | None) -> bytes:
     return read_secret(key_from)
 
 
-def _redacted(table: pa.Table, column: str, redactor: Redactor) -> dict[int, Redacted]:
-    """The rows that change or are dropped, by their places in the shard."""
-    import polars as pl
-
-    texts = pl.Series(table.column(column)).cast(pl.String)
-    redacted = ((row, redactor(text, spans)) for row, text, spans in find_all(texts, redactor.detectors))
-    return {row: result for row, result in redacted if result.counts}
-
-
 def _write(writer: DatasetWriter, shard: Path, table: pa.Table, column: str, results: dict[int, Redacted]) -> None:
     """A shard with its changed rows in their places; the dropped ones go to `dropped`."""
     import pyarrow as pa
@@ -121,6 +114,6 @@ def _write(writer: DatasetWriter, shard: Path, table: pa.Table, column: str, res
     new = with_new_values(table.take(pa.array(changed)), column, list(changed.values()))
     places = dict(zip(changed, range(len(table), len(table) + len(changed)), strict=True))
     kept_rows = [places.get(row, row) for row in range(len(table)) if row not in results or row in changed]
-    writer.carry(pa.concat_tables([table, new]).take(kept_rows))
+    writer.carry(pa.concat_tables([table, new.select(table.column_names)]).take(kept_rows))
     dropped = [row for row, result in results.items() if result.drop]
     writer.drop(table.take(pa.array(dropped, pa.int64())), [reason for reason in reasons if reason])

@@ -91,7 +91,7 @@ def _detector(kind: str, regions: Sequence[str] | None) -> Detector:
     if regions is not None and "regions" in inspect.signature(spans).parameters:
         for region in module.unknown_regions(regions):
             raise InputError(
-                f"{kind}: there is no region {region!r}", did_you_mean(region, module.known_regions(), show=300)
+                f"{kind}: there is no region {region!r}", did_you_mean(region, module.known_regions(), show=16)
             )
         spans = functools.partial(spans, regions=tuple(regions))
     return Detector(

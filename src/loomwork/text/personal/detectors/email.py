@@ -22,53 +22,13 @@ DOMAIN = re.compile(rf"((?:{LABEL}\.){{1,8}})([^\W\d_]{{2,24}}|xn--[A-Za-z0-9-]{
 DOMAIN_WIDE = re.compile(DOMAIN.pattern)  # a top-level domain in another script: иван@почта.рф
 RESERVED = re.compile(r"(?:^|\.)(?:example\.(?:com|net|org)|example|invalid|test|localhost|local)$", re.IGNORECASE)
 LOGIN = re.compile(r"://[^\s/@:]*:$")  # user:password@host is the url_secret's
-NO_DOMAINS = frozenset(
-    [
-        "avif",
-        "bmp",
-        "css",
-        "csv",
-        "dll",
-        "exe",
-        "gif",
-        "gz",
-        "htm",
-        "html",
-        "ico",
-        "ini",
-        "jpeg",
-        "jpg",
-        "js",
-        "json",
-        "jsx",
-        "log",
-        "map",
-        "pdf",
-        "php",
-        "png",
-        "ppt",
-        "rst",
-        "scss",
-        "sql",
-        "svg",
-        "tar",
-        "tgz",
-        "tif",
-        "tiff",
-        "toml",
-        "ts",
-        "tsx",
-        "txt",
-        "vue",
-        "webp",
-        "whl",
-        "woff",
-        "xls",
-        "xml",
-        "yaml",
-        "yml",
-    ]
+# Endings of file names and of systemd units, none of them a top-level domain.
+ENDINGS = (
+    "automount avif bmp cfg conf css csv device dll exe gif gz htm html ico ini jpeg jpg js json jsx log map mount pdf "
+    "php png ppt rst scss service slice socket sql svg swap tar target tgz tif tiff timer toml ts tsx txt vue webp whl "
+    "woff xls xml yaml yml"
 )
+NO_DOMAINS = frozenset(ENDINGS.split())
 
 
 def find(text: str) -> Iterator[tuple[int, int]]:

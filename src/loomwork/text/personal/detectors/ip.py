@@ -15,9 +15,11 @@ import re
 from collections.abc import Iterator
 
 PREFILTER = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]"
-OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-V4 = re.compile(rf"(?<![0-9A-Za-z_])(?<![0-9]\.){OCTET}(?:\.{OCTET}){{3}}(?![0-9A-Za-z_])(?!\.[0-9])(?!-[a-z0-9])")
-V6 = re.compile(r"(?<![0-9A-Za-z_:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,35}+(?![0-9A-Za-z_])")
+# Both begin with a set, so that the search skips fast; what stands before them is looked at afterwards.
+V4 = re.compile(r"[0-9]{1,3}+(?:\.[0-9]{1,3}+){3}(?![0-9A-Za-z_])(?!\.[0-9])(?!-[a-z0-9])")
+V6 = re.compile(r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,35}+(?![0-9A-Za-z_])")
+TOUCHES_V4 = re.compile(r"(?:[0-9A-Za-z_]|[0-9]\.)\Z")
+TOUCHES_V6 = re.compile(r"[0-9A-Za-z_:.]\Z")
 VERSION = re.compile(
     r"(?:version|(?<![A-Za-z])(?:v|ver|vers|versions|versie|rel|releases?|rev|revision|build|firmware|sections?|sec|chapter|clause|"
     r"figure|table|annex|rfc|oid|protocol|update|upgraded? to)|§|[=~<>!]=|\^|[~<>])[\"']?[.:=]?\s?[\"'(]?\s?$",
@@ -27,16 +29,21 @@ VERSION = re.compile(
 
 def find(text: str) -> Iterator[tuple[int, int]]:
     """Spans of the public IP addresses in a text, in order."""
-    spans = [m.span() for m in V4.finditer(text) if _public(m[0]) and not VERSION.search(_before(text, m.start()))]
+    spans = [m.span() for m in V4.finditer(text) if not TOUCHES_V4.search(text, *_before(m)) and _is_four(text, m)]
     for match in V6.finditer(text):
         value = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
-        if _public(value):
+        if not TOUCHES_V6.search(text, *_before(match)) and _public(value):
             spans.append((match.start(), match.start() + len(value)))
     yield from sorted(spans)
 
 
-def _before(text: str, start: int) -> str:
-    return text[max(0, start - 16) : start]
+def _before(match: re.Match[str]) -> tuple[int, int]:
+    """The two characters before a match."""
+    return max(0, match.start() - 2), match.start()
+
+
+def _is_four(text: str, match: re.Match[str]) -> bool:
+    return _public(match[0]) and not VERSION.search(text[max(0, match.start() - 16) : match.start()])
 
 
 def _public(value: str) -> bool:

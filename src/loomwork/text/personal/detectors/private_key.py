@@ -15,7 +15,7 @@ PREFILTER = "-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY"
 PRIORITY = 9
 BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?)-----")
 BODY = re.compile(r"(?:\\[rn]|[A-Za-z0-9+/=\s:,.()-])*+")  # base64, its header lines, and "\n" as source code writes it
-LAST = re.compile(r"[A-Za-z0-9+/=]{16,}(?=[^A-Za-z0-9+/=]*\Z)")
+KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}|[A-Za-z0-9+/]{1,76}={1,2}|[A-Za-z-]{2,30}: .{1,80}")
 SHORTEST = 32  # base64 characters of a key
 
 
@@ -24,16 +24,14 @@ def find(text: str) -> Iterator[tuple[int, int]]:
     place = 0
     while begin := BEGIN.search(text, place):
         place = begin.end()
-        body = BODY.match(text, place)
+        another = text.find("-----BEGIN", place)  # where the next block begins this one ends, so each is read once
+        limit = another if another >= 0 else len(text)
+        body = BODY.match(text, place, limit)
         stop = body.end() if body else place
         end_line = f"-----END {begin[1]}-----"
-        end = text.find(end_line, place, stop + len(end_line))
-        begins = text.find("-----BEGIN", place, end if end >= 0 else stop)
-        if end >= 0 and begins < 0:
-            content, place = text[place:end], end + len(end_line)
-        else:
-            content = _cut_off(text[place : begins if begins >= 0 else stop])
-            place += len(content)
+        end = text.find(end_line, place, min(limit, stop + len(end_line)))
+        content = text[place:end] if end >= 0 else _cut_off(text[place:stop])
+        place = end + len(end_line) if end >= 0 else place + len(content)
         if sum(char.isalnum() for char in content) >= SHORTEST:
             yield begin.start(), place
 
@@ -43,7 +41,7 @@ def _cut_off(body: str) -> str:
     end = 0
     for line in body.splitlines(keepends=True):
         plain = line.replace("\\n", "").strip()
-        if plain and not re.fullmatch(r"[A-Za-z0-9+/=]{16,}|[A-Za-z0-9+/]{1,76}={1,2}|[A-Za-z-]{2,30}: .{1,80}", plain):
+        if plain and not KEY_LINE.fullmatch(plain):
             break
         end += len(line)
     return body[:end].rstrip()
