@@ -134,7 +134,7 @@ def _rank(data: Dataset, column: str) -> np.ndarray:
 
     values = data.table([column]).column(column)
     try:
-        ranks = pc.rank(values, "descending", null_placement="at_end", tiebreaker="dense")
+        ranks = pc.rank(values, sort_keys=[(column, "descending", "at_end")], tiebreaker="dense")
     except pa.ArrowNotImplementedError:
         raise InputError(
             f"column {column!r} holds {values.type}, which has no order", "give a column of numbers"

@@ -135,6 +135,9 @@ def sketch(texts: Texts, *, words: int = 5, threads: int = 1) -> Sketches:
 
     cuts = np.searchsorted(offsets, np.arange(BLOCK_BYTES, offsets[-1], BLOCK_BYTES))
     blocks = np.unique([0, *cuts, *range(0, rows, BLOCK_ROWS), rows]).tolist()
+    if len(blocks) == 2:
+        block(0, rows)
+        return found
     with ThreadPoolExecutor(max(1, threads)) as pool:
         list(pool.map(block, blocks[:-1], blocks[1:]))
     return found
