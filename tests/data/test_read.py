@@ -67,19 +67,22 @@ def test_text_by_paragraph_and_line(tmp_path, run_step):
         assert [(r["source"], r["text"]) for r in rows_of(data)] == expected
 
 
+NO_TEXT = "é".encode() * 9 + b"caf\xe9 \xff\x81"
 BROKEN = {
     "cut.jsonl": (b'{"text": "kept"}\n{"text": "cu', "cut.jsonl:2", "not JSON"),
-    "bytes.jsonl": (b'{"text": "caf\xe9"}\n{"text": "kept"}\n', "bytes.jsonl:1", "not UTF-8"),
+    "bytes.jsonl": (NO_TEXT + b'\n{"text": "kept"}\n', "bytes.jsonl:1", "not UTF-8"),
+    "twice.jsonl": (b'{"text": "a", "text": "b"}\n{"text": "kept"}\n', "twice.jsonl:1", "repeated key"),
+    "twice.json": (b'[{"text": "kept"}, {"text": {"a": 1, "a": 2}}, {"text": "kept"}]', "twice.json:2", "repeated key"),
     "lone.jsonl": (b'{"text": "\\ud800"}\n{"text": "kept"}\n', "lone.jsonl:1", "another type"),
     "number.jsonl": (b'{"text": "kept"}\n3\n', "number.jsonl:2", "not an object"),
     "huge.jsonl": (b'{"text": "kept"}\n{"big": 99999999999999999999999}\n', "huge.jsonl:2", "another type"),
     "cut.json": (b'[{"text": "kept"}, {"text": "c', "cut.json:2", "not JSON"),
     "wrong.json": (b'[{"text": "kept"} {"text": "c"}]', "wrong.json:1", "not JSON"),
     "after.json": (b'[{"text": "kept"}] [', "after.json:2", "not JSON"),
-    "latin.txt": (b"caf\xe9", "latin.txt", "not UTF-8"),
+    "latin.txt": (NO_TEXT, "latin.txt", "not UTF-8"),
     "short.csv": (b"text,n\nkept,1\nonly\n", "short.csv:3", "wrong number of fields"),
     "quote.csv": (b'text\nkept\n"open', "quote.csv:3", "not CSV"),
-    "latin.csv": (b"text\ncaf\xe9\nkept\n", "latin.csv:2", "not UTF-8"),
+    "latin.csv": (b"text\n" + NO_TEXT + b"\nkept\n", "latin.csv:2", "not UTF-8"),
     "twice.csv": (b"text,text\na,b\n", "twice.csv:1", "bad header"),
     "odd.xyz": (b"?", "odd.xyz", "unknown format"),
     "bad.parquet": (b"PAR1", "bad.parquet", "damaged file"),
@@ -99,7 +102,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_place(name, tmp_path, run_ste
     texts = [r["text"] for r in rows_of(data)]
     assert texts[0] == "first"
     assert set(texts[1:]) <= {"kept"}
-    assert ("kept" in texts) == (b"kept" in content and name != "wrong.json" and not name.endswith(".gz"))
+    assert ("kept" in texts) == ((b"kept" in content or name.endswith(".gz")) and name != "wrong.json")
 
 
 def test_nothing_readable_is_refused(tmp_path, run_step):
@@ -175,11 +178,6 @@ def test_real_files_are_read_whole(test_data, run_step):
         assert len(data.schema.names) >= 4
     _, card = run_step(read, path=test_data / "bias/crows_pairs_anonymized.csv")
     assert card.metrics["rows"] == 1508  # the paper's number of pairs
-    _, card = run_step(read, path=test_data / "web/encodings")
-    files = [p for p in (test_data / "web/encodings").rglob("*") if p.is_file()]
-    assert card.metrics["rows"] + card.metrics["rows_dropped"] == len(files)
-    assert card.metrics["dropped: unknown format"] == sum(p.suffix != ".txt" for p in files)
-    assert card.metrics["dropped: not UTF-8"] > 0
 
 
 def test_a_reader_is_found_by_its_file():

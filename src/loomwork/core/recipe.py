@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from loomwork.core.artifact import digest
 from loomwork.core.calls import checked_calls
 from loomwork.core.errors import InputError, RecipeError, did_you_mean
-from loomwork.core.files import list_files
+from loomwork.core.files import list_sources
 from loomwork.core.fingerprint import object_parts
 from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value
@@ -248,7 +248,7 @@ def _validated(full: str, keys: Tree, step: Step, given: Mapping[str, Any]) -> d
                 read_secret(value)
             for one in value if isinstance(value, list) else [value]:
                 if files and one is not None and not Path(one).is_dir():
-                    list_files(one, files)
+                    list_sources(one, files)
                 if names and one is not None:
                     object_parts(names.package, one)
         except InputError as error:

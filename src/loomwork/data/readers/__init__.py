@@ -1,25 +1,33 @@
 """Readers of file formats: one module each, found by path. A new format is one new module here.
 
-A reader module has `EXTENSIONS`, lower case with the dot, and
+A reader module has `EXTENSIONS`, a plain tuple of extensions in lower case with the dot, and
 
     def read(file: SourceFile) -> Iterator[Chunk]: ...
 
-Heavy imports happen inside `read`. What cannot be read is given as a Fault; an exception
-sets the rest of the file aside.
+Its name is what `reader=` takes. Modules whose name begins with "_" are no readers. Heavy imports happen inside
+`read`. What cannot be read is given as a Fault; an exception sets the rest of the file aside.
 """
 
 from __future__ import annotations
 
-import gzip
+import ast
 import hashlib
 import importlib
+import importlib.metadata
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
+
+from loomwork.data.readers._decoded import Utf8Stream
+from loomwork.data.readers._unpacked import Limits, Meter, seekable, unpacked
 
 CHUNK_ROWS = 2048
+CHUNK_BYTES = 32 << 20  # of texts, about
+FAULT_CHARS = 1 << 20  # of what could not be read, that are kept
 
 
 class Fault(NamedTuple):
@@ -45,58 +53,131 @@ class Chunk:
     faults: list[Fault] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass
 class SourceFile:
-    """A file to read.
+    """A file to read: on disk, behind a URL, or in an archive.
 
     Args:
-        path: where it is.
-        extension: which format it has, without ".gz".
+        path: where it is; of what is not on disk, only its name.
+        extension: which format it has, without ".gz" and the like.
         unit: what is a row of a text file: the whole file, a paragraph or a line.
+        name: what `source` shows, "archive.zip!folder/member.jsonl"; by default the file's name.
+        encoding: of texts, where the user has said it.
+        limits: how large a row, and what an archive unpacks to, may be.
+        opener: gives its bytes as they lie there; by default those of `path`.
+        meter: counts what the whole file on disk unpacks to.
     """
 
     path: Path
     extension: str
     unit: str = "file"
+    name: str = ""
+    encoding: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    opener: Callable[[], BinaryIO] | None = None
+    meter: Meter | None = None
+    found_encoding: str = "utf-8"  # of the text that was read last
+
+    def __post_init__(self) -> None:
+        self.name = (self.name or self.path.name).encode("utf-8", "backslashreplace").decode()
+        self._opened = False
+
+    @cached_property
+    def own_meter(self) -> Meter:
+        """Its own, where it lies in no archive."""
+        return self.meter or Meter(self.path.stat().st_size if self.opener is None else None, self.limits)
 
     def open(self) -> BinaryIO:
-        """Its bytes, uncompressed."""
-        if self.path.suffix.lower() == ".gz":
-            return cast(BinaryIO, gzip.open(self.path, "rb"))
-        return self.path.open("rb")
+        """Its bytes, uncompressed. Each call begins at the start; the stream may not be able to seek."""
+        raw = self.opener() if self.opener else self.path.open("rb")
+        again, self._opened = self._opened, True  # what is unpacked a second time is not more
+        return unpacked(raw, self.name, Meter(None, self.limits) if again else self.own_meter)
+
+    def open_seekable(self) -> BinaryIO:
+        """The same for libraries that jump about: what is compressed is first unpacked, beyond 64 MB to disk."""
+        return seekable(self.open())
+
+    def open_utf8(self) -> Utf8Stream:
+        """Its text as UTF-8 bytes, whatever its encoding is, without a byte-order mark. See readers/_decoded.py."""
+
+        def found(encoding: str) -> None:
+            self.found_encoding = encoding
+
+        found("utf-8")
+        return Utf8Stream(self.open(), self.encoding, found)
 
 
 Reader = Callable[[SourceFile], Iterator[Chunk]]
 
 
-def readers() -> dict[str, Reader]:
-    """The reader of each extension."""
-    found: dict[str, Reader] = {}
-    for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
-        loaded = importlib.import_module(f"{__name__}.{module}")
-        found |= dict.fromkeys(loaded.EXTENSIONS, loaded.read)
+def names() -> list[str]:
+    """The names of all readers."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def by_name(name: str) -> Any:
+    """The module of a reader, with its `EXTENSIONS` and `read`."""
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+@cache
+def readers() -> dict[str, str]:
+    """The name of the reader of each extension, found without importing any."""
+    found: dict[str, str] = {}
+    for name in names():
+        tree = ast.parse(Path(__path__[0], f"{name}.py").read_bytes())
+        for node in tree.body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else None
+            if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and target.id == "EXTENSIONS":
+                found |= dict.fromkeys(ast.literal_eval(node.value), name)
     return found
 
 
 def version() -> str:
-    """A digest of the source of every reader: they are found by path, so a step's code fingerprint cannot see them."""
-    sources = sorted(Path(__path__[0]).glob("*.py"))
-    return hashlib.sha256(b"\0".join(p.name.encode() + b"\0" + p.read_bytes() for p in sources)).hexdigest()[:16]
+    """A digest of the source of every reader and of what it imports from the lower floors, and the version of the
+    detector of encodings: readers are found by path, so a step's code fingerprint cannot see them.
+    """
+    root = Path(__path__[0]).parents[1]
+    todo, seen = sorted(Path(__path__[0]).glob("*.py")), dict[str, bytes]()
+    while todo:
+        path = todo.pop()
+        if (name := path.relative_to(root).as_posix()) in seen:
+            continue
+        seen[name] = path.read_bytes()
+        for module in re.findall(rb"from loomwork\.((?:text|stats)[\w.]*) import", seen[name]):
+            file = root / (module.decode().replace(".", "/") + ".py")
+            todo += [file] if file.is_file() else []
+    try:
+        detector = importlib.metadata.version("charset-normalizer")
+    except importlib.metadata.PackageNotFoundError:
+        detector = "none"
+    sources = b"\0".join(name.encode() + b"\0" + seen[name] for name in sorted(seen))
+    return hashlib.sha256(sources).hexdigest()[:16] + f", charset-normalizer {detector}"
 
 
 def in_chunks(found: Iterator[tuple[int, dict[str, Any] | Fault]]) -> Iterator[Chunk]:
-    """Gather single rows and faults, as readers of row formats find them, into chunks."""
+    """Gather single rows and faults, as readers of row formats find them, into chunks.
+
+    An exception comes after the rows before it.
+    """
     rows: list[dict[str, Any]] = []
     places: list[int] = []
     faults: list[Fault] = []
-    for place, row in found:
-        if isinstance(row, Fault):
-            faults.append(row)
-        else:
-            rows.append(row)
-            places.append(place)
-        if len(rows) + len(faults) >= CHUNK_ROWS:
-            yield Chunk(rows, places, faults)
-            rows, places, faults = [], [], []
+    size = 0
+    try:
+        for place, row in found:
+            if isinstance(row, Fault):
+                faults.append(row)
+                size += len(row.text)
+            else:
+                rows.append(row)
+                places.append(place)
+                size += sum(len(v) for v in row.values() if isinstance(v, str | bytes))
+            if len(rows) + len(faults) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield Chunk(rows, places, faults)
+                rows, places, faults, size = [], [], [], 0
+    except (OSError, EOFError, ValueError):
+        yield Chunk(rows, places, faults)
+        raise
     if rows or faults:
         yield Chunk(rows, places, faults)

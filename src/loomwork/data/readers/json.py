@@ -9,75 +9,123 @@ from collections.abc import Iterator
 from typing import Any
 
 from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
-from loomwork.data.readers.json_lines import as_row
+from loomwork.data.readers.json_lines import RepeatedKey, as_row, decode, without_repeats
+from loomwork.data.readers.text import not_utf8, too_large
 
 EXTENSIONS = (".json",)
-BLOCK_BYTES = 1 << 20
 SPACE = re.compile(r"[ \t\r\n]*")
 LONGEST_LITERAL = 32  # an escape, a number or a word that a block may have cut in two
 FAULT_CHARS = 2000  # of a file's unreadable rest that are kept
+BLOCK_BYTES = 1 << 20
+Found = Iterator[tuple[int, dict[str, Any] | Fault]]
 
 
 def read(file: SourceFile) -> Iterator[Chunk]:
     """One row an element of the array, or one row of the object. What follows a fault in the text is not read."""
-    yield from in_chunks(_values(file))
+    yield from in_chunks(_values(file, file.limits.row_bytes))
 
 
-def _values(file: SourceFile) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+def _values(file: SourceFile, most: int) -> Found:
     blocks = _decoded(file)
     try:
-        text = SPACE.sub("", next(blocks, ""), count=1).removeprefix("\ufeff").lstrip()
+        text = SPACE.sub("", next(blocks, ""), count=1)
+        while not text and (block := next(blocks, "")):
+            text = SPACE.sub("", block, count=1)
         if text.startswith("["):
-            yield from _elements(text[1:], blocks)
+            yield from _elements(text[1:], blocks, most)
         elif text:
-            whole = text + "".join(blocks)
-            try:
-                yield 1, as_row(json.loads(whole), 1, whole[:FAULT_CHARS])
-            except (json.JSONDecodeError, RecursionError) as error:
-                yield 1, Fault(1, f"not JSON: {error}", whole[:FAULT_CHARS])
+            yield 1, _whole(text, blocks, most)
     except UnicodeDecodeError as error:
-        yield 0, Fault(0, f"not UTF-8: byte {error.object[error.start]:#04x}; what follows was not read")
+        yield 0, Fault(0, f"{not_utf8(error)}; what follows was not read")
 
 
 def _decoded(file: SourceFile) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with file.open() as stream:
-        while block := stream.read(BLOCK_BYTES):
+    with file.open_utf8() as stream:
+        for block in stream.blocks(BLOCK_BYTES):
             if decoded := decoder.decode(block):
                 yield decoded
     decoder.decode(b"", final=True)  # fails on a character that was cut off
 
 
-def _elements(text: str, blocks: Iterator[str]) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+def _whole(text: str, blocks: Iterator[str], most: int) -> dict[str, Any] | Fault:
+    """The row of a file that is one object."""
+    parts, size = [text], len(text)
+    for block in blocks:
+        parts.append(block)
+        size += len(block)
+        if size > most:
+            return too_large(1, text[:FAULT_CHARS].encode(), most, "write it as an array or as JSON lines")
+    whole = "".join(parts)
+    try:
+        return as_row(decode(whole), 1, whole[:FAULT_CHARS])
+    except RepeatedKey as error:
+        return Fault(1, f"repeated key: {error}", whole[:FAULT_CHARS])
+    except (ValueError, RecursionError) as error:
+        return Fault(1, f"not JSON: {error}", whole[:FAULT_CHARS])
+
+
+def _elements(text: str, blocks: Iterator[str], most: int) -> Found:
     """The elements of an array whose bracket was read, numbered from 1."""
-    scan = json.JSONDecoder().raw_decode
     at, number = 0, 1
     while True:
         at = _after_space(text, at)
         if text.startswith("]", at):
-            rest = text[at + 1 :] + "".join(blocks)
+            rest = text[at + 1 :]
+            while not rest.strip() and (block := next(blocks, "")):
+                rest = block
             if rest.strip():
                 yield number, Fault(number, "not JSON: text after the array", rest[:FAULT_CHARS])
             return
         damaged = False
+        row: dict[str, Any] | Fault
         try:
-            value, end = scan(text, at)
+            row, end = _scan(text, at, number)
             after = _after_space(text, end)
             damaged = text[after : after + 1] not in ("", ",", "]")
             complete = after < len(text) and not damaged
         except json.JSONDecodeError as error:  # cut off by the end of the block, or wrong before it
             complete = False
             damaged = error.pos < len(text) - LONGEST_LITERAL and not error.msg.startswith("Unterminated string")
+        except (RecursionError, ValueError) as error:  # a number of thousands of digits, too
+            yield number, Fault(number, f"not JSON: {error}", text[at : at + FAULT_CHARS])
+            return
         if complete:
-            yield number, as_row(value, number, text[at:end])
+            if end - at > most:
+                row = too_large(number, text[at : at + FAULT_CHARS].encode(errors="replace"), most)
+            yield number, row
             at = after + (text[after] == ",")
             number += 1
             continue
-        block = "" if damaged else next(blocks, "")
-        if not block:
+        if not damaged and len(text) - at > most:
+            yield number, too_large(number, text[at : at + FAULT_CHARS].encode(errors="replace"), most)
+            return
+        more = "" if damaged else _more(blocks, len(text) - at)
+        if not more:
             yield number, Fault(number, "not JSON: the text is cut off or damaged here", text[at : at + FAULT_CHARS])
             return
-        text, at = text[at:] + block, 0
+        text, at = text[at:] + more, 0
+
+
+def _scan(text: str, at: int, number: int) -> tuple[dict[str, Any] | Fault, int]:
+    """The row of the element that begins here, and where it ends."""
+    try:
+        value, end = STRICT.raw_decode(text, at)
+    except RepeatedKey as error:
+        end = PLAIN.raw_decode(text, at)[1]
+        return Fault(number, f"repeated key: {error}", text[at : min(end, at + FAULT_CHARS)]), end
+    return as_row(value, number, text[at : min(end, at + FAULT_CHARS)]), end
+
+
+STRICT, PLAIN = json.JSONDecoder(object_pairs_hook=without_repeats), json.JSONDecoder()
+
+
+def _more(blocks: Iterator[str], size: int) -> str:
+    """As much text as there is of the element already: one of many blocks is not scanned again for each."""
+    parts: list[str] = []
+    while sum(map(len, parts)) < max(size, 1) and (block := next(blocks, "")):
+        parts.append(block)
+    return "".join(parts)
 
 
 def _after_space(text: str, at: int) -> int:

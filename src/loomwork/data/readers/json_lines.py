@@ -1,39 +1,82 @@
-"""JSON lines: an object a line."""
+"""JSON lines: an object a line.
+
+Python's parser reads the first rows. Once the columns are known, Arrow's reads a block at a time, and what it refuses
+Python's reads again, row by row: so there is one meaning, and faults have their line.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
+from loomwork.data.readers.text import not_utf8, shown, too_large
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 EXTENSIONS = (".jsonl", ".ndjson")
 
 
+class RepeatedKey(ValueError):
+    """An object that has a key twice: which value is meant cannot be known."""
+
+
 def read(file: SourceFile) -> Iterator[Chunk]:
     """One row an object; a line that is a string becomes its `text`. Blank lines are passed over."""
-    yield from in_chunks(_lines(file))
+
+    most, schema = file.limits.row_bytes, None
+    with file.open_utf8() as stream:
+        for number, block, length in stream.line_blocks(most):
+            if length > len(block):
+                yield Chunk(faults=[too_large(number, block, most)])
+                continue
+            table = _by_arrow(block, schema) if schema is not None and len(block) <= most else None
+            if table is not None:
+                yield Chunk(table, range(number, number + len(table)))
+                continue
+            for chunk in in_chunks(_lines(block, number, most)):
+                if chunk.rows:
+                    schema = _columns(chunk.rows, schema)
+                yield chunk
 
 
-def _lines(file: SourceFile) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
-    with file.open() as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield number, parse(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, number)
+def _lines(block: bytes, number: int, most: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    for place, line in enumerate(block.split(b"\n"), number):
+        if len(line) > most:
+            yield place, too_large(place, line, most)
+        elif line.strip():
+            yield place, parse(line, place)
 
 
 def parse(line: bytes, place: int) -> dict[str, Any] | Fault:
     """The row that a line of JSON gives, or why it gives none."""
     try:
-        value = json.loads(line.decode("utf-8"))
-        line.decode("utf-8")
+        value = decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        reason = f"not UTF-8: byte {line[error.start]:#04x} at {error.start} of the line"
-        return Fault(place, reason, line.decode("utf-8", "backslashreplace"))
-    except (json.JSONDecodeError, RecursionError) as error:
-        return Fault(place, f"not JSON: {error}", line.decode("utf-8"))
-    return as_row(value, place, line.decode("utf-8"))
+        return Fault(place, not_utf8(error, " of the line"), shown(line))
+    except RepeatedKey as error:
+        return Fault(place, f"repeated key: {error}", shown(line))
+    except (ValueError, RecursionError) as error:
+        return Fault(place, f"not JSON: {error}", shown(line))
+    return as_row(value, place, shown(line))
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of some keys and values, as the JSON decoder asks for it.
+
+    Raises:
+        RepeatedKey: a key is there twice.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise RepeatedKey(next(key for key in keys if keys.count(key) > 1))
+    return made
+
+
+decode = json.JSONDecoder(object_pairs_hook=without_repeats).decode
 
 
 def as_row(value: Any, place: int, text: str) -> dict[str, Any] | Fault:
@@ -43,3 +86,40 @@ def as_row(value: Any, place: int, text: str) -> dict[str, Any] | Fault:
     if isinstance(value, dict) and value:
         return value
     return Fault(place, f"not an object: {type(value).__name__}", text)
+
+
+def _columns(rows: list[dict[str, Any]], known: pa.Schema | None) -> pa.Schema | None:
+    """The columns and types of some rows and of those before them; None where they do not go together."""
+    import pyarrow as pa
+
+    names = dict.fromkeys(key for row in rows for key in row)
+    try:
+        found = pa.table({name: [row.get(name) for row in rows] for name in names}).schema
+        return pa.unify_schemas([known, found], promote_options="permissive") if known else found
+    except (TypeError, ValueError, OverflowError):
+        return known
+
+
+def _by_arrow(block: bytes, schema: pa.Schema) -> pa.Table | None:
+    """The rows of whole lines, if Arrow reads them as Python would; else None.
+
+    Arrow looks for objects, not for lines. A line that begins with "{" after one that ended with "}" begins an object
+    of its own, as no other place of an object can look so; so if there are as many rows as lines, each line is a row.
+    """
+    import pyarrow as pa
+    import pyarrow.json as pj
+
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
+    if not block.startswith(b"{") or block.count(b"\n{") != lines - 1 or ends != lines:
+        return None
+    try:
+        block.decode("utf-8")
+        table = pj.read_json(
+            pa.BufferReader(block),
+            pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
+            pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+        )
+    except ValueError:
+        return None
+    return table if len(table) == lines else None

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loomwork.data.readers import CHUNK_ROWS, Chunk, SourceFile
+from loomwork.data.readers import Chunk, SourceFile
 
-EXTENSIONS = (".parquet",)
+EXTENSIONS = (".parquet", ".pq")
+BATCH_ROWS = 1 << 14
 
 
 def read(file: SourceFile) -> Iterator[Chunk]:
-    """All columns, batch by batch; a file inside .gz is not read (Parquet is compressed already)."""
+    """All columns, batch by batch."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     place = 1
-    with pq.ParquetFile(file.path) as parquet:
-        for batch in parquet.iter_batches(batch_size=CHUNK_ROWS):
+    with file.open_seekable() as stream, pq.ParquetFile(stream) as parquet:
+        for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
             yield Chunk(pa.Table.from_batches([batch]), range(place, place + len(batch)))
             place += len(batch)

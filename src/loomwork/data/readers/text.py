@@ -3,48 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
+from loomwork.data.readers._decoded import Utf8Stream
 
-EXTENSIONS = (".txt", ".md")
-FILE_BYTES = 256 << 20  # a larger file does not become one row
+EXTENSIONS = (".txt", ".md", ".markdown", ".rst", ".text")
+SHOWN_BYTES = 2000  # of a row that is too large
 
 
 def read(file: SourceFile) -> Iterator[Chunk]:
-    """UTF-8 text, with or without a byte-order mark."""
-    with file.open() as stream:
-        yield from in_chunks(_whole(stream) if file.unit == "file" else _pieces(stream, file.unit))
+    """Text of any encoding, with or without a byte-order mark."""
+    with file.open_utf8() as stream:
+        most = file.limits.row_bytes
+        yield from in_chunks(_whole(stream, most) if file.unit == "file" else _pieces(stream, file.unit, most))
 
 
-def _whole(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
-    content = stream.read(FILE_BYTES + 1)
-    if len(content) > FILE_BYTES:
-        yield 0, Fault(0, f"too large for one row: over {FILE_BYTES >> 20} MB; read it by paragraph or line")
+def _whole(stream: Utf8Stream, most: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    content, whole = stream.read(most)
+    if not whole:
+        yield 0, too_large(0, content, most, "read it by paragraph or line, or raise max_row_bytes")
     elif not content.strip():
         yield 0, Fault(0, "empty file")
     else:
-        yield 0, _decoded(content.removeprefix(b"\xef\xbb\xbf"), 0)
+        yield 0, _decoded(content, 0)
 
 
-def _pieces(stream: BinaryIO, unit: str) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
-    waiting, start = b"", 1
-    for number, line in enumerate(stream, 1):
-        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        blank = not line.strip()
+def _pieces(stream: Utf8Stream, unit: str, most: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    waiting: list[bytes] = []
+    start = size = 0
+
+    def piece() -> tuple[int, dict[str, Any] | Fault]:
+        content = b"\n".join(waiting)
+        return start, too_large(start, content, most) if size > most else _decoded(content, start)
+
+    for number, content, length in stream.lines(most):
+        blank = length == len(content) and not content.strip()
         if waiting and (blank or unit == "line"):
-            yield start, _decoded(waiting.rstrip(b"\r\n"), start)
-            waiting = b""
+            yield piece()
+            waiting, size = [], 0
         if not blank:
             start = start if waiting else number
-            waiting += line
+            size += length + bool(waiting)
+            waiting.append(content if size <= most else content[:SHOWN_BYTES])
     if waiting:
-        yield start, _decoded(waiting.rstrip(b"\r\n"), start)
+        yield piece()
+
+
+def too_large(place: int, begin: bytes, most: int, hint: str = "max_row_bytes allows more") -> Fault:
+    """What is set aside in place of a row that is too large: its beginning."""
+    return Fault(place, f"too large: more than {most} bytes in one row; {hint}", shown(begin[:SHOWN_BYTES]))
+
+
+def shown(content: bytes) -> str:
+    """Bytes as a text that can be looked at."""
+    return content.decode("utf-8", "backslashreplace")
 
 
 def _decoded(content: bytes, place: int) -> dict[str, Any] | Fault:
     try:
         return {"text": content.decode("utf-8")}
     except UnicodeDecodeError as error:
-        reason = f"not UTF-8: byte {content[error.start]:#04x} at {error.start}"
-        return Fault(place, reason, content.decode("utf-8", "backslashreplace"))
+        return Fault(place, not_utf8(error), shown(content))
+
+
+def not_utf8(error: UnicodeDecodeError, where: str = "") -> str:
+    """The reason of a row that does not decode."""
+    return f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}{where}, and no other encoding fits"

@@ -1,0 +1,137 @@
+"""Files behind URLs, through fsspec: s3://, gs://, https://, memory:// and whatever else it knows.
+
+Keys and regions come from where fsspec and the store's own library look for them (environment, configuration files),
+never from a recipe.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from loomwork.core.errors import InputError, LoomError, MissingDependency, did_you_mean
+
+URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.-]+)*://", re.IGNORECASE)
+# What tells one content from the next, by the names that file systems give it.
+MARKS = ("etag", "content-md5", "md5hash", "crc32c", "version_id", "generation", "checksum", "digest", "sha256")
+TIMES = ("last-modified", "last_modified", "lastmodified", "mtime", "modified", "updated", "created")
+WEB = ("http", "https")
+
+
+def is_url(path: object) -> bool:
+    """Whether a path setting is a URL. file:// is a path on disk."""
+    text = str(path)
+    return bool(URL.match(text)) and not text.lower().startswith("file://")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file behind a URL.
+
+    Args:
+        url: where it is.
+        size: in bytes, where the server says it.
+        stamp: differs where the content does (an ETag, or a time and size); "" where the server tells nothing.
+    """
+
+    url: str
+    size: int | None
+    stamp: str
+
+    def open(self) -> BinaryIO:
+        """Its bytes, from the start, read as they are needed."""
+        system, path = _system(self.url)
+        with _explained(self.url):
+            return cast(BinaryIO, system.open(path, "rb"))
+
+
+def list_remote(url: str) -> list[tuple[str, Remote]]:
+    """The files that a URL means: one, a glob, or all below a folder; of a web page, the one itself.
+
+    Returns: (name relative to the folder, or to the glob's fixed part; file), sorted by name.
+
+    Raises:
+        InputError: nothing is there, or it cannot be reached.
+        MissingDependency: fsspec, or what it needs for this kind of URL.
+    """
+    system, path = _system(url)
+    base = path
+    with _explained(url):
+        if urlsplit(url).scheme in WEB:  # a "?" is no wildcard here, and a folder cannot be listed
+            found = {path: system.info(path)}
+        elif glob.has_magic(path):
+            fixed = PurePosixPath(path).parts
+            base = str(PurePosixPath(*fixed[: next(i for i, p in enumerate(fixed) if glob.has_magic(p))] or "."))
+            found = system.glob(path, detail=True)
+        else:
+            found = system.find(path, detail=True)
+    files = {p: i for p, i in found.items() if i.get("type", "file") == "file" and not _hidden(p, base)}
+    if not files:
+        raise InputError(f"nothing is at {url}", "a file, a folder, or a glob as in s3://bucket/corpus/*.jsonl")
+    return sorted((_name(p, base), _remote(system, url, p, i)) for p, i in files.items())
+
+
+def stamp_of(remote: Remote) -> str:
+    """What stands for the content in a cache key: where nothing is known, something new each time."""
+    return remote.stamp or f"read anew: {uuid.uuid4().hex}"
+
+
+def _remote(system: Any, url: str, path: str, info: dict[str, Any]) -> Remote:
+    lower = {str(key).lower(): value for key, value in info.items()}
+    size = lower.get("size")
+    mark = next((f"{key} {lower[key]}" for key in MARKS if lower.get(key)), "")
+    time = next((f"{key} {lower[key]}" for key in TIMES if lower.get(key)), "")
+    stamp = f"{mark or time}, {size} bytes" if mark or (time and size is not None) else ""
+    web = urlsplit(url).scheme in WEB
+    return Remote(url if web or "::" in url else system.unstrip_protocol(path), size, stamp)
+
+
+def _name(path: str, base: str) -> str:
+    """The file's name, without what a web address says after "?", which may be a key."""
+    path, base = (urlsplit(p).path if p.split("://", 1)[0] in WEB else p for p in (path, base))
+    below = path.removeprefix(base.rstrip("/") + "/") if path != base else PurePosixPath(path).name
+    return below or "index"
+
+
+def _hidden(path: str, base: str) -> bool:
+    return any(p.startswith(".") for p in PurePosixPath(path.removeprefix(base)).parts)
+
+
+def _system(url: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ModuleNotFoundError:
+        raise MissingDependency("reading a URL", "fsspec", "remote") from None
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise InputError(f"{url} needs a package that is not installed", str(error)) from None
+    except ValueError:
+        scheme = urlsplit(url).scheme
+        raise InputError(
+            f"no file system is known for {url}", did_you_mean(scheme, fsspec.available_protocols())
+        ) from None
+    return system, path
+
+
+class _explained:
+    """Says which URL could not be read, in place of the errors of many libraries."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None or isinstance(error, LoomError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"nothing is at {self.url}", "check the address") from None
+        what = f"{type(error).__name__}: {error}".strip(": ")
+        raise InputError(f"{self.url} cannot be read: {what}", "check the address and your rights to it") from error

@@ -1,0 +1,157 @@
+"""Rows as readers give them, written with where they stood; those that do not fit are set aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from loomwork.core.dataset import OURS, DatasetWriter
+from loomwork.data._rows import set_aside
+from loomwork.data.readers import FAULT_CHARS, Chunk, Fault, SourceFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OWN_NAMES = ("source", *OURS)
+TYPE_ERRORS = (TypeError, ValueError, OverflowError)  # Arrow's own errors are among them
+
+
+class RowWriter:
+    """Writes chunks of rows; every column keeps the type that its first values have, or a wider one.
+
+    Args:
+        writer: the step's writer.
+    """
+
+    def __init__(self, writer: DatasetWriter) -> None:
+        import pyarrow as pa
+
+        self._writer, self._schema = writer, pa.schema([])
+
+    def write(self, chunk: Chunk, file: SourceFile) -> None:
+        """Write the rows of a chunk and set its faults aside."""
+        import pyarrow as pa
+
+        faults = list(chunk.faults)
+        if len(chunk.rows):
+            try:
+                table = _renamed(chunk.rows if isinstance(chunk.rows, pa.Table) else as_table(chunk.rows))
+                places: Sequence[int] = chunk.places
+            except TYPE_ERRORS:
+                table, places, unfit = self._row_by_row(chunk.rows, chunk.places)
+                faults += unfit
+            try:
+                self._schema = _wider(self._schema, table.schema)
+            except TYPE_ERRORS:
+                table, places, unfit = self._fitting(table, places)
+                faults += unfit
+            if len(table):
+                table = table.append_column("source", _sources(file.name, places))
+                if file.found_encoding != "utf-8" and "encoding" not in table.column_names:
+                    table = table.append_column("encoding", pa.repeat(file.found_encoding, len(table)))
+                self._writer.write(table)
+        set_aside(self._writer, [_dropped(file.name, fault) for fault in faults])
+
+    def _row_by_row(
+        self, rows: Sequence[dict[str, Any]], places: Sequence[int]
+    ) -> tuple[pa.Table, list[int], list[Fault]]:
+        """The rows whose values have the types of those before them, their places, and why the others have not."""
+        import pyarrow as pa
+
+        tables, kept, faults = [], [], []
+        schema = self._schema
+        for row, place in zip(rows, places, strict=True):
+            try:
+                table = _renamed(as_table([row]))
+                schema = _wider(schema, table.schema)
+            except TYPE_ERRORS as error:
+                faults.append(Fault(place, f"another type: {error}", json.dumps(row, default=str)))
+            else:
+                tables.append(table)
+                kept.append(place)
+        return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({}), kept, faults
+
+    def _fitting(self, table: pa.Table, places: Sequence[int]) -> tuple[pa.Table, list[int], list[Fault]]:
+        """The rows that are null in the columns whose type is another than before."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        original, unfit, why = table, pa.repeat(False, len(table)), ""
+        for at, field in enumerate(table.schema):
+            try:
+                self._schema = _wider(self._schema, pa.schema([field]))
+            except TYPE_ERRORS as error:
+                unfit = pc.or_(unfit, table.column(at).is_valid().combine_chunks())
+                why = why or str(error)
+                kind = self._schema.field(field.name)
+                table = table.set_column(at, kind, pa.nulls(len(table), kind.type))
+        gone = pc.indices_nonzero(unfit).to_pylist()
+        texts = original.take(gone).to_pylist()
+        faults = [
+            Fault(places[i], f"another type: {why}", json.dumps(row, default=str))
+            for i, row in zip(gone, texts, strict=True)
+        ]
+        return (
+            table.filter(pc.invert(unfit)),
+            [p for p, out in zip(places, unfit.to_pylist(), strict=True) if not out],
+            faults,
+        )
+
+
+def as_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Arrow columns of dicts whose keys may differ.
+
+    Raises:
+        TypeError, ValueError, OverflowError: values of one column are of different types.
+    """
+    import pyarrow as pa
+
+    names = dict.fromkeys(key for row in rows for key in row)
+    table = pa.table({name: [row.get(name) for row in rows] for name in names})
+    if any(_has_empty_object(field.type) for field in table.schema):  # Parquet cannot store an object without fields
+        table = pa.table({name: [_without_empty(row.get(name)) for row in rows] for name in names})
+    return table
+
+
+def _sources(name: str, places: Sequence[int]) -> pa.Array:
+    """ "name:place" of each row, or the name alone where the place is 0."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = pa.array(np.asarray(places, np.int64))
+    if pc.all(pc.equal(numbers, 0)).as_py():
+        return pa.repeat(name, len(numbers))
+    joined = pc.binary_join_element_wise(name, numbers.cast(pa.string()), ":")
+    return pc.if_else(pc.equal(numbers, 0), name, joined)
+
+
+def _wider(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.unify_schemas([schema, other.remove_metadata()], promote_options="permissive")
+
+
+def _renamed(table: pa.Table) -> pa.Table:
+    """The user's columns that have the names of ours get a prefix."""
+    return table.rename_columns([f"given_{n}" if n in OWN_NAMES else n for n in table.column_names])
+
+
+def _has_empty_object(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return (pa.types.is_struct(kind) and not inner) or any(map(_has_empty_object, inner))
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_empty(v) for k, v in value.items()} or None
+    return [_without_empty(v) for v in value] if isinstance(value, list) else value
+
+
+def _dropped(name: str, fault: Fault) -> dict[str, str]:
+    source = f"{name}:{fault.place}" if fault.place else name
+    text = fault.text[:FAULT_CHARS].encode("utf-8", "backslashreplace").decode()
+    return {"source": source, "text": text, "reason": fault.reason.encode("utf-8", "backslashreplace").decode()}
