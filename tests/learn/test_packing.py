@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loomwork.core.errors import InputError
-from loomwork.learn.packing import Packing, Pieces, best_fit, read_pieces
+from loomwork.learn.packing import Packing, Pieces, read_pieces
 from loomwork.models.packed_llama import IGNORED
+from loomwork.stats.bins import best_fit
 
 
 def pieces_of(lengths: list[int]) -> Pieces:

@@ -1,0 +1,122 @@
+"""Texts as token ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from loomwork.core.artifact import Artifact
+from loomwork.core.context import context
+from loomwork.core.dataset import Dataset, DatasetWriter
+from loomwork.core.errors import InputError
+from loomwork.core.step import Card, step
+from loomwork.data._rows import counted, require_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BATCH_ROWS = 1024
+
+
+@step(makes="dataset", uses=["transformers", "tokenizers"], heavy=True)
+def tokenize(
+    data: Dataset,
+    tokenizer: Artifact,
+    *,
+    column: str = "text",
+    max_tokens: int = 2048,
+    long: Literal["split", "truncate", "drop"] = "split",
+    ends: bool = True,
+    out: Path,
+) -> Card:
+    """Write texts as token ids: the columns `input_ids` and, where answers are marked, `loss_mask`.
+
+    Rendered conversations (data.render; they have a column `answers`) are read with their control tokens, and
+    `loss_mask` is true for the tokens of the answers: what a model is to learn. In other texts the names of control
+    tokens are plain characters; the tokenizer's beginning and end tokens are added.
+
+    Args:
+        data: rows with a text column.
+        tokenizer: a tokenizer, or a model that has one.
+        column: the text column.
+        max_tokens: the longest row, in tokens.
+        long: what becomes of a longer text: further rows, its beginning only, or it is dropped.
+        ends: add the beginning and end tokens that the tokenizer has; not for rendered conversations.
+
+    Raises:
+        InputError: no text column, or max_tokens below 2.
+    """
+    import pyarrow as pa
+
+    from loomwork.models.chat_template import load_tokenizer
+
+    require_text(data, column)
+    if max_tokens < 2:
+        raise InputError(f"max_tokens is {max_tokens}; at least 2 are needed")
+    reader = load_tokenizer(tokenizer)
+    rendered = "answers" in data.schema.names
+    wanted = [c for c in ("row_id", column, "answers", "source") if c in data.schema.names]
+    tokens = answers = done = cut = 0
+    with DatasetWriter(out) as writer:
+        for whole in data.tables():
+            for start in range(0, len(whole), BATCH_ROWS):
+                table = whole[start : start + BATCH_ROWS]
+                rows = table.select(wanted).to_pylist()
+                found = _encoded(reader, [r[column] or "" for r in rows], rendered=rendered, ends=ends)
+                made, origins, dropped = [], [], []
+                for i, (row, (ids, offsets)) in enumerate(zip(rows, found, strict=True)):
+                    if not ids or (len(ids) > max_tokens and long == "drop"):
+                        dropped.append((i, "no tokens" if not ids else f"too long: {len(ids)} tokens"))
+                        continue
+                    cut += len(ids) > max_tokens and long == "truncate"
+                    mask = _loss_mask(offsets, row["answers"]) if rendered else None
+                    for at in range(0, len(ids) if long == "split" else 1, max_tokens):
+                        piece: dict[str, Any] = {"input_ids": ids[at : at + max_tokens]}
+                        if mask is not None:
+                            piece["loss_mask"] = mask[at : at + max_tokens]
+                            answers += sum(piece["loss_mask"])
+                        made.append(piece | ({"source": row["source"]} if "source" in row else {}))
+                        origins.append(row["row_id"])
+                        tokens += len(piece["input_ids"])
+                if made:
+                    kinds = [("input_ids", pa.list_(pa.int32()))]
+                    kinds += [("loss_mask", pa.list_(pa.bool_()))] if rendered else []
+                    kinds += [("source", pa.string())] if "source" in wanted else []
+                    writer.write(pa.Table.from_pylist(made, schema=pa.schema(kinds)), origins=origins)
+                if dropped:
+                    writer.drop(table.take(pa.array([i for i, _ in dropped])), [reason for _, reason in dropped])
+                done += len(table)
+                context().progress(done, len(data), "texts")
+    if not tokens:
+        raise InputError(f"no text of column {column!r} gives a token that is kept", "look at max_tokens and long")
+    counts = {"tokens": tokens, "rows_cut": cut} | ({"answer_tokens": answers} if rendered else {})
+    return counted(writer, **{name: float(n) for name, n in counts.items()})
+
+
+def _encoded(
+    reader: PreTrainedTokenizerBase, texts: list[str], *, rendered: bool, ends: bool
+) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    """Token ids of each text, and where each token stands in it."""
+    found = reader(
+        texts,
+        add_special_tokens=False,
+        split_special_tokens=not rendered,
+        return_offsets_mapping=rendered,
+        verbose=False,
+    )
+    if rendered:
+        return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
+    first, last = ([i] if ends and i is not None else [] for i in (reader.bos_token_id, reader.eos_token_id))
+    return [([*first, *ids, *last] if ids else [], []) for ids in found["input_ids"]]
+
+
+def _loss_mask(offsets: list[tuple[int, int]], answers: list[list[int]]) -> list[bool]:
+    """Which tokens lie in an answer: those that end in it, so that one that straddles its beginning counts."""
+    spans = iter(sorted(map(tuple, answers)))
+    start, end = next(spans, (0, 0))
+    mask = []
+    for token_start, token_end in offsets:
+        while token_start >= end > 0:
+            start, end = next(spans, (0, 0))
+        mask.append(start < token_end <= end and token_end > token_start)
+    return mask

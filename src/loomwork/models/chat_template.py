@@ -1,0 +1,130 @@
+"""Conversations as a model's text: its own chat template, or one of the common ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loomwork.core.artifact import Artifact
+from loomwork.core.errors import InputError, MissingDependency, did_you_mean
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Message = dict[str, str]
+
+TEMPLATES = {
+    # Each begins with the tokenizer's beginning-of-text token where it has one, and marks every turn's end.
+    "chatml": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    ),
+    "llama-3": (
+        "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n"
+        "{{ m.content }}<|eot_id|>{% endfor %}"
+        "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+    ),
+    "zephyr": (
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{{ eos_token }}\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    ),
+    "plain": (
+        "{{ bos_token }}{% for m in messages %}{{ m.role.capitalize() }}: {{ m.content }}"
+        "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}"
+        "{% if add_generation_prompt %}Assistant: {% endif %}"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as text.
+
+    Args:
+        text: all of it, with control tokens.
+        answers: (start, end) of what the assistant says, its end mark with it, in characters of the text.
+    """
+
+    text: str
+    answers: tuple[tuple[int, int], ...]
+
+
+def load_tokenizer(artifact: Artifact) -> PreTrainedTokenizerBase:
+    """The transformers tokenizer of a tokenizer or model folder.
+
+    Raises:
+        MissingDependency: transformers is not installed.
+        InputError: the folder holds no tokenizer.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ModuleNotFoundError as error:
+        raise MissingDependency("a tokenizer", error.name or "transformers", "models") from None
+    if not (artifact.path / "tokenizer.json").is_file():
+        raise InputError(f"{artifact.path} has no tokenizer.json", "give a tokenizer, or a model that has one")
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(artifact.path, local_files_only=True)
+    return tokenizer
+
+
+class ChatTemplate:
+    """A chat template with a tokenizer's control tokens; transformers runs it in its sandbox.
+
+    Args:
+        tokenizer: of the model that is to read the text.
+        name: one of TEMPLATES; "" for the tokenizer's own.
+
+    Raises:
+        InputError: the tokenizer has no template and none is named, or there is none of that name.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str = "") -> None:
+        if name and name not in TEMPLATES:
+            raise InputError(
+                f"there is no chat template {name!r}",
+                did_you_mean(name, TEMPLATES) or f"there are {', '.join(TEMPLATES)}, and the tokenizer's own",
+            )
+        if not name and not tokenizer.chat_template:
+            raise InputError(
+                "the tokenizer has no chat template of its own", f"choose one: template: {' | '.join(TEMPLATES)}"
+            )
+        self.tokenizer, self.template = tokenizer, TEMPLATES.get(name)
+        self.control_tokens = sorted(set(tokenizer.all_special_tokens), key=len, reverse=True)
+
+    def text(self, messages: Sequence[Message], *, ask: bool = False) -> str:
+        """The conversation as text; with `ask`, up to where the assistant begins to speak."""
+        made = self.tokenizer.apply_chat_template(
+            list(messages), chat_template=self.template, tokenize=False, add_generation_prompt=ask
+        )
+        return str(made)
+
+    def render(self, messages: Sequence[Message]) -> Rendered:
+        """The conversation, and where in it the assistant speaks.
+
+        Raises:
+            InputError: the template refuses the conversation, a message holds a control token (it would speak for
+                the other side), or the template changes earlier turns when a later one is added.
+        """
+        for number, message in enumerate(messages, 1):
+            for token in self.control_tokens:
+                if token in message["content"]:
+                    raise InputError(f"control token in a message: {token} in number {number}")
+        text = self._rendered(messages)
+        answers = []
+        for i, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before = self._rendered(messages[:i], ask=True)
+            start, end = len(before), len(self._rendered(messages[: i + 1]))
+            if not text.startswith(before) or message["content"].strip() not in text[start:end]:
+                raise InputError("the template changes earlier turns: where the answers are cannot be told")
+            answers.append((start, end))
+        return Rendered(text, tuple(answers))
+
+    def _rendered(self, messages: Sequence[Message], *, ask: bool = False) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return self.text(messages, ask=ask)
+        except TemplateError as error:
+            raise InputError(f"the template refuses it: {error}") from None
