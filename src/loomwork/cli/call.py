@@ -119,4 +119,6 @@ def _tell(home: Home, run_id: str, artifact_id: str, out: Path | None) -> None:
         typer.echo(f"  {note}")
     kind = (home.ledger.artifact(artifact_id) or {}).get("kind", "")
     typer.echo(f"\n  {kind} {artifact_id}")
+    for page in sorted((out or home.store.path(artifact_id)).glob("*.html")):
+        typer.echo(f"  its page: {page}")
     typer.echo(f"  {'copied into ' + str(out) if out else 'its files: loom show ' + short(artifact_id)}")

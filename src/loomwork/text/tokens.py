@@ -92,6 +92,11 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
     return found
 
 
+def kind_of(tokenizer: Tokenizer) -> str:
+    """The kind of its model: "BPE", "WordPiece", "Unigram", "WordLevel"."""
+    return str(_model(tokenizer)["type"])
+
+
 def byte_piece_ids(tokenizer: Tokenizer) -> list[int]:
     """The ids of tokens that are single bytes ("<0xE2>"), or, at the byte level, bytes that are no whole characters."""
     whole = json.loads(tokenizer.to_str())
