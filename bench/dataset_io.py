@@ -104,8 +104,8 @@ def main() -> None:
             ratios[f"pyarrow, {verb} {name}"] = round(ratio, 2)
             held = "held" if ratio >= BAR else "NOT HELD"
             lines.append(
-                f"{verb:5} {len(table):7,} {name:10} {table.nbytes / 1e6:5.1f} MB  ours {seconds['ours']:5.3f}  pyarrow "
-                f"{seconds['pyarrow']:5.3f} CPU s  ratio {ratio:4.2f} (at least {BAR}: {held})"
+                f"{verb:5} {len(table):7,} {name:10} {table.nbytes / 1e6:5.1f} MB  ours {seconds['ours']:5.3f}  pyarrow"
+                f" {seconds['pyarrow']:5.3f} CPU s  ratio {ratio:4.2f} (at least {BAR}: {held})"
             )
     if arguments.json:
         print(json.dumps({"ratios": ratios, "agree": agree, "bar": BAR}))

@@ -231,7 +231,7 @@ class DatasetWriter:
             if rows >= self.shard_rows or size >= SHARD_BYTES:
                 self._flush(part)
 
-    def drop(self, rows: Any, reason: str | Sequence[str]) -> None:
+    def drop(self, rows: Any, reason: Any) -> None:
         """Set rows of the input aside, with the reason, one for all or one each. Extra text may follow ': '.
 
         A column `reason` that the rows have is kept as `given_reason`.
@@ -249,7 +249,7 @@ class DatasetWriter:
                 table = table.rename_columns({"reason": "given_reason"})
             self.carry(table.append_column("reason", reasons), part=DROPPED)
 
-    def keep(self, shard: Path, mask: Any, reason: str | Sequence[str] = "filtered", *, part: str = MAIN) -> None:
+    def keep(self, shard: Path, mask: Any, reason: Any = "filtered", *, part: str = MAIN) -> None:
         """Carry the rows of an input shard where `mask` is true and drop the others, their sidecars alike.
 
         A shard of which every row is kept is shared: it is neither rewritten nor read.

@@ -11,6 +11,7 @@ from loomwork.core.step import Card, step
 from loomwork.data._rows import column_types, counted
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
 
@@ -27,6 +28,7 @@ def exact_dedup(data: Dataset, *, columns: list[str], ignore_case: bool = False,
     """
     import numpy as np
     import polars as pl
+    import pyarrow as pa
 
     data.require_rows()
     if not columns:
@@ -35,26 +37,23 @@ def exact_dedup(data: Dataset, *, columns: list[str], ignore_case: bool = False,
     hashes, ids = [], []
     kinds = column_types(data, columns)
     for table in data.tables([*columns, "row_id"]):
-        hashes.append(_hashes(pl.DataFrame(table.select(columns).cast(kinds)), ignore_case))
-        ids.append(np.frombuffer(b"".join(table.column("row_id").to_pylist()), dtype="V16"))
-    frame = pl.concat(hashes).with_row_index("row").with_columns(first=pl.col("row").first().over("one", "two"))
-    first = frame["first"].to_numpy()
-    all_ids = np.concatenate(ids)
+        hashes.append(row_hashes(pl.DataFrame(table.select(columns).cast(kinds)), ignore_case))
+        ids.append(table.column("row_id").combine_chunks())
+    first = first_of_equals(hashes)
+    all_ids = pa.concat_arrays(ids)
     start = 0
     with DatasetWriter(out) as writer:
         for shard, size in zip(data.shards(), map(len, hashes), strict=True):
             span = first[start : start + size]
             kept = span == np.arange(start, start + size)
-            reasons = [
-                "" if k else f"duplicate: of {all_ids[f].tobytes().hex()}" for k, f in zip(kept, span, strict=True)
-            ]
-            writer.keep(shard, kept, reasons)
+            same = pl.Series(all_ids.take(pa.array(span[~kept])).cast(pa.binary())).bin.encode("hex")
+            writer.keep(shard, kept, "duplicate: of " + same)
             start += size
     return counted(writer)
 
 
-def _hashes(frame: pl.DataFrame, ignore_case: bool) -> pl.DataFrame:
-    """Two independent 64-bit hashes of each row, as the columns `one` and `two`."""
+def row_hashes(frame: pl.DataFrame, ignore_case: bool = False) -> pl.DataFrame:
+    """Two independent 64-bit hashes of each row, as the columns `one` and `two`. They hold for this process only."""
     import polars as pl
     import polars.selectors as cs
 
@@ -63,5 +62,23 @@ def _hashes(frame: pl.DataFrame, ignore_case: bool) -> pl.DataFrame:
         raise InputError(f"column {nested[0]!r} holds {frame.schema[nested[0]]}; exact_dedup compares plain values")
     if ignore_case:
         frame = frame.with_columns(cs.string().str.to_lowercase())
-    row = pl.struct(frame.columns)
-    return frame.select(one=row.hash(1), two=row.hash(2))
+    one, two = (frame.select(pl.all().hash(seed)) for seed in (1, 2))
+    if len(frame.columns) > 1:
+        one, two = one.select(pl.struct(pl.all()).hash(1)), two.select(pl.struct(pl.all()).hash(2))
+    return pl.DataFrame({"one": one.to_series(), "two": two.to_series()})
+
+
+def first_of_equals(hashes: list[pl.DataFrame]) -> np.ndarray:
+    """For each row the number of the first row with the same hashes: itself, where it is new.
+
+    Args:
+        hashes: those of `row_hashes`, frame by frame; rows are numbered over all of them.
+
+    Returns: int64, (rows,).
+    """
+    import numpy as np
+    import polars as pl
+
+    rows = pl.concat(hashes).with_row_index("row")
+    first: np.ndarray = rows.select(pl.col("row").first().over("one", "two")).to_series().to_numpy()
+    return first.astype(np.int64)
