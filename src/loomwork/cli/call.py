@@ -29,8 +29,8 @@ def call(
 ) -> None:
     """Call one step on files, names or artifacts. The result is kept, and found again next time.
 
-    An input is a path or a glob (read by data.read), a name, or an artifact's id, with /part after it to choose a
-    part. For a step that takes several, give it twice, or by name as in models.naive=...
+    An input is a path, a glob or a URL (read by data.read; - is the standard input), a name, or an artifact's id, with
+    /part after it to choose a part. For a step that takes several, give it twice, or by name as in models.naive=...
 
     \b
     Examples:
@@ -91,7 +91,7 @@ def as_step(step: Step, given: list[str]) -> dict[str, Any]:
             named = call.setdefault(role, {})
             named[inner or str(len(named))] = value
         else:
-            call[key] = value if shape else parse_value(value)
+            call[key] = value if shape or value == "-" else parse_value(value)
     return call
 
 

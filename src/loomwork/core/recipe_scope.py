@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from loomwork.core.artifact import digest
 from loomwork.core.errors import RecipeError, did_you_mean
+from loomwork.core.files import STANDARD_INPUT
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value, read_tree
 from loomwork.core.remote import is_url
 
@@ -228,7 +229,7 @@ class Scope:
             found = pattern.fullmatch(text)
             if found:
                 return Reference(kind, found[1], found[2] or "")
-        if glob.has_magic(text) or is_url(text) or Path(text).expanduser().exists():
+        if text == STANDARD_INPUT or glob.has_magic(text) or is_url(text) or Path(text).expanduser().exists():
             return Reference("path", text)
         hint = f"did you mean ${text}?" if text.split("/")[0] in self.calls else "write $step, name@label or an id"
         raise where.error(f"{key}: {text!r} is not a reference, and no such file", hint, key)

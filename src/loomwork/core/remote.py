@@ -1,4 +1,4 @@
-"""Files behind URLs, through fsspec: s3://, gs://, https://, memory:// and whatever else it knows.
+"""Files behind URLs: http:// and https://, and through fsspec s3://, gs://, memory:// and whatever else it knows.
 
 Keys and regions come from where fsspec and the store's own library look for them (environment, configuration files),
 never from a recipe.
@@ -9,18 +9,22 @@ from __future__ import annotations
 import glob
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from loomwork.core.errors import InputError, LoomError, MissingDependency, did_you_mean
+from loomwork.core.web import SCHEMES as WEB
+from loomwork.core.web import head, open_web
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.-]+)*://", re.IGNORECASE)
 # What tells one content from the next, by the names that file systems give it.
 MARKS = ("etag", "content-md5", "md5hash", "crc32c", "version_id", "generation", "checksum", "digest", "sha256")
 TIMES = ("last-modified", "last_modified", "lastmodified", "mtime", "modified", "updated", "created")
-WEB = ("http", "https")
 
 
 def is_url(path: object) -> bool:
@@ -37,17 +41,18 @@ class Remote:
         url: where it is.
         size: in bytes, where the server says it.
         stamp: differs where the content does (an ETag, or a time and size); "" where the server tells nothing.
+        opener: gives its bytes.
     """
 
     url: str
     size: int | None
     stamp: str
+    opener: Callable[[], Any]
 
     def open(self) -> BinaryIO:
         """Its bytes, from the start, read as they are needed."""
-        system, path = _system(self.url)
         with _explained(self.url):
-            return cast(BinaryIO, system.open(path, "rb"))
+            return cast(BinaryIO, self.opener())
 
 
 def list_remote(url: str) -> list[tuple[str, Remote]]:
@@ -59,12 +64,13 @@ def list_remote(url: str) -> list[tuple[str, Remote]]:
         InputError: nothing is there, or it cannot be reached.
         MissingDependency: fsspec, or what it needs for this kind of URL.
     """
+    if urlsplit(url).scheme in WEB:  # a "?" is no wildcard here, and a folder cannot be listed
+        name = PurePosixPath(urlsplit(url).path).name or "index.html"
+        return [(name, _remote(url, head(url), partial(open_web, url)))]
     system, path = _system(url)
     base = path
     with _explained(url):
-        if urlsplit(url).scheme in WEB:  # a "?" is no wildcard here, and a folder cannot be listed
-            found = {path: system.info(path)}
-        elif glob.has_magic(path):
+        if glob.has_magic(path):
             fixed = PurePosixPath(path).parts
             base = str(PurePosixPath(*fixed[: next(i for i, p in enumerate(fixed) if glob.has_magic(p))] or "."))
             found = system.glob(path, detail=True)
@@ -73,7 +79,8 @@ def list_remote(url: str) -> list[tuple[str, Remote]]:
     files = {p: i for p, i in found.items() if i.get("type", "file") == "file" and not _hidden(p, base)}
     if not files:
         raise InputError(f"nothing is at {url}", "a file, a folder, or a glob as in s3://bucket/corpus/*.jsonl")
-    return sorted((_name(p, base), _remote(system, url, p, i)) for p, i in files.items())
+    found = {p: _remote(url, i, partial(system.open, p, "rb")) for p, i in files.items()}
+    return sorted(((_name(p, base), remote) for p, remote in found.items()), key=itemgetter(0))
 
 
 def stamp_of(remote: Remote) -> str:
@@ -81,21 +88,17 @@ def stamp_of(remote: Remote) -> str:
     return remote.stamp or f"read anew: {uuid.uuid4().hex}"
 
 
-def _remote(system: Any, url: str, path: str, info: dict[str, Any]) -> Remote:
+def _remote(url: str, info: dict[str, Any], opener: Callable[[], Any]) -> Remote:
     lower = {str(key).lower(): value for key, value in info.items()}
     size = lower.get("size")
     mark = next((f"{key} {lower[key]}" for key in MARKS if lower.get(key)), "")
     time = next((f"{key} {lower[key]}" for key in TIMES if lower.get(key)), "")
     stamp = f"{mark or time}, {size} bytes" if mark or (time and size is not None) else ""
-    web = urlsplit(url).scheme in WEB
-    return Remote(url if web or "::" in url else system.unstrip_protocol(path), size, stamp)
+    return Remote(url, size, stamp, opener)
 
 
 def _name(path: str, base: str) -> str:
-    """The file's name, without what a web address says after "?", which may be a key."""
-    path, base = (urlsplit(p).path if p.split("://", 1)[0] in WEB else p for p in (path, base))
-    below = path.removeprefix(base.rstrip("/") + "/") if path != base else PurePosixPath(path).name
-    return below or "index"
+    return path.removeprefix(base.rstrip("/") + "/") if path != base else PurePosixPath(path).name
 
 
 def _hidden(path: str, base: str) -> bool:

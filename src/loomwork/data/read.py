@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,7 +76,7 @@ def _check(reader: str | None, encoding: str | None, limits: Limits) -> None:
         raise InputError(f"there is no reader {reader!r}", did_you_mean(reader, names(), show=30))
     if encoding is not None:
         try:
-            b"".decode(encoding)
+            codecs.lookup(encoding)
         except LookupError:
             raise InputError(f"there is no encoding {encoding!r}", "as in utf-8, cp1252, gb18030, shift_jis") from None
     if min(limits.row_bytes, limits.unpacked_bytes, limits.ratio) <= 0:
