@@ -23,7 +23,7 @@ def read(
     *,
     path: str | Path,
     reader: Annotated[str | None, Names("loomwork.data.readers")] = None,
-    text_unit: Literal["file", "paragraph", "line"] = "file",
+    text_unit: Literal["file", "page", "paragraph", "line"] = "file",
     encoding: str | None = None,
     max_row_bytes: int = Limits.row_bytes,
     max_unpacked_bytes: int = Limits.unpacked_bytes,
@@ -42,7 +42,8 @@ def read(
         path: a file, a folder with all below it, a glob, a URL (s3://bucket/folder, https://...), or "-" for the
             standard input.
         reader: how the files are read ("json_lines"); by default their extension says it. Archives are opened anyway.
-        text_unit: what is a row of a text file.
+        text_unit: what is a row of a text or document: the whole file (of a web archive, wiki dump or mailbox a page,
+            an article, a message), a page (of PDF and EPUB), a paragraph or a line.
         encoding: of all texts ("cp1250"); by default each file's is detected.
         max_row_bytes: a longer line, record or text is set aside.
         max_unpacked_bytes: no compressed file or archive is unpacked beyond so many bytes in all.

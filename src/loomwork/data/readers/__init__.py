@@ -4,6 +4,8 @@ A reader module has `EXTENSIONS`, a plain tuple of extensions in lower case with
 
     def read(file: SourceFile) -> Iterator[Chunk]: ...
 
+and, where libraries decide what it gives, `USES`, the names of their distributions.
+
 Its name is what `reader=` takes. Modules whose name begins with "_" are no readers. Heavy imports happen inside
 `read`. What cannot be read is given as a Fault; an exception sets the rest of the file aside.
 """
@@ -60,7 +62,8 @@ class SourceFile:
     Args:
         path: where it is; of what is not on disk, only its name.
         extension: which format it has, without ".gz" and the like.
-        unit: what is a row of a text file: the whole file, a paragraph or a line.
+        unit: what is a row of a text or document: the whole "file", a "page" where there are pages, a "paragraph" or
+            a "line".
         name: what `source` shows, "archive.zip!folder/member.jsonl"; by default the file's name.
         encoding: of texts, where the user has said it.
         limits: how large a row, and what an archive unpacks to, may be.
@@ -123,19 +126,21 @@ def by_name(name: str) -> Any:
 @cache
 def readers() -> dict[str, str]:
     """The name of the reader of each extension, found without importing any."""
-    found: dict[str, str] = {}
-    for name in names():
-        tree = ast.parse(Path(__path__[0], f"{name}.py").read_bytes())
-        for node in tree.body:
-            target = node.targets[0] if isinstance(node, ast.Assign) else None
-            if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and target.id == "EXTENSIONS":
-                found |= dict.fromkeys(ast.literal_eval(node.value), name)
-    return found
+    return {extension: name for name in names() for extension in _declared(name, "EXTENSIONS")}
+
+
+def _declared(name: str, constant: str) -> tuple[str, ...]:
+    """What a reader's module says in a constant; () if it has none of that name."""
+    for node in ast.parse(Path(__path__[0], f"{name}.py").read_bytes()).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and target.id == constant:
+            return tuple(ast.literal_eval(node.value))
+    return ()
 
 
 def version() -> str:
-    """A digest of the source of every reader and of what it imports from the lower floors, and the version of the
-    detector of encodings: readers are found by path, so a step's code fingerprint cannot see them.
+    """A digest of the source of every reader and of what it imports from the lower floors, and the versions of the
+    libraries that they use: readers are found by path, so a step's code fingerprint cannot see them.
     """
     root = Path(__path__[0]).parents[1]
     todo, seen = sorted(Path(__path__[0]).glob("*.py")), dict[str, bytes]()
@@ -147,12 +152,17 @@ def version() -> str:
         for module in re.findall(rb"from loomwork\.((?:text|stats)[\w.]*) import", seen[name]):
             file = root / (module.decode().replace(".", "/") + ".py")
             todo += [file] if file.is_file() else []
+    uses = {"charset-normalizer", *(used for name in names() for used in _declared(name, "USES"))}
+    sources = [name.encode() + b"\0" + seen[name] for name in sorted(seen)]
+    libraries = [f"{name} {_installed(name)}".encode() for name in sorted(uses)]
+    return hashlib.sha256(b"\0".join([*sources, *libraries])).hexdigest()[:16]
+
+
+def _installed(distribution: str) -> str:
     try:
-        detector = importlib.metadata.version("charset-normalizer")
+        return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        detector = "none"
-    sources = b"\0".join(name.encode() + b"\0" + seen[name] for name in sorted(seen))
-    return hashlib.sha256(sources).hexdigest()[:16] + f", charset-normalizer {detector}"
+        return "none"
 
 
 def in_chunks(found: Iterator[tuple[int, dict[str, Any] | Fault]]) -> Iterator[Chunk]:

@@ -16,7 +16,9 @@ def read(file: SourceFile) -> Iterator[Chunk]:
     """Text of any encoding, with or without a byte-order mark."""
     with file.open_utf8() as stream:
         most = file.limits.row_bytes
-        yield from in_chunks(_whole(stream, most) if file.unit == "file" else _pieces(stream, file.unit, most))
+        yield from in_chunks(
+            _whole(stream, most) if file.unit in ("file", "page") else _pieces(stream, file.unit, most)
+        )
 
 
 def _whole(stream: Utf8Stream, most: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
