@@ -72,6 +72,17 @@ def test_a_value_that_another_one_hid_is_found_too():
     assert MASK(text) == ("[IP]:[CARD]", {"ip": 1, "card": 1}, [])
 
 
+def test_a_mask_is_no_word_that_makes_its_neighbour_a_finding():
+    text = "mobile 020 7946 0958\nrate 206538107\nhowever 163957176\nSSN 536-90-4399 111223333 and 111224444 or BSN"
+    once = MASK(text).text
+    assert once.startswith("mobile [PHONE]\nrate 206538107\nhowever 163957176\nSSN [US_SSN] [US_SSN]")
+    assert MASK(once).text == once
+    for kind, value in (("us_ssn", "111223333"), ("phone", "4155552671"), ("nl_bsn", "111222333")):
+        for mark in (f"[{kind.upper()}]", f"[{kind.upper()}:abcdefghijkowxyz]"):
+            for gap in range(40):
+                assert find(f"{mark}{' ' * gap}{value}", detectors([kind])) == []
+
+
 def test_a_text_without_findings_is_the_same():
     for sample in negatives(2, seed=9):
         if not find(sample.text, ALL):

@@ -29,6 +29,8 @@ VERHOEFF_STEP = (
     (9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
 )
 VERHOEFF_MOVE = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
+# What redaction leaves, also cut at its beginning. "[PHONE]" must not make a telephone's of the number behind it.
+MARK = re.compile(r"(?:\[|^)[A-Za-z_:]{1,48}\]")
 NOT_DIGITS = re.compile(r"[^0-9]")
 NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Za-z]")
 
@@ -97,10 +99,9 @@ def stands_near(pattern: re.Pattern[str], text: str, start: int, end: int, befor
         start, end: the span.
         before, after: how many characters to look at.
     """
-    if pattern.search(text, max(0, start - before), start):
-        return True
     line_end = text.find("\n", end, end + after)
-    return pattern.search(text, end, line_end if line_end >= 0 else end + after) is not None
+    behind = text[end : line_end if line_end >= 0 else end + after]
+    return any(pattern.search(MARK.sub("", piece)) for piece in (text[max(0, start - before) : start], behind))
 
 
 def entropy_bits(value: str) -> float:

@@ -33,6 +33,7 @@ AHEAD = re.compile(r"[0-9A-Za-z_]*[A-WYZa-wyz_]|[.,:/-][0-9]| ?[%€£$°]")
 LEAD = re.compile(r"(?:\+ ?\(?|\()\Z")
 EXTENSION = re.compile(r" ?,? ?(?:x|ext\.?|extension) ?[0-9]{1,6}(?![0-9A-Za-z_])", re.IGNORECASE)
 GROUP = re.compile(r"[0-9]+")
+NUMBER = re.compile(r"[0-9]{4,}|\]")  # or what redaction left of one
 NEAR = words(
     r"tel(?:\.|efono|éfono|efon|efoon|efone|ephones?)?(?:nummer|nr\.?|no\.?)?",
     "phones?|mobiles?|cell|fax|call|dial|ring|sms|text me|whatsapp|hotline|helpline",
@@ -106,7 +107,9 @@ def _is_phone(text: str, start: int, end: int, regions: tuple[str, ...]) -> bool
         return _valid("+" + value[2:], ())
     if OTHER.search(text[max(0, start - 24) : start]):
         return False
-    if stands_near(NEAR, text, start, end, 32, 0) or NEAR_CJK.search(text, max(0, start - 12), start):
+    since = max((m.end() for m in NUMBER.finditer(text, max(0, start - 32), start)), default=start - 32)
+    named = stands_near(NEAR, text, start, end, start - since, 0)  # in lists each number has its own word, or none
+    if named or NEAR_CJK.search(text, max(0, start - 12), start):
         return _valid(value, regions)
     return _looks_like_one(value, groups, text[max(0, start - 3) : start]) and _valid(
         value, regions, grouped=value[0] not in "0("
