@@ -7,12 +7,14 @@ word): enough to find its near duplicates exactly, without its text.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -26,21 +28,28 @@ if TYPE_CHECKING:
 INDEX = "+near_dedup"
 VERSION = b"1"  # of what a shingle and a sketch are
 WRITE_ROWS = 1 << 13
+MEMORY_BYTES = 1 << 28  # of sketches and shingles, before they are written to files
 
 
 class Spill:
-    """Sketches of any number of rows in two temporary files, so that memory does not bound the corpus."""
+    """Sketches of any number of rows: in memory, and past `MEMORY_BYTES` in temporary files that are mapped."""
 
     def __init__(self, folder: Path, words: int) -> None:
-        import tempfile
-
         self.words = words
         self.ids: list[np.ndarray] = []
         self.sizes: list[int] = []  # rows of each shard
+        self._folder = folder
         self._open = ExitStack()
-        self._sketches = self._open.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
-        self._shingles = self._open.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
+        self._held: list[Sketches] = []
+        self._held_bytes = 0
+        self._files: list[IO[bytes]] = []  # of the sketches, and of the shingles
         self._columns: list[tuple[np.ndarray, ...]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def read(self, data: Dataset, column: str) -> None:
         """Append the texts of a column, shard by shard."""
@@ -54,33 +63,44 @@ class Spill:
             running.progress(done, total, "rows sketched")
 
     def append(self, found: Sketches, ids: np.ndarray | None = None) -> None:
-        for run in found.runs():
-            self._shingles.write(run.data)
-        self._sketches.write(found.sketches.data)
         self._columns.append((found.counts, found.lengths, found.contents))
+        self._held.append(found)
+        self._held_bytes += found.sketches.nbytes + 4 * int(found.counts.sum())
+        if self._held_bytes > MEMORY_BYTES:
+            self._write()
         if ids is not None:
             self.ids.append(ids)
 
-    def mapped(self) -> Sketches:
-        """All that was appended. The files go when the last map of them does."""
+    def _write(self) -> None:
+        if not self._files:
+            self._files = [self._open.enter_context(_file_in(self._folder)) for _ in range(2)]
+        for found in self._held:
+            self._files[0].write(found.sketches.data)
+            for run in found.runs():
+                self._files[1].write(run.data)
+        self._held, self._held_bytes = [], 0
+
+    def all(self) -> Sketches:
+        """All that was appended. Files go when the last map of them does."""
         columns = [np.concatenate(c) for c in zip(*self._columns, strict=True)]
         counts, lengths, contents = columns or [np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint64)]
-        starts = np.cumsum(counts) - counts
-        sketches = _map(self._sketches, len(counts) * BINS).reshape(-1, BINS)
-        return Sketches(sketches, _map(self._shingles, int(counts.sum())), starts, counts, lengths, contents)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+        if self._files:
+            self._write()
+            sketches, shingles = (_map(file) for file in self._files)
+        else:
+            sketches = np.concatenate([np.empty((0, BINS), np.uint32), *(held.sketches for held in self._held)])
+            shingles = np.concatenate([np.empty(0, np.uint32), *(run for held in self._held for run in held.runs())])
+        return Sketches(sketches.reshape(-1, BINS), shingles, np.cumsum(counts) - counts, counts, lengths, contents)
 
 
-def _map(file: Any, size: int) -> np.ndarray:
+def _file_in(folder: Path) -> IO[bytes]:
+    return tempfile.TemporaryFile(dir=folder)
+
+
+def _map(file: IO[bytes]) -> np.ndarray:
     file.flush()
-    if size == 0:  # an empty file cannot be mapped
-        return np.empty(0, np.uint32)
-    return np.memmap(file, np.uint32, "c", shape=(size,)).view(np.ndarray)
+    size = file.seek(0, os.SEEK_END)  # never empty: more than MEMORY_BYTES were written
+    return np.memmap(file, np.uint32, "c", shape=(size // 4,)).view(np.ndarray)
 
 
 def texts_of(column: pa.ChunkedArray) -> Iterator[Texts]:

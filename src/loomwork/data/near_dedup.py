@@ -85,12 +85,12 @@ def near_dedup(
 
     with near.Spill(out, shingle_words) as spill, DatasetWriter(out) as writer:
         spill.read(data, column)
-        texts = spill.mapped()
+        texts = spill.all()
         rows = len(texts)
         order = preferred(texts, keep, rank)
         mates = near.add_mates(spill, rows_of_known(), texts.sketches[texts.counts > 0], threshold) if known else 0
         if mates:
-            texts = spill.mapped()
+            texts = spill.all()
             order = np.concatenate((np.arange(rows, rows + mates), order))
         found = near_duplicates(texts, threshold=threshold, order=order, known=mates, threads=context().threads)
         ids = np.concatenate(spill.ids)
@@ -133,6 +133,8 @@ def _rank(data: Dataset, column: str) -> np.ndarray:
     import pyarrow.compute as pc
 
     values = data.table([column]).column(column)
+    if pa.types.is_null(values.type):
+        return np.zeros(len(values), np.int64)
     try:
         ranks = pc.rank(values, sort_keys=[(column, "descending", "at_end")], tiebreaker="dense")
     except pa.ArrowNotImplementedError:

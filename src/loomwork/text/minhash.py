@@ -15,12 +15,13 @@ similarity sketching (rounds of one hash per shingle, until no bin is empty).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,6 +34,7 @@ BLOCK_ROWS = 1 << 13
 BLOCK_PAIRS = 1 << 11
 TABLE_ROWS = 1 << 21  # of a band's hash table: 64 MB for each thread
 KEY_BYTES = 1 << 28  # of the band keys that are held at once
+Run = Callable[..., Iterable[Any]]  # of the form of `map`
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,8 @@ def sketch(texts: Texts, *, words: int = 5, threads: int = 1) -> Sketches:
 
     cuts = np.searchsorted(offsets, np.arange(BLOCK_BYTES, offsets[-1], BLOCK_BYTES))
     blocks = np.unique([0, *cuts, *range(0, rows, BLOCK_ROWS), rows]).tolist()
-    if len(blocks) == 2:
-        block(0, rows)
-        return found
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        list(pool.map(block, blocks[:-1], blocks[1:]))
+    with _mapping(threads if len(blocks) > 2 else 1) as run:
+        list(run(block, blocks[:-1], blocks[1:]))
     return found
 
 
@@ -184,13 +183,13 @@ def near_duplicates(
     size = order.size  # a place is a position in `order`; a pair's code is lower place * size + higher place
     keeper = left = np.arange(size)
     compared, similar = np.empty(0, np.int64), np.empty(0)  # codes ascending
-    with ThreadPoolExecutor(max(1, threads)) as pool:
+    with _mapping(threads if size > BLOCK_ROWS else 1) as run:
         while True:
-            places = left[_proposed(texts.sketches, order[left], threshold, pool)]
+            places = left[_proposed(texts.sketches, order[left], threshold, run)]
             codes = places[:, 0] * size + places[:, 1]
             pairs = order[places]
             fresh = ~np.isin(codes, compared) & (pairs.min(axis=1, initial=len(texts)) < len(texts) - known)
-            found = _verify_all(texts, pairs[fresh], pool)
+            found = _verify_all(texts, pairs[fresh], run)
             compared, similar = _merged(compared, similar, codes[fresh], found)
             if not (found >= threshold).any():
                 break
@@ -231,7 +230,17 @@ def bucket_mates(known: np.ndarray, sketches: np.ndarray, threshold: float) -> n
     return kernels.touched(known, kernels.key_table(sketches, bands, bins), bands, bins)
 
 
-def _proposed(sketches: np.ndarray, rows: np.ndarray, threshold: float, pool: ThreadPoolExecutor) -> np.ndarray:
+@contextmanager
+def _mapping(threads: int) -> Iterator[Run]:
+    """`map`, on several threads; on one without the cost of handing work over."""
+    if threads <= 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
+
+
+def _proposed(sketches: np.ndarray, rows: np.ndarray, threshold: float, run: Run) -> np.ndarray:
     """Pairs of places in `rows` whose sketches share a band and agree in about enough bins, int64 (pairs, 2)."""
     bands, bins = bands_for(threshold)
     slack = 3.5 * (threshold * (1 - threshold) / BINS) ** 0.5
@@ -243,9 +252,9 @@ def _proposed(sketches: np.ndarray, rows: np.ndarray, threshold: float, pool: Th
     for first in range(0, bands, at_once):
         keys = np.empty((min(at_once, bands - first), rows.size), np.uint64)
         starts = range(0, rows.size, BLOCK_ROWS)
-        list(pool.map(partial(_fill_keys, sketches, rows, keys, first, bins), starts))
+        list(run(partial(_fill_keys, sketches, rows, keys, first, bins), starts))
         jobs = [(band, turn) for band in range(len(keys)) for turn in range(turns)]
-        made = pool.map(partial(_pairs_of, sketches, rows, keys, agreeing, slots, turns), jobs)
+        made = run(partial(_pairs_of, sketches, rows, keys, agreeing, slots, turns), jobs)
         waiting = [codes]
         for found in made:
             waiting.append(found)
@@ -277,9 +286,9 @@ def _set_of(codes: list[np.ndarray]) -> np.ndarray:
     return ascending[np.concatenate(([True], ascending[1:] != ascending[:-1]))] if ascending.size else ascending
 
 
-def _verify_all(texts: Sketches, pairs: np.ndarray, pool: ThreadPoolExecutor) -> np.ndarray:
+def _verify_all(texts: Sketches, pairs: np.ndarray, run: Run) -> np.ndarray:
     blocks = [pairs[i : i + BLOCK_PAIRS] for i in range(0, len(pairs), BLOCK_PAIRS)]
-    work = pool.map(lambda b: kernels.similarities(texts.shingles, texts.starts, texts.counts, b), blocks)
+    work = run(lambda b: kernels.similarities(texts.shingles, texts.starts, texts.counts, b), blocks)
     return np.concatenate([*work, np.empty(0)])
 
 

@@ -76,7 +76,7 @@ def _wide(typing: Any, data: Any, at: Any) -> Any:
 
 @_instruction
 def _load_eight(typing: Any, data: Any, at: Any) -> Any:
-    """The eight bytes from data[at] as one number, the first byte lowest."""
+    """The eight bytes from data[at] on as one number, the first byte lowest."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _load(context, builder, signature, arguments, _LONG)
@@ -157,17 +157,21 @@ def _shingles(data: np.ndarray, start: int, end: int, ring: np.ndarray, lead: An
             inside = (_ONE << _u64(end - block)) - _ONE
             letters &= inside
             wide &= inside
-        edges = letters ^ ((letters << _ONE) | letters_over)
+        before = (letters << _ONE) | letters_over
         letters_over = letters >> _u64(63)
+        starts, ends = letters & ~before, before & ~letters
         if wide | wide_over:
-            edges |= wide | (wide << _u64(3)) | wide_over
+            edges = wide | (wide << _u64(3)) | wide_over
             wide_over = wide >> _u64(61)
-        while edges:
-            bit = _lowest_bit(edges)
-            edges &= edges - _ONE
-            place = block + bit
-            mark = opened >= 0 and data[opened] == 0xE3 and opened + 1 < end and data[opened + 1] == 0x80  # U+3000
-            if opened >= 0 and not mark:
+            starts, ends = starts | (letters & edges), ends | (before & edges)
+        if opened < 0 and starts:
+            opened = block + _lowest_bit(starts)
+            starts &= starts - _ONE
+        while ends:
+            place = block + _lowest_bit(ends)
+            ends &= ends - _ONE
+            mark = data[opened] == 0xE3 and opened + 1 < end and data[opened + 1] == 0x80  # U+3000 to U+303F
+            if not mark:
                 hashed = _word(data, opened, place)
                 rolled = rolled * _BASE + hashed - ring[turn] * lead
                 ring[turn] = hashed
@@ -176,7 +180,8 @@ def _shingles(data: np.ndarray, start: int, end: int, ring: np.ndarray, lead: An
                 if count >= ring.size:
                     out[made] = _short(rolled)
                     made += 1
-            opened = place if (letters >> _u64(bit)) & _ONE else -1
+            opened = block + _lowest_bit(starts) if starts else -1
+            starts &= starts - _ONE
     if 0 < count < ring.size:
         out[made] = _short(rolled)
         made += 1
@@ -252,12 +257,14 @@ def sketch_rows(
     return made - at
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, inline="always")
 def _band_key(sketch: np.ndarray, first: int, bins: int) -> Any:
     key = _u64(first) * _GOLDEN
-    for b in range(first, first + bins):
-        key += _u64(sketch[b]) * _ODD[b]
-    return _fold(key ^ _MIX_B, _GOLDEN)
+    if bins == 1:
+        return _fold(key ^ _u64(sketch[first]) ^ _MIX_B, _GOLDEN)
+    for b in range(0, bins, 2):  # two bins at a time; of an odd number, the last but one comes twice
+        key = _fold(key ^ _load_eight(sketch, first + min(b, bins - 2)) ^ _MIX_B, _GOLDEN)
+    return key
 
 
 @njit(nogil=True, cache=True)
