@@ -212,6 +212,19 @@ def test_the_same_bytes_for_any_number_of_threads(make_dataset, run_step):
     assert made[0].id == made[1].id
 
 
+@pytest.mark.parametrize("words", [40, 0])
+def test_what_does_not_fit_in_memory_lies_in_files(make_dataset, run_step, monkeypatch, words):
+    texts = [" ".join(text.split()[:words]) for text in rng_texts(500, 5)]
+    data = make_dataset([{"text": t} for t in texts + [t + " x" * (words > 0) for t in texts[::5]]])
+    held, _ = run_step(near_dedup, data=data, index=True)
+    monkeypatch.setattr("loomwork.data._near_index.MEMORY_BYTES", 0)
+    monkeypatch.setattr("loomwork.text.minhash.TABLE_ROWS", 64)  # band tables in turns
+    monkeypatch.setattr("loomwork.text.minhash.KEY_BYTES", 1 << 12)  # one band at a time
+    spilled, _ = run_step(near_dedup, data=data, index=True)
+    assert spilled.id == held.id
+    assert sorted(p.name for p in spilled.path.iterdir()) == ["+near_dedup", "data"] + ["dropped"] * (words > 0)
+
+
 def test_a_corpus_of_copies_is_no_more_than_one_text(make_dataset, run_step):
     made, card = run_step(near_dedup, data=make_dataset([{"text": BODY}] * 30_000))
     assert len(made.select("data")) == 1

@@ -99,7 +99,9 @@ def _file_in(folder: Path) -> IO[bytes]:
 
 def _map(file: IO[bytes]) -> np.ndarray:
     file.flush()
-    size = file.seek(0, os.SEEK_END)  # never empty: more than MEMORY_BYTES were written
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:  # cannot be mapped: no row has a word
+        return np.empty(0, np.uint32)
     return np.memmap(file, np.uint32, "c", shape=(size // 4,)).view(np.ndarray)
 
 
