@@ -52,6 +52,10 @@ OTHER_FORM = re.compile(
     r"\((?:1[6-9]|20)[0-9]{2}\)|(?:[0-9] ){4}|/.*/"
 )
 ZIP = re.compile("[A-Z]{2} $")  # MA 01760-2098
+PLAIN = re.compile(  # a decimal, a long number, a date with or without a time: most of the rows of digits in real texts
+    r"(?:[0-9]+\.[0-9]+|[0-9]{16,}|"
+    r"(?:19|20)[0-9]{2}[./-](?:0[1-9]|1[0-2])[./-](?:[0-2][0-9]|3[01])(?:[ .-][0-9]{2}(?:[.-][0-9]{2})?)?)\Z"
+)
 YEAR = re.compile("(?:19|20)[0-9]{2}")
 OTHER = re.compile(
     r"(?:isbn|issn|doi|ean|upc|gtin|iban|bsn|ssn|cpf|pesel|nif|vat|patent|serial|order|invoice|ticket|bug|issue|rfc|id|"
@@ -71,8 +75,10 @@ def find(text: str, regions: Sequence[str] = REGIONS) -> Iterator[tuple[int, int
     chosen = tuple(regions)
     for match in DIGITS.finditer(text):
         lead = LEAD.search(text, max(0, match.start() - 3), match.start())
+        if not lead and PLAIN.match(match[0]):
+            continue
         start, end = lead.start() if lead else match.start(), match.end()
-        if sum(char.isdigit() for char in match[0]) > 2 * MOST or AHEAD.match(text, end):
+        if sum(map(len, GROUP.findall(match[0]))) > 2 * MOST or AHEAD.match(text, end):
             continue
         if BEFORE.search(text, max(0, start - 2), start):
             continue
