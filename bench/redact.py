@@ -119,7 +119,7 @@ def main() -> None:
     mine, other = values_of_both(texts)
     shared = len(mine & other)
     left = [sum(value in made[name][row] for row, value in put) for name in list(jobs)[:2]]
-    agree = shared >= 0.99 * len(other) and shared >= 0.99 * len(mine) and max(left) <= 0.01 * len(put)
+    agree = shared >= 0.98 * len(other) and shared >= 0.98 * len(mine) and max(left) <= 0.01 * len(put)
     ratio = medians["datatrove, e-mail and IP"] / medians["ours, e-mail and IP"]
     if arguments.json:
         speeds = {name: megabytes / value for name, value in medians.items()}

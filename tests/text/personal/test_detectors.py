@@ -146,6 +146,7 @@ def test_versions_and_special_addresses_are_no_ip(text):
 
 
 def test_ip_without_port_and_prefix_length():
+    assert found("ip", 'if (address === "8.8.8.8")') == ["8.8.8.8"]
     assert found("ip", "8.8.8.8:53, 8.8.4.0/24. [2607:f8b0::1]:443") == ["8.8.8.8", "8.8.4.0", "2607:f8b0::1"]
 
 

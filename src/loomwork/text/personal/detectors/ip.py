@@ -21,8 +21,9 @@ V6 = re.compile(r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,35}+(?![0-9A-Za-z_])")
 TOUCHES_V4 = re.compile(r"(?:[0-9A-Za-z_]|[0-9]\.)\Z")
 TOUCHES_V6 = re.compile(r"[0-9A-Za-z_:.]\Z")
 VERSION = re.compile(
-    r"(?:version|(?<![A-Za-z])(?:v|ver|vers|versions|versie|rel|releases?|rev|revision|build|firmware|sections?|sec|chapter|clause|"
-    r"figure|table|annex|rfc|oid|protocol|update|upgraded? to)|§|[=~<>!]=|\^|[~<>])[\"']?[.:=]?\s?[\"'(]?\s?$",
+    r"(?:version|(?<![A-Za-z])(?:v|ver|vers|versions|versie|rel|releases?|rev|revision|build|firmware|sections?|sec|"
+    r"chapter|clause|figure|table|annex|rfc|oid|protocol|update|upgraded? to)|§)[\"']?[.:=]?\s?[\"'(]?\s?$|"
+    r"[A-Za-z0-9\]][=~<>!]=$|[~<>]=? ?$|\^$",
     re.IGNORECASE,
 )
 
