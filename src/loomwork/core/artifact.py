@@ -88,8 +88,11 @@ class Artifact:
     kind: ClassVar[str] = ""  # "" accepts every kind
 
     @classmethod
-    def open(cls, path: str | Path, part: str = "") -> Self:
+    def open(cls, path: str | Path, part: str = "", manifest: Manifest | None = None) -> Self:
         """Open a folder as an artifact.
+
+        Args:
+            manifest: its manifest, where it has been read already.
 
         Raises:
             InputError: the folder is missing, is of another kind, or has no such part.
@@ -98,6 +101,8 @@ class Artifact:
         if not folder.is_dir():
             raise InputError(f"no such artifact folder: {folder}")
         artifact = cls(folder, part)
+        if manifest is not None:
+            artifact.__dict__["manifest"] = manifest  # what the property would read
         found = artifact.manifest["kind"]
         if cls.kind and found and found != cls.kind:
             raise InputError(f"{folder} is a {found!r} artifact where a {cls.kind!r} is needed")

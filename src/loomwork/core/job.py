@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import inspect
 import math
 import os
@@ -166,8 +167,8 @@ def opened(step: Step, role: str, value: Any) -> Any:
 
 
 def publish(store: Store, out: Path, step: Step) -> tuple[str, int]:
-    artifact_id = store.publish(out, step.makes)
-    return artifact_id, sum(p["bytes"] for p in store.manifest(artifact_id)["parts"].values())
+    artifact_id, manifest = store.seal(out, step.makes)
+    return artifact_id, sum(p["bytes"] for p in manifest["parts"].values())
 
 
 def explain(error: BaseException) -> str:
@@ -208,10 +209,20 @@ class _Usage:
         self.cpu = _cpu_seconds()
         self.started = time.time()
         with contextlib.suppress(OSError):  # Linux: begin the high-water mark anew
-            Path("/proc/self/clear_refs").write_text("5")
+            os.pwrite(_of_this_process("clear_refs"), b"5", 0)
 
     def spent(self) -> dict[str, Any]:
         return {"cpu_seconds": _cpu_seconds() - self.cpu, "peak_memory_bytes": _peak_memory_bytes()}
+
+
+@functools.cache
+def _of_this_process(name: str) -> int:
+    """A file of /proc that stays open: it is asked before and after every step.
+
+    Raises:
+        OSError: this is not Linux.
+    """
+    return os.open(f"/proc/self/{name}", os.O_WRONLY if name == "clear_refs" else os.O_RDONLY)
 
 
 def _cpu_seconds() -> float:
@@ -222,10 +233,9 @@ def _cpu_seconds() -> float:
 
 def _peak_memory_bytes() -> int:
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
+        status = os.pread(_of_this_process("status"), 1 << 14, 0)
+        return int(status.partition(b"VmHWM:")[2].split(maxsplit=1)[0]) * 1024
+    except (OSError, IndexError):
         pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

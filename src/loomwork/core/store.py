@@ -19,6 +19,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from loomwork.core.artifact import Artifact, Manifest, canonical_json, digest, f
 from loomwork.core.dataset import link_or_copy
 from loomwork.core.errors import DamagedArtifact, InputError, LoomError, LostArtifact, MissingDependency
 
+SYNCED_AT_ONCE = 8
 SEAL_SECONDS = 1_000_000_000  # the modification time of every sealed file
 Kind = TypeVar("Kind", bound=Artifact)
 
@@ -71,7 +73,7 @@ class Store:
             raise LostArtifact(
                 f"the store has no artifact {artifact_id}", f"make it again: loom remake {artifact_id[:12]}"
             )
-        faults = self.faults(artifact_id)
+        faults, manifest = self._faults(artifact_id)
         if faults:
             place = self.quarantine(artifact_id)
             raise DamagedArtifact(
@@ -80,7 +82,7 @@ class Store:
             )
         with contextlib.suppress(OSError):
             os.utime(path.parent)  # gc leaves alone what was used since the oldest lease began
-        return kind.open(path, part)
+        return kind.open(path, part, manifest)
 
     def manifest(self, artifact_id: str) -> Manifest:
         manifest: Manifest = json.loads((self.path(artifact_id).parent / "manifest.json").read_bytes())
@@ -102,29 +104,44 @@ class Store:
         Raises:
             InputError: the folder is empty, or holds something that is neither file nor folder.
         """
+        return self.seal(folder, kind)[0]
+
+    def seal(self, folder: Path, kind: str) -> tuple[str, Manifest]:
+        """The same; returns the manifest as well."""
         plain_files_only(folder)
         manifest = make_manifest(folder, kind)
         if not manifest["parts"]:
             raise InputError(f"nothing was written into {folder}", "a step must write its artifact into `out`")
         artifact_id = digest(manifest)
-        for part in manifest["parts"].values():
-            for name, entry in part["files"].items():
-                self._take(folder / name, entry["sha256"])
         target = self.path(artifact_id).parent
         if target.exists() and self.faults(artifact_id):
             self.quarantine(artifact_id)
-        if target.exists():
+        staging = folder.with_name(folder.name + ".sealed")
+        files = {folder / name: e["sha256"] for part in manifest["parts"].values() for name, e in part["files"].items()}
+        new = {path for path, sha256 in files.items() if not self._holds(sha256, path)}
+        if not target.exists():
+            staging.mkdir()
+            (staging / "manifest.json").write_bytes(canonical_json(manifest))
+            new.add(staging / "manifest.json")
+        _sync(new)  # before any of them is seen under the name that says what it holds
+        for path, sha256 in files.items():
+            self._take(path, sha256, synced=path in new)
+        if staging.exists():
+            self._appear(folder, staging, target)
+        else:
             shutil.rmtree(folder)
             os.utime(target)
-        else:
-            self._appear(folder, manifest, target)
         self._upload(artifact_id, manifest)
-        return artifact_id
+        return artifact_id, manifest
 
-    def _take(self, path: Path, sha256: str) -> None:
+    def _holds(self, sha256: str, path: Path) -> bool:
+        """Whether the bytes of a new file are in the store already."""
+        return _untouched(self._blob(sha256), path.stat().st_size)
+
+    def _take(self, path: Path, sha256: str, *, synced: bool) -> None:
         """Make `path` and its blob one sealed file."""
         blob = self._blob(sha256)
-        if blob.exists() and _untouched(blob, path.stat().st_size):
+        if self._holds(sha256, path):
             if not blob.samefile(path):
                 aside = path.with_name(path.name + ".sealed")
                 link_or_copy(blob, aside)
@@ -132,21 +149,15 @@ class Store:
                 aside.replace(path)
             return
         blob.parent.mkdir(exist_ok=True)
-        with open(path, "rb") as stream:
-            os.fsync(stream.fileno())
+        if not synced:  # its blob has gone just now
+            _sync({path})
         aside = blob.with_name(f"{sha256}.{uuid.uuid4().hex}")
         link_or_copy(path, aside)
         _seal(aside)
         _seal(path)
         aside.replace(blob)
 
-    def _appear(self, folder: Path, manifest: Manifest, target: Path) -> None:
-        staging = folder.with_name(folder.name + ".sealed")
-        staging.mkdir()
-        with open(staging / "manifest.json", "wb") as stream:
-            stream.write(canonical_json(manifest))
-            stream.flush()
-            os.fsync(stream.fileno())
+    def _appear(self, folder: Path, staging: Path, target: Path) -> None:
         folder.rename(staging / "parts")
         try:
             staging.rename(target)
@@ -154,7 +165,7 @@ class Store:
             if not (target / "manifest.json").is_file():
                 raise
             shutil.rmtree(staging)
-        _sync_folder(target.parent)
+        _sync({target.parent})
 
     def _blob(self, sha256: str) -> Path:
         return self.root / "blobs" / sha256[:2] / sha256
@@ -167,27 +178,33 @@ class Store:
         Args:
             deep: hash every byte, not only those of files whose `stat` has changed.
         """
+        return self._faults(artifact_id, deep=deep)[0]
+
+    def _faults(self, artifact_id: str, *, deep: bool = False) -> tuple[list[str], Manifest | None]:
+        """The same, and the manifest that was read."""
         folder = self.path(artifact_id)
         try:
             manifest = self.manifest(artifact_id)
             if digest(manifest) != artifact_id:
-                return ["manifest.json was changed"]
+                return ["manifest.json was changed"], None
         except FileNotFoundError:
-            return ["manifest.json is missing"]
+            return ["manifest.json is missing"], None
         except (ValueError, OSError) as error:
-            return [f"manifest.json cannot be read ({error})"]
+            return [f"manifest.json cannot be read ({error})"], None
         faults = []
         for part in manifest["parts"].values():
             for name, entry in part["files"].items():
                 path = folder / name
+                if not deep and _untouched(path, entry["bytes"]):
+                    continue
                 if not path.is_file():
                     faults.append(f"{name} is missing")
-                elif deep or not _untouched(path, entry["bytes"]):
+                else:
                     if path.stat().st_size != entry["bytes"] or file_digest(path) != entry["sha256"]:
                         faults.append(f"{name} has other bytes")
                     else:
                         _seal(path)
-        return faults
+        return faults, manifest
 
     def quarantine(self, artifact_id: str) -> Path:
         """Move an artifact out of the store, with those of its blobs whose bytes are wrong."""
@@ -308,11 +325,25 @@ def _seal(path: Path) -> None:
 
 
 def _untouched(path: Path, size_bytes: int) -> bool:
-    stat = path.stat()
+    """Whether a sealed file is there and was not written to."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return False
     return stat.st_size == size_bytes and stat.st_mtime_ns == SEAL_SECONDS * 1_000_000_000
 
 
-def _sync_folder(path: Path) -> None:
+def _sync(paths: set[Path]) -> None:
+    """Wait until files and folders are on the disk; for several at once the disk takes hardly longer than for one."""
+    if len(paths) > 1:
+        with ThreadPoolExecutor(min(len(paths), SYNCED_AT_ONCE)) as threads:
+            list(threads.map(_sync_one, paths))
+    else:
+        for path in paths:
+            _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
