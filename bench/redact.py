@@ -3,7 +3,7 @@
     python bench/redact.py [--quick] [--json]
 
 The peer replaces e-mail addresses and public IPv4 addresses. Both get the same texts in memory, a quarter of them with
-values that faker made put between their lines, and give the redacted texts. `agree` says that each found at least 99 %
+values that faker made put between their lines, and give the redacted texts. `agree` says that each found at least 98 %
 of the values that the other found, the peer's addresses at reserved domains (example.com), which ours leaves, not
 counted, and both nearly all that were put in. Printed too is what all our kinds cost together, on texts with values and
 on texts as they are.

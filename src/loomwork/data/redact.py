@@ -38,7 +38,7 @@ def redact(
     Found by their forms and checksums: e-mail addresses, telephone numbers, IP and MAC addresses, payment cards, IBANs,
     national identity numbers (us_ssn, uk_nino, es_dni, fr_nir, it_codice_fiscale, de_tax_id, nl_bsn, pl_pesel, br_cpf,
     se_personnummer, cn_resident_id, in_aadhaar), passwords that are assigned, secrets in URLs, API keys and private
-    keys. Names of persons, addresses and dates of birth are not found: they have no form that a rule could check.
+    keys. Names of persons, addresses and dates of birth are not found: that needs a model, for they have no fixed form.
 
     A masked value becomes its kind, as [EMAIL]; a pseudonym is the same for the same value, by a secret key, and keeps
     the form for e-mail and IP addresses. A row with a value whose mode is "drop" goes to the part `dropped`, where it
