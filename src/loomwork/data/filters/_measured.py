@@ -69,10 +69,8 @@ def _broken(limits: Sequence[Limit]) -> pl.Series:
             limit.values > (np.inf if limit.most is None else limit.most)
         )
         if out.any():
-            values = pl.Series(np.round(limit.values[out], 3))
-            if (values == values.floor()).all():
-                values = values.cast(pl.Int64)
-            found = found.scatter(np.flatnonzero(out), limit.reason + ": " + values.cast(pl.String))
+            told = pl.Series(np.round(limit.values[out].astype(float), 3)).cast(pl.String).str.strip_suffix(".0")
+            found = found.scatter(np.flatnonzero(out), limit.reason + ": " + told)
             open_yet &= ~out
     return found
 
