@@ -122,3 +122,25 @@ def _different(old: pa.Array, new: pa.Array) -> np.ndarray:
     one_null = pc.xor(pc.is_null(old), pc.is_null(new))
     found: np.ndarray = pc.or_(other, one_null).to_numpy(zero_copy_only=False)
     return found
+
+
+def write_new_texts(
+    writer: DatasetWriter, table: pa.Table, column: str, texts: Sequence[str | None], reasons: Sequence[str]
+) -> None:
+    """Carry the rows of a table with their new texts, and drop those that have a reason, as they were.
+
+    Args:
+        writer: the step's writer.
+        table: rows of a dataset.
+        column: the text column.
+        texts: the new text of each row.
+        reasons: why each row is dropped; "" where it is not.
+    """
+    import pyarrow as pa
+
+    keep = pa.array([not reason for reason in reasons], pa.bool_())
+    new = with_new_values(
+        table.filter(keep), column, [t for t, reason in zip(texts, reasons, strict=True) if not reason]
+    )
+    writer.carry(new)
+    writer.drop(table.filter(pa.array([bool(reason) for reason in reasons], pa.bool_())), [r for r in reasons if r])

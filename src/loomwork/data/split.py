@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, shard_tables
+from loomwork.data._rows import counted, require_text, shard_tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
 
 
-@step(makes="dataset", uses=["numpy"])
+@step(makes="dataset", uses=["numpy", "scipy"])
 def split(
     data: Dataset,
     *,
@@ -28,6 +28,8 @@ def split(
     largest_group: float | None = None,
     stratify: str | None = None,
     time: str | None = None,
+    disjoint_words: int | None = None,
+    column: str = "text",
     seed: int = 7,
     out: Path,
 ) -> Card:
@@ -35,8 +37,9 @@ def split(
 
     At random; or with `group` by whole groups; or with `stratify` so that every value has its share in every part;
     or with both; or with `time` so that the latest rows are the holdout, and those just before them the validation
-    part. Groups are drawn in random order until a part has its share, and one so large that it would take the part
-    beyond 1.5 times its share is passed over.
+    part. With `disjoint_words` rows that share a run of so many words, directly or in a chain, are a group too, so
+    that no held-out text stands in the training part. Groups are drawn in random order until a part has its share,
+    and one so large that it would take the part beyond 1.5 times its share is passed over.
 
     Args:
         data: the rows to split.
@@ -47,18 +50,24 @@ def split(
             of them; larger groups stay in `train`.
         stratify: a column, such as the label; its values keep their shares in all parts.
         time: a column of dates, times or numbers; rows of one time are not separated.
+        disjoint_words: the length of a run of words that no two parts share, without case and punctuation; needs Numba.
+        column: the text column, for `disjoint_words`.
         seed: of the random order.
 
     Raises:
         InputError: a part would be empty, or settings do not go together.
+        MissingDependency: `disjoint_words` is given and Numba is not installed.
     """
     import numpy as np
 
     data.require_rows()
-    _check(data, holdout, validation, group, largest_group, stratify, time)
+    _check(data, holdout, validation, group, largest_group, stratify, time, disjoint_words)
     order = np.random.default_rng(seed)
     rows = len(data)
     groups = _numbered(data, group) if group else None
+    if disjoint_words:
+        require_text(data, column)
+        groups = _sharing(data, column, disjoint_words, groups, out)
     strata = _numbered(data, stratify) if stratify else None
     times = _times(data, time) if time else None
     part_of = np.zeros(rows, np.int8)  # 0 train, 1 validation, 2 holdout
@@ -72,6 +81,7 @@ def split(
     for number, name in names.items():
         if not (part_of == number).any():
             by = "".join(f" by {c!r}" for c in (group, stratify, time) if c)
+            by += f" by shared runs of {disjoint_words} words" if disjoint_words else ""
             raise InputError(
                 f"holdout={holdout}, validation={validation} of {rows} rows{by} leaves {name} empty",
                 "take another share, or a column with more and smaller groups",
@@ -84,7 +94,8 @@ def split(
                 if (mine == number).any():
                     writer.carry(table.filter(mine == number), part=names[number])
             start += len(table)
-    shares = {f"{name}_share": float((part_of == number).mean()) for number, name in names.items() if number}
+    found = {} if groups is None else {"groups": float(groups.max() + 1)}
+    shares = found | {f"{name}_share": float((part_of == number).mean()) for number, name in names.items() if number}
     return counted(writer, **shares)
 
 
@@ -96,14 +107,17 @@ def _check(
     largest_group: float | None,
     stratify: str | None,
     time: str | None,
+    disjoint_words: int | None,
 ) -> None:
     if not 0 < holdout < 1:
         raise InputError(f"holdout is {holdout}; it must lie between 0 and 1", "for example holdout: 0.1")
     if not 0 <= validation < 1 - holdout:
         raise InputError(f"validation is {validation}; it must be at least 0 and leave rows to train on")
-    if largest_group is not None and (group is None or not 0 < largest_group <= 1):
+    if largest_group is not None and (not (group or disjoint_words) or not 0 < largest_group <= 1):
         raise InputError(f"largest_group is {largest_group}: a share between 0 and 1, and it needs a `group`")
-    if time and (group or stratify):
+    if disjoint_words is not None and disjoint_words < 2:
+        raise InputError(f"disjoint_words is {disjoint_words}; a run has at least 2", "8 or 13 are usual")
+    if time and (group or stratify or disjoint_words):
         raise InputError("a split by time takes the latest rows: it cannot also keep groups or strata")
     data.require(*(c for c in (group, stratify, time) if c))
 
@@ -134,6 +148,31 @@ def _numbered(data: Dataset, column: str) -> np.ndarray:
     values = [repr(v) for table in data.tables([column]) for v in table.column(column).to_pylist()]
     number = {name: i for i, name in enumerate(sorted(set(values)))}
     return np.array([number[v] for v in values])
+
+
+def _sharing(data: Dataset, column: str, words: int, groups: np.ndarray | None, folder: Path) -> np.ndarray:
+    """Each row's group: rows that share a run of words, and those that a group has already, are joined."""
+    import numpy as np
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    from loomwork.data._runs import Runs, require_kernels
+
+    require_kernels("data.split with disjoint_words")
+    runs = Runs(data, column, words, folder)
+    edges = [] if groups is None else [np.stack([np.arange(groups.size), groups + groups.size])]
+    try:
+        row_of = np.repeat(np.arange(runs.row_sizes.size), runs.row_sizes)  # of each word
+        for places, first in runs.groups():
+            owners = row_of[places[first]][np.cumsum(first) - 1]  # the row where each run stands first
+            edges.append(np.unique(np.stack([row_of[places], owners]), axis=1))
+    finally:
+        runs.close()
+    nodes = runs.row_sizes.size + (0 if groups is None else int(groups.max()) + 1)
+    joined = np.concatenate([np.empty((2, 0), np.int64), *edges], axis=1)
+    graph = csr_array((np.ones(joined.shape[1], np.int8), (joined[0], joined[1])), shape=(nodes, nodes))
+    labels: np.ndarray = connected_components(graph, directed=False)[1][: runs.row_sizes.size]
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def _times(data: Dataset, column: str) -> np.ndarray:

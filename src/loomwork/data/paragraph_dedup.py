@@ -1,0 +1,92 @@
+"""Removal of paragraphs or lines that other documents have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from loomwork.core.context import context
+from loomwork.core.dataset import Dataset, DatasetWriter
+from loomwork.core.errors import InputError
+from loomwork.core.step import Card, step
+from loomwork.data._rows import counted, require_text, shard_tables, write_new_texts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+BORDERS = {"paragraph": "\n\n", "line": "\n"}
+
+
+@step(makes="dataset", uses=["polars"])
+def paragraph_dedup(
+    data: Dataset,
+    *,
+    column: str = "text",
+    unit: Literal["paragraph", "line"] = "paragraph",
+    min_chars: int = 80,
+    out: Path,
+) -> Card:
+    """Take out of texts the paragraphs (or lines) that stood earlier, in the same text or in another.
+
+    The first occurrence stays. Paragraphs are compared without case and with white space folded, by a 128-bit hash;
+    shorter ones than `min_chars` stay wherever they stand. A changed text has a new id, and its old id as its origin;
+    a text of which nothing is left is dropped. 28 bytes a paragraph are held in memory.
+
+    Args:
+        data: rows with a text column.
+        column: which.
+        unit: paragraphs, between blank lines, or lines.
+        min_chars: the shortest paragraph that is looked at, in characters.
+
+    Raises:
+        InputError: the column is no text, or min_chars is below 1.
+    """
+    import polars as pl
+
+    require_text(data, column)
+    if min_chars < 1:
+        raise InputError(f"min_chars is {min_chars}; it must be at least 1")
+    hashes = [_pieces(table, column, unit, min_chars).select("one", "two") for _, table in shard_tables(data)]
+    frame = pl.concat(hashes)
+    first = pl.struct("one", "two").is_first_distinct() | pl.col("one").is_null()
+    keep = frame.select(keep=first)["keep"]
+    start = done = changed = cut = 0
+    with DatasetWriter(out) as writer:
+        for (shard, table), size in zip(shard_tables(data), map(len, hashes), strict=True):
+            mine = keep[start : start + size]
+            start += size
+            done += len(table)
+            context().progress(done, len(data), "rows")
+            if mine.all():
+                writer.share(shard)
+                continue
+            kept = _pieces(table, column, unit, min_chars).with_columns(keep=mine)
+            joined = kept.group_by("row", maintain_order=True).agg(
+                text=pl.col("piece").filter("keep").str.join(BORDERS[unit]), all=pl.col("keep").all()
+            )
+            old = table.column(column).to_pylist()
+            new = [
+                before if whole else text
+                for before, text, whole in zip(old, joined["text"], joined["all"], strict=True)
+            ]
+            reasons = [
+                "repeated text" if not whole and not text.strip() else ""
+                for text, whole in zip(new, joined["all"], strict=True)
+            ]
+            changed += sum(a != b and not r for a, b, r in zip(old, new, reasons, strict=True))
+            cut += int((~mine).sum())
+            write_new_texts(writer, table, column, new, reasons)
+    return counted(writer, rows_changed=changed, **{f"{unit}s_cut": cut})
+
+
+def _pieces(table: object, column: str, unit: str, min_chars: int) -> pl.DataFrame:
+    """row, piece, and two hashes of each piece, null for the short ones; every row has at least one piece."""
+    import polars as pl
+
+    frame = pl.DataFrame({"piece": pl.Series(table.column(column)).cast(pl.String).fill_null("")})  # type: ignore[attr-defined]
+    pieces = frame.with_row_index("row").with_columns(pl.col("piece").str.split(BORDERS[unit])).explode("piece")
+    folded = pl.col("piece").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    long = folded.str.len_chars() >= min_chars
+    return pieces.with_columns(
+        one=pl.when(long).then(folded.hash(1)).otherwise(None), two=pl.when(long).then(folded.hash(2)).otherwise(None)
+    )

@@ -1,0 +1,95 @@
+"""Removal of long repeated runs of words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loomwork.core.context import context
+from loomwork.core.dataset import Dataset, DatasetWriter
+from loomwork.core.errors import InputError
+from loomwork.core.step import Card, step
+from loomwork.data._rows import counted, require_text, shard_tables, write_new_texts
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@step(makes="dataset", uses=["numba", "numpy"], heavy=True)
+def substring_dedup(data: Dataset, *, column: str = "text", words: int = 50, min_chars: int = 1, out: Path) -> Card:
+    """Cut out of texts every run of at least `words` words that stood earlier, in the same text or in another.
+
+    The first occurrence stays. Words are compared without case and punctuation. A changed text has a new id, and its
+    old id as its origin; a text of which too little is left is dropped. Hashes lie on disk (8 bytes a word); one byte
+    a word is held in memory.
+
+    Args:
+        data: rows with a text column.
+        column: which.
+        words: the shortest run that is cut out, in words.
+        min_chars: the shortest text that is kept after a cut, in characters.
+
+    Raises:
+        InputError: words is below 2, or the column is no text.
+        MissingDependency: Numba is not installed.
+
+    Source: Lee et al. (2022), Deduplicating training data makes language models better (there by a suffix array, over
+    50 tokens).
+    """
+    import numpy as np
+
+    from loomwork.data._runs import Runs, as_texts, require_kernels
+
+    require_text(data, column)
+    if words < 2:
+        raise InputError(f"words is {words}; a run has at least 2", "50 is usual; below 10 ordinary phrases are cut")
+    require_kernels("data.substring_dedup")
+    from loomwork.text.overlap import covered, folded_words
+
+    runs = Runs(data, column, words, out)
+    try:
+        again = np.zeros(runs.total, dtype=bool)  # the words at which a run begins that stood earlier
+        for places, first in runs.groups():
+            again[places[~first]] = True
+    finally:
+        runs.close()
+    start = done = changed = cut = 0
+    with DatasetWriter(out) as writer:
+        for (shard, table), size in zip(shard_tables(data), runs.sizes, strict=True):
+            mine = again[start : start + size]
+            start += size
+            done += len(table)
+            context().progress(done, len(data), "rows")
+            if not mine.any():
+                writer.share(shard)
+                continue
+            old = table.column(column).to_pylist()
+            texts = as_texts(table.column(column))
+            found = folded_words(texts)
+            out_of = covered(mine, words)
+            new = list(old)
+            reasons = [""] * len(table)
+            for row in np.unique(found.row_of[np.flatnonzero(mine)]):
+                span = slice(found.rows[row], found.rows[row + 1])
+                kept = _kept(texts.data, texts.offsets[row], texts.offsets[row + 1], found.starts[span], out_of[span])
+                new[row] = kept
+                cut += len(old[row]) - len(kept)
+                reasons[row] = "" if len(kept.strip()) >= min_chars else "repeated text"
+                changed += not reasons[row]
+            write_new_texts(writer, table, column, new, reasons)
+    return counted(writer, rows_changed=changed, characters_cut=cut)
+
+
+def _kept(data: np.ndarray, start: int, end: int, starts: np.ndarray, out_of: np.ndarray) -> str:
+    """A text without its marked words, and without what follows each of them up to the next word."""
+    pieces, at = [], start
+    previous = False
+    for begin, gone in zip(starts, out_of, strict=True):
+        if gone != previous:
+            if gone:
+                pieces.append(bytes(data[at:begin]))
+            at = begin
+            previous = gone
+    if not previous:
+        pieces.append(bytes(data[at:end]))
+    return b"".join(pieces).decode("utf-8", "replace").rstrip()
