@@ -1,10 +1,14 @@
-"""Lists in files, one entry a line."""
+"""Lists in files, one entry a line, and texts in which their entries are looked for."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loomwork.core.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def read_list(path: Path) -> list[str]:
@@ -21,3 +25,11 @@ def read_list(path: Path) -> list[str]:
     if not found:
         raise InputError(f"{path} has no entries", "one a line; lines that begin with # are comments")
     return found
+
+
+def words_apart(texts: pl.Expr) -> pl.Expr:
+    """The words of texts, two spaces between them and one at each end: so the words of two neighbours share no space,
+    and an entry that is spelled the same way is found as whole words, whatever stands between them.
+    """
+    words = texts.str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ").str.strip_chars(" ").str.replace_all(" ", "  ")
+    return " " + words + " "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Files
-from loomwork.data.filters._lists import read_list
+from loomwork.data.filters._lists import read_list, words_apart
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,15 +45,8 @@ def terms(
     listed = [*drop, *(read_list(file) if file else [])]
 
     def folded(texts: pl.Expr) -> pl.Expr:
-        """Two spaces between words and one at each end: so the words of two neighbours share no space."""
         texts = texts.str.to_lowercase() if ignore_case else texts
-        if not whole_words:
-            return texts
-        return (
-            " "
-            + texts.str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ").str.strip_chars(" ").str.replace_all(" ", "  ")
-            + " "
-        )
+        return words_apart(texts) if whole_words else texts
 
     spelled = pl.DataFrame({"term": listed}, schema={"term": pl.String}).select("term", sought=folded(pl.col("term")))
     empty = spelled.filter(pl.col("sought").str.strip_chars() == "")["term"].to_list()
