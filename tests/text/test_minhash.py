@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +16,14 @@ from hypothesis import strategies as st
 
 from loomwork.text.minhash import Groups, Texts, bands_for, jaccard, near_duplicates, preferred, sketch
 
+POEMS = [
+    "白日依山盡，黃河入海流。",
+    "x" * 64 + " " + "y" * 63 + " z",
+    "é" * 40 + "一二" * 40,
+    "",
+    "_",
+    "a" * 8 + " " + "b" * 9,
+]
 WORD = re.compile(r"[\u3000-\u9fff]|(?:(?![\u3000-\u9fff])[A-Za-z0-9_\u0080-\U0010ffff])+")
 
 
@@ -51,6 +63,15 @@ sentences = st.lists(st.sampled_from(["a", "B", "c", "dd", "é", "一", "二", "
 @given(sentences, sentences, st.integers(1, 6))
 def test_jaccard_is_that_of_word_tuples(a, b, words):
     assert jaccard(a, b, words=words) == pytest.approx(exact(shingles(a, words), shingles(b, words)))
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("aZ_9 .é一〇。，\n"), max_size=300), st.integers(0, 70))
+def test_words_that_cross_blocks_of_64_bytes(text, shift):
+    moved = " " * shift + text
+    assert jaccard(moved, text, words=2) == (1 if shingles(text, 2) else 0)
+    other = text[: len(text) // 2] + "b" + text[len(text) // 2 :]
+    assert jaccard(moved, other, words=1) == pytest.approx(exact(shingles(text, 1), shingles(other, 1)))
 
 
 def test_what_a_word_is():
@@ -119,6 +140,39 @@ def test_the_number_of_threads_changes_nothing():
     one, three = (grouped(texts, threads=n) for n in (1, 3))
     assert (one.kept == three.kept).all()
     assert (one.jaccard == three.jaccard).all()
+
+
+ELSEWHERE = """
+import json, random, sys
+import numpy as np
+from loomwork.text import minhash_kernels as kernels
+from loomwork.text.minhash import Texts, near_duplicates, sketch
+texts = json.load(sys.stdin)
+found = near_duplicates(sketch(Texts.of(texts)), threshold=0.5)
+compiled = [f for f in (kernels.sketch_rows, kernels.band_pairs, kernels.similarities) if f.stats.cache_misses]
+print(json.dumps({"kept": found.kept.tolist(), "jaccard": found.jaccard.tolist(), "compiled": len(compiled)}))
+"""
+
+
+def test_a_plain_processor_finds_the_same_and_compiles_once(tmp_path):
+    texts = [*varied(random.Random(6), 200, 60), *POEMS]
+    texts += [text[: len(text) * 9 // 10] for text in texts]
+    settings = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    made = []
+    for _ in range(2):
+        process = subprocess.run(
+            [sys.executable, "-c", ELSEWHERE],
+            input=json.dumps(texts),
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        made.append(json.loads(process.stdout))
+    found = grouped(texts, threshold=0.5)
+    assert made[0]["kept"] == made[1]["kept"] == found.kept.tolist()
+    assert made[0]["jaccard"] == found.jaccard.tolist()
+    assert [m["compiled"] for m in made] == [3, 0]
 
 
 def test_which_text_is_kept():
