@@ -38,8 +38,9 @@ def clean_texts(texts: pl.Series, *, form: UnicodeForm = "NFC", spaces: Spaces =
         spaces: "single" makes every run of spaces and tabs one space, and none where a line begins.
     """
     texts = _where(texts, texts.str.contains(LINE_ENDS), lambda t: t.str.replace_all(LINE_ENDS, "\n"))
-    texts = _where(texts, texts.str.contains(ASCII_CONTROLS), lambda t: t.str.replace_all(CONTROLS, ""))
-    texts = _where(texts, texts.str.len_bytes() != texts.str.len_chars(), lambda t: _wider(t, form))
+    wide = texts.str.len_bytes() != texts.str.len_chars()  # ASCII needs no normal form, and has fewer controls
+    texts = _where(texts, ~wide, lambda t: _without(t, ASCII_CONTROLS))
+    texts = _where(texts, wide, lambda t: _normalised(_without(t, CONTROLS), form))
     if spaces == "single":
         uneven = texts.str.contains(r"[^\S\n ]|  |\n |^ ")
         texts = _where(texts, uneven, lambda t: t.str.replace_all(SPACES, " ").str.replace_all("(?m)^ ", ""))
@@ -59,20 +60,29 @@ def clean_text(text: str) -> str:
 
 def _where(texts: pl.Series, rows: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """The texts with some rows changed."""
+    if rows.all():
+        return change(texts)
     if not rows.any():
         return texts
     places = rows.arg_true()
-    return texts.clone().scatter(places, change(texts.gather(places)))  # scatter changes a series in place
+    before = texts.gather(places)
+    after = change(before)
+    return texts if after is before else texts.clone().scatter(places, after)  # scatter changes a series in place
 
 
-def _wider(texts: pl.Series, form: UnicodeForm) -> pl.Series:
-    """What only texts with more than ASCII can need."""
+def _without(texts: pl.Series, pattern: str) -> pl.Series:
+    return _where(texts, texts.str.contains(pattern), lambda t: t.str.replace_all(pattern, ""))
+
+
+def _normalised(texts: pl.Series, form: UnicodeForm) -> pl.Series:
     import polars as pl
 
-    texts = _where(texts, texts.str.contains(CONTROLS), lambda t: t.str.replace_all(CONTROLS, ""))
-
     is_normalized, normalize = unicodedata.is_normalized, unicodedata.normalize
-    return pl.Series([t if is_normalized(form, t) else normalize(form, t) for t in texts.to_list()], dtype=pl.String)
+    given = texts.to_list()
+    rows = [i for i, text in enumerate(given) if not is_normalized(form, text)]
+    if not rows:
+        return texts
+    return texts.clone().scatter(rows, pl.Series([normalize(form, given[i]) for i in rows], dtype=pl.String))
 
 
 def fold(text: str) -> str:
