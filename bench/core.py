@@ -2,8 +2,10 @@
 
     python bench/core.py [--quick] [--json]
 
-Printed beside the budget that each figure is held to. There is no peer in this run: `ratios` is empty. `agree` says
-that what was measured was right: the hits were hits, and the lineages were whole.
+Wall and CPU milliseconds, medians over rounds, beside the budget that each figure is held to. The CPU time is held to
+it wherever this runs; the wall time too on a machine that does nothing else: a step waits twice for the disk, and what
+other programs write makes that longer. There is no peer in this run: `ratios` is empty. `agree` says that what was
+measured was right: the hits were hits, and the lineages were whole.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ BUDGETS_MS = {
 }
 CHAIN_STEPS = 10_000
 DIAMOND_LAYERS = 200
+Times = tuple[float, float]  # wall, CPU
 
 
 @step(makes="note")
@@ -49,28 +52,34 @@ def chain_recipe(steps: int) -> dict[str, Any]:
     return {"recipe": "chain", "steps": calls}
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
+def timed(work: Callable[[], Any]) -> tuple[Times, Any]:
+    """Wall and CPU milliseconds, and the result."""
+    start = time.perf_counter(), time.process_time()
     result = work()
-    return time.perf_counter() - start, result
+    return ((time.perf_counter() - start[0]) * 1e3, (time.process_time() - start[1]) * 1e3), result
 
 
-def measure_steps(folder: Path, steps: int, rounds: int) -> tuple[dict[str, float], bool]:
-    """Milliseconds a step: executed and cached, over a run as the user starts it, in a process that has run before."""
+def medians(times: list[Times], divided_by: int = 1) -> Times:
+    wall, cpu = (statistics.median(column) / divided_by for column in zip(*times, strict=True))
+    return wall, cpu
+
+
+def measure_steps(folder: Path, steps: int, rounds: int) -> tuple[dict[str, Times], bool]:
+    """Wall and CPU milliseconds a step, executed and cached, over a run; the process has run one before."""
     recipe = chain_recipe(steps)
     executed, cached, right = [], [], True
     run_recipe(chain_recipe(3), home=Home(folder / "warm"))
     for i in range(rounds):
         home = Home(folder / f"home{i}")
         seconds, run = timed(lambda home=home: run_recipe(recipe, home=home))
-        executed.append(seconds / steps)
+        executed.append(seconds)
         right &= count(run, "ran") == steps
         seconds, run = timed(lambda home=home: run_recipe(recipe, home=home))
-        cached.append(seconds / steps)
+        cached.append(seconds)
         right &= count(run, "hit") == steps
     return {
-        "executed light step": statistics.median(executed) * 1e3,
-        "cached step": statistics.median(cached) * 1e3,
+        "executed light step": medians(executed, steps),
+        "cached step": medians(cached, steps),
     }, right
 
 
@@ -100,8 +109,8 @@ def fill(home: Home, parents: list[list[int]]) -> str:
     return name(len(parents) - 1)
 
 
-def measure_lineage(folder: Path, rounds: int) -> tuple[dict[str, float], bool]:
-    """Milliseconds for the lineage of the last artifact of a chain, and of a diamond: each layer reads both above."""
+def measure_lineage(folder: Path, rounds: int) -> tuple[dict[str, Times], bool]:
+    """The same for the lineage of the last of a chain, and of a diamond: each layer reads both above."""
     diamond: list[list[int]] = [[], []]
     for layer in range(1, DIAMOND_LAYERS):
         diamond += [[2 * layer - 2, 2 * layer - 1]] * 2
@@ -116,7 +125,7 @@ def measure_lineage(folder: Path, rounds: int) -> tuple[dict[str, float], bool]:
             times.append(seconds)
         expected = len(parents) if shape == "chain" else len(parents) - 1  # the last layer's other half is not above it
         right &= len(graph.nodes) == expected
-        found[f"lineage of a {shape}"] = statistics.median(times) * 1e3
+        found[f"lineage of a {shape}"] = medians(times)
     return found, right
 
 
@@ -125,16 +134,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer steps and rounds")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     arguments = parser.parse_args()
-    steps, rounds = (100, 3) if arguments.quick else (500, 5)
+    steps, rounds = (100, 3) if arguments.quick else (300, 7)
     with tempfile.TemporaryDirectory() as folder:
         figures, right = measure_steps(Path(folder), steps, rounds)
         graphs, whole = measure_lineage(Path(folder), rounds)
     figures |= graphs
     if arguments.json:
-        print(json.dumps({"ratios": {}, "agree": right and whole, "milliseconds": figures, "budgets": BUDGETS_MS}))
+        kinds = {kind: {name: times[i] for name, times in figures.items()} for i, kind in enumerate(("wall", "cpu"))}
+        print(json.dumps({"ratios": {}, "agree": right and whole, "milliseconds": kinds, "budgets": BUDGETS_MS}))
         return
     for name, budget in BUDGETS_MS.items():
-        print(f"{name:24} {figures[name]:8.2f} ms   (at most {budget:g} ms)")
+        wall, cpu = figures[name]
+        held = "held" if max(wall, cpu) <= budget else "held in CPU time" if cpu <= budget else "NOT HELD"
+        print(f"{name:21} wall {wall:7.2f} ms   CPU {cpu:7.2f} ms   (at most {budget:g} ms: {held})")
     print("what was measured was right" if right and whole else "WHAT WAS MEASURED WAS NOT RIGHT")
 
 

@@ -13,10 +13,12 @@ from loomwork.core.errors import InputError
 from loomwork.core.explain import diff, plan, why_it_ran
 from loomwork.core.forget import forget, plan_forget
 from loomwork.core.home import Home
+from loomwork.core.ledger import Made, Used
 from loomwork.core.lineage import lineage
 from loomwork.core.recipe import load_recipe
 from loomwork.core.remake import remake
 from loomwork.core.runner import run_recipe
+from loomwork.core.step import Card
 from loomwork.core.trace import trace_row
 from loomwork.core.upkeep import collect_garbage, verify
 
@@ -63,6 +65,34 @@ def test_lineage_of_an_artifact_both_ways(home, lines):
     assert {n.name for n in lineage(home, run.steps["raw"].artifact, up=False).nodes.values()} == set(run.steps)
     with pytest.raises(InputError, match="no run"):
         lineage(home, "0" * 64)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_edges_followed_here_or_by_the_database_are_the_same(home, monkeypatch, seed):
+    """And both are what a plain search through a random graph finds, either way."""
+    choose = random.Random(seed)
+    reads = [sorted(choose.sample(range(i), min(i, choose.randrange(4)))) for i in range(40)]
+    runs: list[str] = []
+    for i, above in enumerate(reads):
+        used = {f"in.{j}": Used(f"{j:064x}", "", runs[j]) for j in above}
+        runs.append(str(home.ledger.begin("s", f"k{i}", {}, used, name=str(i))))
+        home.ledger.finish(runs[-1], Made(f"{i:064x}", "x", 1), Card())
+
+    def reached(start: int, near: dict[int, set[int]]) -> set[int]:
+        return {start}.union(*(reached(n, near) for n in near[start]))
+
+    up = {i: set(above) for i, above in enumerate(reads)}
+    down = {i: {j for j, above in enumerate(reads) if i in above} for i in range(40)}
+    for start in (0, 7, 20, 39):
+        graphs = []
+        for limit in (0, 1000):
+            monkeypatch.setattr("loomwork.core.lineage.FOLLOWED_HERE", limit)
+            graphs.append(lineage(home, f"{start:064x}"))
+            for ways, near in (({"down": False}, up), ({"up": False}, down)):
+                found = lineage(home, f"{start:064x}", **ways)
+                assert {int(n.name) for n in found.nodes.values()} == reached(start, near)
+        assert graphs[0].nodes == graphs[1].nodes
+        assert graphs[0].edges == graphs[1].edges
 
 
 def test_two_runs_that_made_the_same_bytes_keep_their_own_lineage(home, tmp_path):
