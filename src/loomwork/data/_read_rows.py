@@ -28,6 +28,7 @@ class RowWriter:
         import pyarrow as pa
 
         self._writer, self._schema = writer, pa.schema([])
+        self.first: dict[str, str] = {}  # by reason, where it was met first, and what was wrong
 
     def write(self, chunk: Chunk, file: SourceFile) -> None:
         """Write the rows of a chunk and set its faults aside."""
@@ -51,6 +52,9 @@ class RowWriter:
                 if file.found_encoding != "utf-8" and "encoding" not in table.column_names:
                     table = table.append_column("encoding", pa.repeat(file.found_encoding, len(table)))
                 self._writer.write(table)
+        for fault in faults:
+            reason, _, detail = fault.reason.partition(":")
+            self.first.setdefault(reason, f"{file.name}{f':{fault.place}' if fault.place else ''}: {detail.strip()}")
         set_aside(self._writer, [_dropped(file.name, fault) for fault in faults])
 
     def _row_by_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -65,6 +66,8 @@ def chunks(file: SourceFile, known: Choice) -> Iterator[tuple[SourceFile, Chunk]
                 else:
                     yield from chunks(member, known)
             return
+        if file.opener is None and file.path.is_dir():
+            os.scandir(file.path).close()  # it is here because it cannot be listed: says why
         known.files += 1
         reader = known.reader(file)
         if reader is None:

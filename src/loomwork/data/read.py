@@ -63,9 +63,9 @@ def read(
                 rows.write(chunk, file)
             context().progress(done + 1, len(sources), "files")
         if not writer.counts["data"]:
-            first = "; ".join(f"{n} x {reason}" for reason, n in writer.reasons.most_common(3)) or "they are empty"
+            why = [f"{n} x {reason} ({rows.first[reason]})" for reason, n in writer.reasons.most_common(3)]
             raise InputError(
-                f"nothing could be read from {path} ({len(sources)} files): {first}",
+                f"nothing could be read from {path} ({len(sources)} files): {'; '.join(why) or 'they are empty'}",
                 f"readable are {', '.join(known.extensions)}, also with {', '.join(COMPRESSIONS)}; another reader: "
                 "reader=, another encoding: encoding=",
             )

@@ -33,7 +33,6 @@ SUPERSETS = {
     "big5": "big5hkscs",
 }
 OLD_NAMES = {"x-sjis": "cp932", "x-gbk": "gb18030", "x-euc-jp": "euc_jp", "x-mac-cyrillic": "mac-cyrillic"}
-EAST_ASIAN = ("cp932", "euc_jp", "cp949", "gb18030", "big5hkscs")
 ESCAPED = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b$", "iso2022_jp_2"), (b"\x1b(", "iso2022_jp_ext"))
 LANGUAGES = (  # the letters beyond a to z
     "áčďéěíňóřšťúůýž",
@@ -45,22 +44,35 @@ LANGUAGES = (  # the letters beyond a to z
     "çğıöşüâîûİ",
     "äöüß",
     "àâæçèéêëîïôœùûüÿ",
-    "áéíñóúü¿¡ºª",
-    "áâãàçéêíóôõúüºª",
-    "àèéìíîòóùúºª",
+    "áéíñóúü¿¡",
+    "áâãàçéêíóôõúü",
+    "àèéìíîòóùú",
     "åäöæøéüà",
     "áæðéíóöúýþ",
     "äõöüšž",
     "āčēģīķļņšūž",
     "ąčęėįšųūž",
     "àçèéíïòóúü·",
-    "çë",
+    "äëéöüèêôçïâ",
+    "áéíóúñüäëïö¿¡",
+    "àáçèéëíïòóúñü",
+    "âêîôûïäëöüáàéèù",
+    "ãâêîôõñ",
 )
-LATIN = (  # the commoner first: it wins where two fit alike
-    *("cp1252", "cp1250", "iso8859-2", "cp1254", "cp1257", "iso8859-15", "iso8859-13"),
-    *("cp850", "cp852", "mac-roman", "mac-latin2", "cp437", "iso8859-4", "iso8859-10", "iso8859-16", "cp775"),
-)
-PUNCTUATION = frozenset("“”„‟‘’‚‹›«»–—…•·°§©®™€£¥¢×÷±½¼¾¹²³´¨µ¶\xa0\xad¿¡")
+COMMON = ("cp1252", "cp1250", "iso8859-2", "cp1254", "cp1257", "iso8859-15", "iso8859-13")  # the first of equals wins
+RARE = (*("cp850", "cp852", "mac-roman", "mac-latin2", "cp437", "iso8859-4", "iso8859-10", "iso8859-16", "cp775"),)
+ENOUGH = 0.3  # a common encoding that fits so well is taken before a rare one that fits better
+OTHER_LETTERS = ("cp1251", "koi8-r", "iso8859-5", "cp866", "cp1253", "cp1255", "cp1256", "cp874")
+PUNCTUATION = frozenset("“”„‟‘’‚‹›«»–—…•·°§©®™€£¥¢×÷±½¼¾¹²³´¨µ¶ªº\xa0\xad¿¡")
+IN_WORDS = frozenset("’‘·\xa0\xad–—…´ªº°²³")  # the punctuation that may have letters on both sides
+ALONE = 2.0  # letters beyond ASCII stand among others in Latin writing: their runs are shorter on average
+# Guesses that are nearly always wrong: they have an answer for any bytes, or nobody writes them any more.
+NEVER = [
+    *("shift_jis_2004", "shift_jisx0213", "euc_jis_2004", "euc_jisx0213", "hz", "utf_7", "ptcp154", "kz1048", "cp720"),
+    *("cp037", "cp1026", "cp1140", "cp273", "cp424", "cp500", "cp875", "cp1006", "cp1125", "cp858", "cp860", "cp861"),
+    *("cp862", "cp863", "cp864", "cp865", "cp869", "koi8_t", "mac_iceland", "mac_turkish", "iso8859_14"),
+]
+THAI_MARK_AT_A_START = re.compile("(?<![\u0e01-\u0e5b])[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]")  # no Thai text has that
 UTF8_SHARE = 0.8  # of the sequences beyond ASCII that are UTF-8, in a text that is, but for some damage
 
 
@@ -139,10 +151,36 @@ def detect(sample: bytes, begin: bytes = b"") -> str | None:
             return name
     if sample.isascii():
         return None
-    guess = _guess(sample)
+    guess = _japanese(sample) or _guess(sample)
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    if sum(map(len, runs)) < ALONE * len(runs):
+        return _latin(sample) or guess or None
     if guess and not _is_latin(sample.decode(guess, "replace")):
         return guess
-    return _latin(sample) or guess or next((n for n in EAST_ASIAN if decodes(sample, n)), None)
+    return _of_script(sample) or _latin(sample) or guess or None
+
+
+def _japanese(sample: bytes) -> str:
+    """The encoding in which every third character is hiragana, as in no other language; "" if there is none."""
+    for name in ("cp932", "euc_jp"):
+        if decodes(sample, name):
+            beyond = [c for c in sample.decode(name, "ignore") if c > "\x7f"]
+            if sum("\u3041" <= c <= "\u3096" for c in beyond) * 3 > len(beyond):
+                return name
+    return ""
+
+
+def _of_script(sample: bytes) -> str:
+    """An encoding in which the bytes beyond ASCII are words of Cyrillic, Greek, Hebrew, Arabic or Thai letters;
+    "" if there is none.
+    """
+    for name in OTHER_LETTERS:
+        beyond = [c for c in sample.decode(name, "replace") if c > "\x7f" and c not in PUNCTUATION]
+        letters = [c for c in beyond if c.isalpha() and c > "\u024f"]
+        upper = sum(c.isupper() for c in letters)
+        if len(letters) > 0.95 * len(beyond) and upper * 2 < len(letters):
+            return name
+    return ""
 
 
 def _guess(sample: bytes) -> str:
@@ -151,10 +189,13 @@ def _guess(sample: bytes) -> str:
         from charset_normalizer import from_bytes
     except ModuleNotFoundError:
         return ""
-    best = from_bytes(sample[: 1 << 16]).best()
+    best = from_bytes(sample[: 1 << 16], cp_exclusion=NEVER).best()
     if best is None:
         return ""
     name = codecs.lookup(best.encoding).name
+    if name == "tis-620" or name == "cp874":
+        text = sample.decode(name, "replace")
+        return "" if THAI_MARK_AT_A_START.search(text) else "cp874"
     return next((n for n in (SUPERSETS.get(name, name), name) if decodes(sample, n)), "")
 
 
@@ -165,26 +206,33 @@ def _is_latin(text: str) -> bool:
 
 def _latin(sample: bytes) -> str:
     """The encoding in which the bytes beyond ASCII are the letters of one language; "" if there is none."""
-    best, chosen = 0.4, ""
-    for name in LATIN:
-        if not decodes(sample, name):
-            continue
-        score = max(_fit(_seen(sample, name), letters) for letters in LANGUAGES)
-        if score > best + 1e-9:
-            best, chosen = score, name
-    return chosen
+    for names in (COMMON, RARE):
+        best, chosen = ENOUGH, ""
+        for name in names:
+            if decodes(sample, name):
+                seen = _seen(sample, name)
+                score = max(_fit(seen, letters) for letters in LANGUAGES)
+                if score > best + 1e-9:
+                    best, chosen = score, name
+        if chosen:
+            return chosen
+    return ""
 
 
 def _seen(sample: bytes, name: str) -> list[tuple[str, bool]]:
-    """The characters beyond ASCII, and whether each stands inside or at a word as its case allows."""
+    """The characters beyond ASCII, and whether each can stand where it stands: as a capital, or within a word."""
     text = sample[: 1 << 15].decode(name, "ignore")
     found = []
     for at, c in enumerate(text):
         if c > "\x7f":
             before, after = text[at - 1 : at], text[at + 1 : at + 2]
-            alone = not before.isalpha() and not after.isalpha()
-            shouts = before.islower() if c.isupper() else before.isupper() and after.isupper()
-            found.append((c, not shouts and not (alone and c.isupper())))
+            if c in PUNCTUATION:
+                fits = c in IN_WORDS or not (before.isalpha() and after.isalpha())
+            elif c.isupper():
+                fits = not before.islower() and (before.isalpha() or after.isalpha())
+            else:
+                fits = not (before.isupper() and after.isupper())
+            found.append((c, fits))
     return found
 
 
@@ -193,7 +241,7 @@ def _fit(seen: list[tuple[str, bool]], letters: str) -> float:
     known = _both_cases(letters)
     value = 0.0
     for c, fits in seen:
-        value += 1.0 if c in known and fits else 0.5 if c in PUNCTUATION else -1.0
+        value += -1.0 if not fits else 1.0 if c in known else 0.5 if c in PUNCTUATION else -1.0
     return value / len(seen) if seen else 0.0
 
 

@@ -24,7 +24,7 @@ from loomwork.data.readers._unpacked import SPOOL_BYTES, Meter, Refused, suffixe
 ARCHIVES = (".zip", ".tar")
 DEPTH = 4  # archives in archives
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError)
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 16  # what is lost before a break
 
 
 def is_archive(name: str) -> bool:
@@ -164,9 +164,9 @@ class TarMember:
     def __call__(self) -> BinaryIO:
         if self._spool is None:
             self._spool = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115
-            source = self._archive.extractfile(self._info)
+            source: Any = self._archive.extractfile(self._info)
             try:
-                while source and (block := source.read(BLOCK_BYTES)):
+                while source and (block := source.read1(BLOCK_BYTES)):
                     self._spool.write(block)
             except (*DAMAGE, OSError, EOFError, ValueError) as error:
                 self.error = error if isinstance(error, Refused) else EOFError(f"the archive is damaged: {error}")

@@ -1,0 +1,195 @@
+"""URLs and the standard input are read like files, and what changed behind them is read again."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from loomwork.core.errors import InputError
+from loomwork.core.files import digest_files, list_files
+from loomwork.core.remote import Remote, stamp_of
+from loomwork.core.step import Files
+from loomwork.data.read import read
+from tests.data.read_rows import reasons, rows_of, texts
+
+LINES = b'{"text": "one"}\n{"text": "two"}\n'
+
+
+@pytest.fixture
+def memory():
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    yield files
+    files.store.clear()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A real web server on the files of `tmp_path`/web; "short/..." breaks off in the middle of the body."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+        def do_GET(self):
+            if not self.path.startswith("/short/"):
+                super().do_GET()
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            self.wfile.write(LINES)
+
+    (tmp_path / "web").mkdir()
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path / "web")))
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+def test_folders_globs_and_files_behind_a_url(memory, run_step):
+    memory.pipe("/corpus/a.jsonl", LINES)
+    memory.pipe("/corpus/deep/b.txt", b"three")
+    table, packed = io.BytesIO(), io.BytesIO()
+    pq.write_table(pa.table({"text": ["four"]}), table)
+    memory.pipe("/corpus/deep/c.parquet", table.getvalue())
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("m.txt", "five")
+    memory.pipe("/corpus/d.zip", packed.getvalue())
+    data, card = run_step(read, path="memory://corpus")
+    jsonl = [("a.jsonl:1", "one"), ("a.jsonl:2", "two")]
+    assert texts(data) == [*jsonl, ("d.zip!m.txt", "five"), ("deep/b.txt", "three"), ("deep/c.parquet:1", "four")]
+    assert card.metrics["files"] == 4
+    data, _ = run_step(read, path="memory://corpus/*.jsonl")
+    assert texts(data) == jsonl
+    data, _ = run_step(read, path="memory://corpus/deep/b.txt")
+    assert texts(data) == [("b.txt", "three")]
+    for missing in ("memory://nothing", "memory://corpus/*.csv"):
+        with pytest.raises(InputError, match="nothing is at memory://"):
+            run_step(read, path=missing)
+    with pytest.raises(InputError, match="no file system is known"):
+        run_step(read, path="nothing://corpus")
+    with pytest.raises(InputError, match="path on disk"):
+        list_files("memory://corpus")
+
+
+def test_a_file_url_is_a_path(tmp_path, run_step):
+    (tmp_path / "a b.txt").write_text("one")
+    data, _ = run_step(read, path=f"file://{tmp_path}/a%20b.txt")
+    assert texts(data) == [("a b.txt", "one")]
+
+
+def test_a_web_address_is_one_file_and_its_question_is_no_part_of_its_name(server, tmp_path, run_step):
+    (tmp_path / "web/a.jsonl").write_bytes(LINES)
+    with zipfile.ZipFile(tmp_path / "web/b.zip", "w") as archive:
+        archive.writestr("m.txt", "in a zip")
+    data, _ = run_step(read, path=f"{server}/a.jsonl?token=secret")
+    assert texts(data) == [("a.jsonl:1", "one"), ("a.jsonl:2", "two")]
+    data, _ = run_step(read, path=f"{server}/b.zip")
+    assert texts(data) == [("b.zip!m.txt", "in a zip")]
+    with pytest.raises(InputError, match="404"):
+        run_step(read, path=f"{server}/none.jsonl")
+    with pytest.raises(InputError, match="cannot be read"):
+        run_step(read, path="http://127.0.0.1:1/a.jsonl")
+
+
+def test_a_connection_that_breaks_is_no_early_end(server, run_step):
+    data, card = run_step(read, path=f"{server}/short/a.jsonl", reader="json_lines")
+    assert texts(data) == [("a.jsonl:1", "one"), ("a.jsonl:2", "two")]
+    assert card.metrics["dropped: damaged file"] == 1
+    assert "of 100000 bytes" in rows_of(data, "dropped")[0]["reason"]
+
+
+def test_the_key_follows_what_is_behind_a_url(server, memory, tmp_path):
+    page = tmp_path / "web/a.jsonl"
+    page.write_bytes(LINES)
+    os.utime(page, (1_600_000_000, 1_600_000_000))
+
+    def digest(path):
+        return digest_files(path, Files(), tmp_path / "digests")
+
+    before = digest(f"{server}/a.jsonl")
+    assert digest(f"{server}/a.jsonl") == before
+    os.utime(page, (1_600_000_100, 1_600_000_100))
+    assert digest(f"{server}/a.jsonl") != before
+    memory.pipe("/corpus/a.jsonl", LINES)
+    before = digest("memory://corpus")
+    assert digest("memory://corpus") == before
+    memory.pipe("/corpus/b.jsonl", LINES)
+    assert digest("memory://corpus") != before
+    silent = Remote("x://a", None, "", io.BytesIO)  # a server that tells nothing of its file
+    assert stamp_of(silent) != stamp_of(silent)
+
+
+def loom(home, *arguments, given=b""):
+    done = subprocess.run(
+        [sys.executable, "-m", "loomwork", *arguments, "--home", str(home), "--json"],
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+    return json.loads(done.stdout) if done.stdout.startswith(b"{") else done.stderr.decode()
+
+
+def test_the_standard_input_is_read_and_known_by_its_content(tmp_path):
+    call = ("call", "data.read", "path=-", "reader=json_lines")
+    first = loom(tmp_path, *call, given=LINES)
+    again = loom(tmp_path, *call, given=LINES)
+    assert first["artifact"] == again["artifact"]
+    (step,) = again["steps"].values() if isinstance(again["steps"], dict) else again["steps"]
+    assert step["status"] == "hit"
+    other = loom(tmp_path, "call", "data.read", "path=-", given=b"plain text")
+    assert other["artifact"] != first["artifact"]
+
+
+def test_broken_links_are_counted_and_pipes_are_passed_over(tmp_path, run_step):
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "b.txt").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "c.txt")
+    assert len(digest_files(tmp_path, Files(), tmp_path / ".digests")) == 64
+    data, _ = run_step(read, path=tmp_path)
+    assert texts(data) == [("a.txt", "one")]
+    assert reasons(data) == [("b.txt", "unreadable file")]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
+def test_files_and_folders_without_rights_are_counted(tmp_path):
+    for name in ("a.txt", "b.txt", "closed/c.txt"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(name)
+    (tmp_path / "in/b.txt").chmod(0)
+    (tmp_path / "in/closed").chmod(0)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o777)
+    if os.geteuid() == 0:  # root may read everything: give that up, in a process of its own
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder.stat().st_uid == 0 and folder.is_relative_to(tmp_path.parents[1]):
+                folder.chmod(0o755)
+    (tmp_path / "first").mkdir()
+    script = (
+        "import os; from pathlib import Path; from loomwork.data.read import read\n"
+        f"top = Path({str(tmp_path)!r})\n"
+        "read(path=top / 'in/a.txt', out=top / 'first')\n"  # imports what it needs, as long as that can be read
+        "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "print(read(path=top / 'in', out=top / 'out').metrics)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    (tmp_path / "in/closed").chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert "'rows': 1" in done.stdout
+    assert "'dropped: unreadable file': 2" in done.stdout
