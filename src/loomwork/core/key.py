@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import os
 import sys
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from loomwork.core.errors import MissingDependency
 from loomwork.core.files import digest_files
 from loomwork.core.fingerprint import code_parts, object_parts
 from loomwork.core.secret import secret_id
-from loomwork.core.step import Calls, Files, Names, Secret, Step
+from loomwork.core.step import Calls, Files, Names, Revision, Secret, Step
 
 Parts = dict[str, Any]
 
@@ -56,6 +57,14 @@ def key_parts(
                 paths[name] = value
         else:
             plain[name] = value
+    anew = {}
+    for name in [n for n, value in plain.items() if value is None]:
+        if revision := step.marker(name, Revision):
+            source = plain.get(revision.source)
+            if source is not None and Path(source).exists():
+                paths[revision.source] = plain.pop(revision.source)
+            else:
+                anew[name] = uuid.uuid4().hex
     parts: Parts = {
         "step": step.name,
         "makes": step.makes,
@@ -78,6 +87,8 @@ def key_parts(
     secrets = {n: secret_id(v) for n, v in plain.items() if step.marker(n, Secret) and v is not None}
     if secrets:
         parts["secrets"] = secrets
+    if anew:
+        parts["anew"] = anew
     gone = sorted(forgotten)
     if gone:
         parts["forgotten"] = digest(gone)
@@ -98,7 +109,7 @@ def digest_paths(step: Step, paths: Mapping[str, Any], digests: Path) -> dict[st
             found |= {f"{name}.{place}": sha for place, sha in call_files(calls, value, digests).items()}
             continue
         values = value if isinstance(value, list) else [value]
-        found[name] = digest([digest_files(v, marker, digests) for v in values])
+        found[name] = digest([digest_files(v, marker or Files(), digests) for v in values])
     return found
 
 
@@ -125,6 +136,9 @@ def differences(old: Parts, new: Parts) -> list[str]:
             lines.append(f"input {rest}: {was} -> {now}")
         elif group == "secrets":
             lines.append(f"the key that {rest} names changed")
+        elif group == "anew":
+            if name in b:
+                lines.append(f"its source is read anew each run, as {rest} is not given")
         elif group == "forgotten":
             lines.append("rows were forgotten")
         else:

@@ -101,6 +101,19 @@ class Secret:
 
 
 @dataclass(frozen=True)
+class Revision:
+    """Marks a setting that says which state of an outside source is read: Annotated[str | None, Revision("path")].
+
+    Without a value the source is read anew each run, unless it is on this disk: then the digest of its files counts.
+
+    Args:
+        source: the setting that names the source, if it may be a path.
+    """
+
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Input:
     """One artifact-typed parameter."""
 
@@ -165,7 +178,7 @@ class Step:
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
 
     def marker(self, setting: str, kind: type) -> Any:
-        """The `Files`, `Names`, `Calls` or `Secret` mark of a setting, or None. A plain `Path` counts as `Files()`."""
+        """The mark of that kind (`Files`, `Names`, ...) of a setting, or None. A plain `Path` counts as `Files()`."""
         hints = list(_nested(self.hints.get(setting)))
         for hint in hints:
             for extra in getattr(hint, "__metadata__", ()):
