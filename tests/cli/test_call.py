@@ -70,6 +70,22 @@ def test_every_step_is_documented(project: Project) -> None:
         found = describe(listed["step"])
         for setting in found["settings"]:
             assert setting["about"], f"{listed['step']} does not say what {setting['name']} is"
+            for called in setting.get("calls", ()):
+                inner = describe(f"{listed['step']}.{called['name']}")
+                silent = [s["name"] for s in inner["settings"] if not s["about"]]
+                assert called["summary"], called["name"]
+                assert not silent, f"{inner['step']} does not say what {silent} are"
+
+
+def test_what_a_step_calls_by_name_is_listed_and_documented(project: Project) -> None:
+    listed = project("steps", "data.filter")
+    assert "rules: list of rules" in listed
+    assert "gopher_repetition   Texts in which" in listed
+    assert "loom steps data.filter.c4" in listed
+    one = project("steps", "data.filter.length")
+    assert "min_words: int" in one
+    assert "rules: [{length: {min_chars: ...}}]" in one
+    assert "did you mean 'length'" in project.result("steps", "data.filter.lenght", code=2).stderr
 
 
 def test_docstrings_and_types_are_read() -> None:

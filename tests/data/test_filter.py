@@ -131,7 +131,7 @@ def test_a_column_of_nulls_and_another_column(make_dataset, run_step):
 
 def test_what_does_not_fit_is_refused(make_dataset, run_step):
     data = make_dataset([{"text": "a", "n": 1}])
-    with pytest.raises(InputError, match="at least one rule"):
+    with pytest.raises(InputError, match="at least one rule is needed"):
         run_step(filter_step, data=data, rules=[])
     with pytest.raises(InputError, match="no column 'texts'"):
         run_step(filter_step, data=data, rules=["c4"], column="texts")
@@ -144,6 +144,7 @@ def test_what_does_not_fit_is_refused(make_dataset, run_step):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
+        ("", r"at least one rule is needed\n.*known: c4,"),
         ("gopher", r"there is no rule 'gopher'\n.*did you mean 'gopher_"),
         ("{length: {min_word: 3}}", "length has no setting 'min_word'"),
         ("{length: {min_words: many}}", "length: min_words is 'many'; should be a valid integer"),
@@ -159,7 +160,7 @@ def test_what_does_not_fit_is_refused(make_dataset, run_step):
 def test_a_recipe_refuses_rules_before_its_first_step(tmp_path: Path, rule: str, message: str):
     (tmp_path / "r.yaml").write_text(
         f"steps:\n  raw: {{use: data.read, path: '{tmp_path}'}}\n"
-        f"  f:\n    use: data.filter\n    data: $raw\n    rules:\n    - {rule}\n"
+        f"  f:\n    use: data.filter\n    data: $raw\n    rules: [{rule}]\n"
     )
     with pytest.raises(RecipeError, match=message) as error:
         load_recipe(tmp_path / "r.yaml")

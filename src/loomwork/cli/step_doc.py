@@ -10,18 +10,49 @@ from pathlib import Path
 from typing import Any
 
 from loomwork.cli.text import columns, heading, paint
-from loomwork.core.step import Files, Names, Step, find_step
+from loomwork.core.calls import Callee, callees, find_callee
+from loomwork.core.errors import InputError
+from loomwork.core.step import Calls, Files, Names, Step, find_step
 
 SECTION = re.compile(r"^(Args|Returns|Raises|Source|Sources):\s*$")
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Everything that a step's signature and docstring say.
+    """Everything that the signature and docstring of a step say, or of what a step calls: "data.filter.length".
 
     Raises:
         InputError: there is no such step.
     """
-    step = find_step(name)
+    try:
+        step = find_step(name)
+    except InputError:
+        called = _called(name)
+        if called is None:
+            raise
+        around, setting, callee = called
+        call = f"{setting}: [{{{callee.name}: {{{', '.join(f'{n}: ...' for n in _needed(callee))}}}}}]"
+        place = {"makes": "", "inputs": [], "call": "", "recipe": call, "called_by": around.name}
+        return _described(callee) | {"step": name} | place
+    return _described(step)
+
+
+def _needed(callee: Callee) -> list[str]:
+    """The settings that have no default; if all have one, the first of them, as an example."""
+    return [n for n, p in callee.settings.items() if p.default is p.empty] or list(callee.settings)[:1]
+
+
+def _called(name: str) -> tuple[Step, str, Callee] | None:
+    """The step, its setting, and the function that a name like "data.filter.length" means."""
+    around, _, inner = name.rpartition(".")
+    try:
+        step = find_step(around)
+    except InputError:
+        return None
+    marked = {setting: step.marker(setting, Calls) for setting in step.settings}
+    return next(((step, setting, find_callee(marker, inner)) for setting, marker in marked.items() if marker), None)
+
+
+def _described(step: Step) -> dict[str, Any]:
     body, arguments, rest = read_docstring(inspect.getdoc(step.function) or "")
     inputs = [
         {"name": n, "kind": i.type.kind or "any artifact", "shape": i.shape, "about": arguments.get(n, "")}
@@ -100,11 +131,14 @@ def type_name(hint: Any) -> str:
 
 
 def _marks(step: Step, setting: str) -> dict[str, Any]:
-    files, names = step.marker(setting, Files), step.marker(setting, Names)
+    files, names, calls = (step.marker(setting, kind) for kind in (Files, Names, Calls))
     found: dict[str, Any] = {}
+    if calls:
+        listed = [find_callee(calls, name) for name in callees(calls.package)]
+        found |= {"calls": [{"name": c.name, "summary": c.summary} for c in listed], "type": f"list of {calls.what}s"}
     if files:
         found["files"] = files.pattern
-    if names:
+    if names and names.package:
         found["names_from"] = names.package
         found["choices"] = choices(names.package)
     return found
@@ -166,7 +200,8 @@ def example_line(step: Step) -> str:
 
 def told(found: dict[str, Any]) -> str:
     """The documentation as text."""
-    kind = f"makes {found['makes']}" + (", runs in a process of its own" if found["heavy"] else "")
+    kind = f"makes {found['makes']}" if found["makes"] else f"for {found.get('called_by')}"
+    kind += ", runs in a process of its own" if found["heavy"] else ""
     sections = [f"{heading(found['step'])}  {paint(kind, 'dim')}\n\n{found['about']}"]
     if found["inputs"]:
         shapes = {"one": "", "optional": ", optional", "list": ", any number", "dict": ", any number, by name"}
@@ -174,10 +209,18 @@ def told(found: dict[str, Any]) -> str:
         sections.append(f"{heading('Inputs')}\n{columns(rows, wrap=True)}")
     if found["settings"]:
         sections.append(f"{heading('Settings')}\n{columns([_setting(s) for s in found['settings']], wrap=True)}")
+    for setting in found["settings"]:
+        if setting.get("calls"):
+            listed = [(c["name"], c["summary"]) for c in setting["calls"]]
+            hint = f"  one of them whole: loom steps {found['step']}.{listed[0][0]}"
+            sections.append(
+                f"{heading(setting['name'].capitalize())}\n{columns(listed, wrap=True)}\n{paint(hint, 'dim')}"
+            )
     sections += [f"{heading(title)}\n" + _indented(text) for title, text in found["sections"].items()]
     if found["uses"]:
         sections.append(f"{heading('Needs')}\n  {', '.join(found['uses'])}")
-    sections.append(f"{heading('Call it')}\n  {found['call']}")
+    if found["call"]:
+        sections.append(f"{heading('Call it')}\n  {found['call']}")
     sections.append(f"{heading('In a recipe')}\n  {found['recipe']}")
     sections.append(paint(found["file"], "dim"))
     return "\n\n".join(sections)

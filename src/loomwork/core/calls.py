@@ -80,6 +80,8 @@ def checked_calls(marker: Calls, values: Sequence[Any]) -> list[dict[str, dict[s
     Raises:
         InputError: an unknown name or setting, or a value that does not fit; says which, and what would.
     """
+    if not values:
+        raise InputError(f"at least one {marker.what} is needed", "known: " + ", ".join(callees(marker.package)))
     return [{name: _validated(marker, name, given)} for name, given in (_split(marker, v) for v in values)]
 
 

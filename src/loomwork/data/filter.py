@@ -30,15 +30,13 @@ def filter(data: Dataset, *, rules: Rules, column: str = "text", count_alone: bo
 
     Args:
         data: rows with a text column, or with the columns that the rules look at.
-        rules: the rules; `loom steps data.filter` lists them.
+        rules: in the order in which they are tried.
         column: the text column that they look at.
         count_alone: also count what each rule would drop if it were the only one. Every rule then sees every row.
     """
     import polars as pl
 
     data.require_rows()
-    if not rules:
-        raise InputError("filter needs at least one rule", "for example rules: [gopher_quality]")
     require_text(data, column)
     ready = ready_rules(data, rules, column)
     alone: Counter[str] = Counter({_label(ready, i): 0 for i in range(len(ready))})

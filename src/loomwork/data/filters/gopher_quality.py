@@ -26,7 +26,7 @@ def gopher_quality(
     max_ellipsis_lines: float | None = 0.3,
     min_alphabetic_words: float = 0.8,
     min_stop_words: int = 2,
-    stop_words: list[str] = ["the", "be", "to", "of", "and", "that", "have", "with"],  # noqa: B006 (never changed)
+    stop_words: list[str] | None = None,
     marks_apart: bool = False,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts that are too short or too long, or do not look like English prose, by Gopher's limits.
@@ -46,16 +46,16 @@ def gopher_quality(
         max_ellipsis_lines: share of lines that end with an ellipsis.
         min_alphabetic_words: share of words with a letter.
         min_stop_words: how many different stop words occur at least.
-        stop_words: they are compared as they are written.
+        stop_words: the, be, to, of, and, that, have, with, if none are given; compared as they are written.
         marks_apart: a punctuation mark is a word of its own.
 
     Source: Rae et al. (2021), Scaling language models, A1.1.
     """
     need_numba("gopher_quality")
-    from loomwork.text.quality import quality
+    from loomwork.text.quality import STOP_WORDS, quality
     from loomwork.text.spans import hashes_of, split_words
 
-    stops = hashes_of(stop_words)
+    stops = hashes_of(list(STOP_WORDS) if stop_words is None else stop_words)
 
     def limits(texts: np.ndarray, offsets: np.ndarray) -> list[Limit]:
         found = quality(texts, offsets, split_words(texts, offsets, marks_apart=marks_apart), stops)
