@@ -225,6 +225,17 @@ def test_what_does_not_fit_in_memory_lies_in_files(make_dataset, run_step, monke
     assert sorted(p.name for p in spilled.path.iterdir()) == ["+near_dedup", "data"] + ["dropped"] * (words > 0)
 
 
+def test_shards_without_the_column_are_kept(tmp_path, run_step):
+    (tmp_path / "in").mkdir()
+    with DatasetWriter(tmp_path / "in", shard_rows=1) as writer:
+        for row in ({"text": BODY}, {"title": "no text"}, {"text": BODY + " again"}):
+            writer.write([row])
+    made, card = run_step(near_dedup, data=Dataset(tmp_path / "in"))
+    assert len(Dataset(tmp_path / "in").shards()) == 3
+    assert [r["text"] for r in made.select("data").rows()] == [None, BODY + " again"]
+    assert card.metrics["rows_without_text"] == 1
+
+
 def test_a_corpus_of_copies_is_no_more_than_one_text(make_dataset, run_step):
     made, card = run_step(near_dedup, data=make_dataset([{"text": BODY}] * 30_000))
     assert len(made.select("data")) == 1

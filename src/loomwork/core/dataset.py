@@ -249,7 +249,9 @@ class DatasetWriter:
                 table = table.rename_columns({"reason": "given_reason"})
             self.carry(table.append_column("reason", reasons), part=DROPPED)
 
-    def keep(self, shard: Path, mask: Any, reason: Any = "filtered", *, part: str = MAIN) -> None:
+    def keep(
+        self, shard: Path, mask: Any, reason: Any = "filtered", *, part: str = MAIN, table: pa.Table | None = None
+    ) -> None:
         """Carry the rows of an input shard where `mask` is true and drop the others, their sidecars alike.
 
         A shard of which every row is kept is shared: it is neither rewritten nor read.
@@ -259,6 +261,7 @@ class DatasetWriter:
             mask: booleans, one a row; null counts as false.
             reason: why the others are dropped: one for all, one for each row of the shard, or one for each dropped row.
                 An Arrow array costs least.
+            table: the rows of the shard, where they have been read already (`read_shard`).
 
         Raises:
             ValueError: the mask or the reasons are not as many as the rows.
@@ -274,7 +277,7 @@ class DatasetWriter:
         if kept.false_count == 0:
             self.share(shard, part=part)
             return
-        table = read_shard(shard)
+        table = read_shard(shard) if table is None else table
         out = pc.invert(kept)
         self.carry(table.filter(kept), part=part)
         reasons = pa.repeat(reason, len(table)) if isinstance(reason, str) else as_array(reason, pa.string())

@@ -20,6 +20,7 @@ import numpy as np
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter, link_or_copy
+from loomwork.core.tables import read_shard
 from loomwork.text.minhash import BINS, Sketches, Texts, bucket_mates, sketch
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 INDEX = "+near_dedup"
 VERSION = b"1"  # of what a shingle and a sketch are
 WRITE_ROWS = 1 << 13
-MEMORY_BYTES = 1 << 28  # of sketches and shingles, before they are written to files
+MEMORY_BYTES = 1 << 28  # of sketches and shingles before they are written to files, and of rows that are held
 
 
 class Spill:
@@ -38,6 +39,7 @@ class Spill:
         self.words = words
         self.ids: list[np.ndarray] = []
         self.sizes: list[int] = []  # rows of each shard
+        self.tables: list[pa.Table | None] = []  # of each shard while there is room: then it need not be read again
         self._folder = folder
         self._open = ExitStack()
         self._held: list[Sketches] = []
@@ -53,11 +55,15 @@ class Spill:
 
     def read(self, data: Dataset, column: str) -> None:
         """Append the texts of a column, shard by shard."""
-        running, total, done = context(), len(data), 0
-        for table in data.tables(["row_id", column]):
+        running, total, done, room = context(), len(data), 0, MEMORY_BYTES
+        for shard in data.shards():
+            names = None if room > 0 else ["row_id", column]
+            table = read_shard(shard, names)
+            room -= table.nbytes if room > 0 else 0
+            self.tables.append(table if names is None else None)
             self.sizes.append(len(table))
             self.ids.append(ids_of(table))
-            for texts in texts_of(table.column(column)):
+            for texts in texts_of(table.column(column)) if column in table.column_names else [_empty(len(table))]:
                 self.append(sketch(texts, words=self.words, threads=running.threads))
             done += len(table)
             running.progress(done, total, "rows sketched")
@@ -114,11 +120,16 @@ def texts_of(column: pa.ChunkedArray) -> Iterator[Texts]:
         if chunk.null_count:
             chunk = pc.fill_null(chunk, "")
         _, offsets, content = chunk.buffers()
-        ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1] if offsets else _NONE
+        ends = (
+            np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+            if offsets
+            else np.zeros(1, np.int64)
+        )
         yield Texts(np.frombuffer(content or b"", np.uint8), ends)
 
 
-_NONE = np.zeros(1, np.int64)
+def _empty(rows: int) -> Texts:
+    return Texts(np.empty(0, np.uint8), np.zeros(rows + 1, np.int64))
 
 
 def ids_of(table: pa.Table) -> np.ndarray:

@@ -37,8 +37,8 @@ def near_dedup(
     MinHash bands propose pairs, every pair is verified exactly. In order of preference, a row is kept unless it is a
     near duplicate of a row that is kept already; the reason of a dropped row names that row and their similarity. (Rows
     are not joined in chains, whose ends may be unlike: nothing goes whose like does not stay.) Memory does not bound
-    the corpus: sketches and shingles lie in temporary files (512 bytes a row, 4 bytes a word), some 100 bytes a row in
-    memory.
+    the corpus: past 256 MB, sketches and shingles lie in temporary files (512 bytes a row, 4 bytes a word), and some
+    100 bytes a row in memory.
 
     A second run on the result drops nothing. With "longest" and "best", the order of the rows does not change which
     texts are kept: what is equal in length (and in `by`) is decided by a hash of the text. Of rows with the very same
@@ -98,10 +98,10 @@ def near_dedup(
         for shard in known.shards() if known else []:
             writer.share(shard)
         start = 0
-        for shard, size in zip(data.shards(), spill.sizes, strict=True):
+        for shard, size, table in zip(data.shards(), spill.sizes, spill.tables, strict=True):
             dropped = start + np.flatnonzero(~mine[start : start + size])
             reasons = _reasons(found.jaccard[dropped], ids[found.kept[dropped]])
-            writer.keep(shard, mine[start : start + size], reasons)
+            writer.keep(shard, mine[start : start + size], reasons, table=table)
             start += size
     if index:
         kept = near.kept_rows(texts, ids, np.flatnonzero(mine))
