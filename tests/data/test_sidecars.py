@@ -9,6 +9,8 @@ import pytest
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.data.clean import clean
 from loomwork.data.exact_dedup import exact_dedup
+from loomwork.data.filter import filter as filter_step
+from loomwork.data.redact import redact
 from loomwork.data.split import split
 
 
@@ -31,6 +33,8 @@ def labelled(make_dataset, tmp_path) -> Dataset:
         (clean, {"min_chars": 7}),
         (exact_dedup, {"columns": ["text"]}),
         (exact_dedup, {"columns": ["label", "text"]}),
+        (filter_step, {"rules": [{"expression": {"keep": "label > 50"}}]}),
+        (redact, {}),
     ],
 )
 def test_labels_survive(labelled, run_step, step, settings):
