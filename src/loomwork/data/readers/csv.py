@@ -139,7 +139,17 @@ class Lines:
                 self._faults.append(too_large(number, content, self._most))
                 yield io.StringIO("\n")
             else:  # what does not decode comes as lone surrogates, so that it does not end the file
+                content = self._short(number, content) if length > self._most else content
                 yield io.StringIO(content.decode("utf-8", "surrogateescape"), newline=self._newline)
+
+    def _short(self, number: int, content: bytes) -> bytes:
+        """Some lines, those that are too long left empty."""
+        lines = content.split(b"\n")
+        for i, line in enumerate(lines):
+            if len(line) > self._most:
+                self._faults.append(too_large(number + i, line, self._most))
+                lines[i] = b""
+        return b"\n".join(lines)
 
 
 def _columns(rows: list[list[str]], places: list[int], faults: list[Fault]) -> tuple[list[pa.Array], list[int]]:

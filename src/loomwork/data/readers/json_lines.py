@@ -7,6 +7,7 @@ Python's reads again, row by row: so there is one meaning, and faults have their
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXTENSIONS = (".jsonl", ".ndjson")
+
+
+EMPTY = re.compile(rb"(?:^|\n)\{[ \t\r]*\}")  # an object without keys is no row, and Arrow takes it for one
 
 
 class RepeatedKey(ValueError):
@@ -111,7 +115,7 @@ def _by_arrow(block: bytes, schema: pa.Schema) -> pa.Table | None:
 
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
     ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
-    if not block.startswith(b"{") or block.count(b"\n{") != lines - 1 or ends != lines:
+    if not block.startswith(b"{") or block.count(b"\n{") != lines - 1 or ends != lines or EMPTY.search(block):
         return None
     try:
         block.decode("utf-8")
