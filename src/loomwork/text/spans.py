@@ -1,7 +1,8 @@
 """Words of texts as spans of their UTF-8 bytes, with what rules ask of each: Numba kernels on Arrow's own buffers.
 
 A word is a run of characters between white space (Unicode's, as in Python's str.split), unless other spans are given.
-The kernels release the interpreter lock. They are compiled once per machine (Numba's cache).
+The kernels release the interpreter lock. They are compiled once per machine (Numba's cache, which checks the time stamp
+of a kernel's own file: after a change here, touch the files of the kernels that call these).
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from loomwork.core.dataset import Dataset
 
@@ -22,7 +24,7 @@ def c4(
     min_sentences: int = 5,
     min_words_per_line: int = 3,
     max_word_length: int | None = 1000,
-    end_marks: str = ".?!\"'",
+    end_marks: Annotated[str, Field(min_length=1)] = ".?!\"'",
     lorem_ipsum: bool = True,
     curly_bracket: bool = True,
     javascript: bool = True,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from loomwork.core.dataset import Dataset
-from loomwork.data.filters._measured import Limit, broken, in_blocks, need_numba
+from loomwork.data.filters._measured import Limit, Share, broken, in_blocks, need_numba
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,10 +17,10 @@ def fineweb(
     data: Dataset,
     *,
     column: str,
-    min_terminal_lines: float = 0.12,
-    max_short_lines: float | None = 0.67,
+    min_terminal_lines: Share = 0.12,
+    max_short_lines: Share | None = 0.67,
     short_line_chars: int = 30,
-    max_duplicate_line_chars: float | None = 0.01,
+    max_duplicate_line_chars: Share | None = 0.01,
     max_feeds_per_word: float | None = 0.3,
     marks_apart: bool = True,
 ) -> Callable[[pl.DataFrame], pl.Series]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from loomwork.core.dataset import Dataset
-from loomwork.data.filters._measured import Limit, broken, in_blocks, need_numba
+from loomwork.data.filters._measured import Limit, Share, broken, in_blocks, need_numba
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,9 @@ def gopher_quality(
     min_mean_word_length: float = 3,
     max_mean_word_length: float | None = 10,
     max_symbol_ratio: float | None = 0.1,
-    max_bullet_lines: float | None = 0.9,
-    max_ellipsis_lines: float | None = 0.3,
-    min_alphabetic_words: float = 0.8,
+    max_bullet_lines: Share | None = 0.9,
+    max_ellipsis_lines: Share | None = 0.3,
+    min_alphabetic_words: Share = 0.8,
     min_stop_words: int = 2,
     stop_words: list[str] | None = None,
     marks_apart: bool = False,

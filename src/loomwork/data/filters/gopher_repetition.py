@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from loomwork.core.dataset import Dataset
-from loomwork.data.filters._measured import Limit, broken, in_blocks, need_numba
+from loomwork.data.filters._measured import Limit, Share, broken, in_blocks, need_numba
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-TOP = {2: 0.2, 3: 0.18, 4: 0.16}
-DUPLICATE = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
+Length = Annotated[int, Field(ge=1, le=100)]
+TOP: dict[int, float] = {2: 0.2, 3: 0.18, 4: 0.16}
+DUPLICATE: dict[int, float] = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 
 
 def gopher_repetition(
     data: Dataset,
     *,
     column: str,
-    max_paragraphs: float | None = 0.3,
-    max_paragraph_chars: float | None = 0.2,
-    max_lines: float | None = 0.3,
-    max_line_chars: float | None = 0.2,
-    max_top_ngrams: dict[int, float] = TOP,
-    max_duplicate_ngrams: dict[int, float] = DUPLICATE,
+    max_paragraphs: Share | None = 0.3,
+    max_paragraph_chars: Share | None = 0.2,
+    max_lines: Share | None = 0.3,
+    max_line_chars: Share | None = 0.2,
+    max_top_ngrams: dict[Length, Share] = TOP,
+    max_duplicate_ngrams: dict[Length, Share] = DUPLICATE,
     marks_apart: bool = False,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts in which lines, paragraphs or runs of words stand again and again, by Gopher's limits; empty texts too.

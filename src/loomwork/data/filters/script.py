@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator
 
 from loomwork.core.dataset import Dataset
+from loomwork.data.filters._measured import Share
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +28,7 @@ def _checked(names: list[str]) -> list[str]:
 
 
 def script(
-    data: Dataset, *, column: str, keep: Annotated[list[str], AfterValidator(_checked)], min_share: float = 0.5
+    data: Dataset, *, column: str, keep: Annotated[list[str], AfterValidator(_checked)], min_share: Share = 0.5
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts of whose letters too few belong to the wanted scripts: {script: {keep: [Latin], min_share: 0.9}}.
 
