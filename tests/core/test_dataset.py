@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loomwork.core.context import Context, use_context
@@ -121,3 +125,36 @@ def test_an_empty_part_keeps_its_columns(tmp_path):
     assert "text" in data.schema.names
     with pytest.raises(InputError, match="no rows"):
         data.require_rows()
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=st.lists(st.integers(0, 9), min_size=1, max_size=6), shard_rows=st.integers(1, 8))
+def test_how_rows_arrive_does_not_change_what_is_written(sizes, shard_rows):
+    """Row by row, in lots, all at once: the same shards, none longer than asked for, and the rows read back."""
+    rows = [{"n": i, "text": f"row {i}"} for i in range(sum(sizes))]
+    table = pa.Table.from_pylist(rows, schema=pa.schema({"n": pa.int64(), "text": pa.string()}))
+    ends = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+    lots = {"one": range(len(table) + 1), "lots": ends, "all": [0, len(table)]}
+    written = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, cuts in lots.items():
+            out = Path(folder) / name
+            out.mkdir()
+            with DatasetWriter(out, shard_rows=shard_rows) as w:
+                for a, b in pairwise(cuts):
+                    w.write(table.slice(a, b - a))
+            written[name] = [s.read_bytes() for s in Dataset(out).shards()] if rows else []
+            if rows:
+                assert [{k: r[k] for k in ("n", "text")} for r in Dataset(out).rows()] == rows
+                sizes_written = [pq.read_metadata(s).num_rows for s in Dataset(out).shards()]
+                assert all(n == shard_rows for n in sizes_written[:-1])
+                assert sizes_written[-1] <= shard_rows
+                assert w.counts["data"] == len(rows)
+    assert written["one"] == written["lots"] == written["all"]
+
+
+def test_a_large_table_is_written_in_shards_of_bounded_size(tmp_path):
+    with DatasetWriter(tmp_path) as w:
+        w.write(pa.table({"text": ["x" * (1 << 20)] * 150}))
+    shards = Dataset(tmp_path).shards()
+    assert [pq.read_metadata(s).num_rows for s in shards] == [64, 64, 22]
