@@ -119,13 +119,17 @@ class Store:
         staging = folder.with_name(folder.name + ".sealed")
         files = {folder / name: e["sha256"] for part in manifest["parts"].values() for name, e in part["files"].items()}
         new = {path for path, sha256 in files.items() if not self._holds(sha256, path)}
-        if not target.exists():
-            staging.mkdir()
-            (staging / "manifest.json").write_bytes(canonical_json(manifest))
-            new.add(staging / "manifest.json")
-        _sync(new)  # before any of them is seen under the name that says what it holds
-        for path, sha256 in files.items():
-            self._take(path, sha256, synced=path in new)
+        try:
+            if not target.exists():
+                staging.mkdir()
+                (staging / "manifest.json").write_bytes(canonical_json(manifest))
+                new.add(staging / "manifest.json")
+            _sync(new)  # before any of them is seen under the name that says what it holds
+            for path, sha256 in files.items():
+                self._take(path, sha256, synced=path in new)
+        except BaseException:  # a full disk
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
         if staging.exists():
             self._appear(folder, staging, target)
         else:
