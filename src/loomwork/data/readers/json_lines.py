@@ -7,7 +7,6 @@ Python's reads again, row by row: so there is one meaning, and faults have their
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXTENSIONS = (".jsonl", ".ndjson")
-
-
-EMPTY = re.compile(rb"(?:^|\n)\{[ \t\r]*\}")  # an object without keys is no row, and Arrow takes it for one
 
 
 class RepeatedKey(ValueError):
@@ -113,9 +109,8 @@ def _by_arrow(block: bytes, schema: pa.Schema) -> pa.Table | None:
     import pyarrow as pa
     import pyarrow.json as pj
 
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
-    if not block.startswith(b"{") or block.count(b"\n{") != lines - 1 or ends != lines or EMPTY.search(block):
+    lines = _objects(block)
+    if not lines:
         return None
     try:
         block.decode("utf-8")
@@ -126,4 +121,30 @@ def _by_arrow(block: bytes, schema: pa.Schema) -> pa.Table | None:
         )
     except ValueError:
         return None
-    return table if len(table) == lines else None
+    return table if len(table) == lines and not _has_empty_row(table) else None
+
+
+def _objects(block: bytes) -> int:
+    """How many lines there are, if each begins with "{" and ends with "}"; else 0."""
+    import numpy as np
+
+    text = np.frombuffer(block if block.endswith(b"\n") else block + b"\n", np.uint8)
+    ends = np.flatnonzero(text == ord("\n"))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if (ends - starts < 3).any():
+        return 0
+    last = np.where(text[ends - 1] == ord("\r"), text[ends - 2], text[ends - 1])
+    whole = (text[starts] == ord("{")).all() and (last == ord("}")).all()
+    return len(ends) if whole else 0
+
+
+def _has_empty_row(table: pa.Table) -> bool:
+    """Whether a row is null in all columns: it may be an object without keys, which is no row."""
+    import pyarrow.compute as pc
+
+    if any(column.null_count == 0 for column in table.columns):
+        return False
+    nulls = table.column(0).is_null()
+    for column in table.columns[1:]:
+        nulls = pc.and_(nulls, column.is_null())
+    return bool(pc.any(nulls).as_py())
