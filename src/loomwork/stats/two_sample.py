@@ -36,13 +36,15 @@ def cross_fitted(features: Any, is_second: np.ndarray, fold_of: np.ndarray, *, s
     Source: Lopez-Paz and Oquab (2017), Revisiting classifier two-sample tests; cross-fitting in place of one split.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     found = np.empty(len(is_second))
-    for fold in range(int(fold_of.max()) + 1):
-        held = fold_of == fold
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=200, tol=1e-3)
-        model.fit(features[~held], is_second[~held])
-        found[held] = model.decision_function(features[held])
+    with threadpool_limits(1):  # its vectors are short: threads cost more than they give, and change the last bits
+        for fold in range(int(fold_of.max()) + 1):
+            held = fold_of == fold
+            model = LogisticRegression(C=strength, class_weight="balanced", max_iter=200, tol=1e-3)
+            model.fit(features[~held], is_second[~held])
+            found[held] = model.decision_function(features[held])
     return found
 
 

@@ -177,14 +177,23 @@ def oddness(texts: Texts) -> np.ndarray:
 
     Returns: float64 (texts,).
     """
-    data = texts.data[: texts.offsets[-1]].astype(np.int64)
-    if data.size < 2:
-        return np.zeros(len(texts))
-    codes = data[:-1] * 256 + data[1:]
-    row_of = np.repeat(np.arange(len(texts)), np.diff(texts.offsets))
-    whole = row_of[:-1] == row_of[1:]
-    pairs = np.bincount(codes[whole], minlength=65536).reshape(256, 256) + 1e-3
-    bits = -np.log2(pairs / pairs.sum(axis=1, keepdims=True)).ravel()
-    count = np.bincount(row_of[:-1][whole], minlength=len(texts))
-    total = np.bincount(row_of[:-1][whole], bits[codes[whole]], minlength=len(texts))
-    return np.asarray(total / np.maximum(count, 1))
+    pairs = np.full((256, 256), 1e-3)
+    _count_pairs(texts.data, texts.offsets, pairs)
+    found = np.zeros(len(texts))
+    _mean_bits(texts.data, texts.offsets, -np.log2(pairs / pairs.sum(axis=1, keepdims=True)), found)
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _count_pairs(data: np.ndarray, offsets: np.ndarray, pairs: np.ndarray) -> None:
+    for row in range(offsets.size - 1):
+        for i in range(offsets[row] + 1, offsets[row + 1]):
+            pairs[data[i - 1], data[i]] += 1
+
+
+@njit(nogil=True, cache=True)
+def _mean_bits(data: np.ndarray, offsets: np.ndarray, bits: np.ndarray, out: np.ndarray) -> None:
+    for row in range(offsets.size - 1):
+        for i in range(offsets[row] + 1, offsets[row + 1]):
+            out[row] += bits[data[i - 1], data[i]]
+        out[row] /= max(offsets[row + 1] - offsets[row] - 1, 1)

@@ -17,6 +17,7 @@ from loomwork.stats.two_sample import by_fold, coverage, coverage_of_equals, cro
 from loomwork.text.lexical import hashed_counts, unit_rows
 
 COMPARED = 2000  # texts of each side
+EMBEDDED = 1000  # where an encoder has to read them
 LEAST = 20  # texts of each side, for five folds
 FOLDS = 5
 STRENGTH = 10.0  # of the logistic regression (C)
@@ -52,7 +53,8 @@ def against(
 
     Returns: the measures, the interval of the AUC, and of each text its fold and its score.
     """
-    ours, theirs = [t[:CUT] for t in ours[:COMPARED]], [t[:CUT] for t in theirs[:COMPARED]]
+    most = EMBEDDED if embed else COMPARED
+    ours, theirs = [t[:CUT] for t in ours[:most]], [t[:CUT] for t in theirs[:most]]
     order = np.random.default_rng(seed)
     both = [*ours, *theirs]
     is_target = np.arange(len(both)) >= len(ours)

@@ -230,7 +230,7 @@ def _topics(clusters: dict[str, Any]) -> Details:
     table = Table(
         [Column("Share", "number"), Column("Typical words, and a text near the middle")],
         rows,
-        "k-means on latent semantic vectors",
+        f"k-means on {clusters['vectors']}",
     )
     return Details(f"The {clusters['k']} clusters, with their typical words", [table])
 

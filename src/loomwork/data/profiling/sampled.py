@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from loomwork.stats.bootstrap import ratio_interval
 from loomwork.stats.interval import clopper_pearson, wilson
 
 NEAR = 0.8  # Jaccard similarity of word 5-grams from which texts are near-duplicates, as in data.near_dedup
+BLOCK_CHARS = 4 << 20
 EXAMPLE_CHARS = 600
 READABLE_WORDS = 100  # a formula of readability is for passages of so many words
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -52,6 +54,14 @@ class Sample:
     def some(self, count: int) -> np.ndarray:
         """Places of a random part, in order."""
         return np.sort(self.shuffled[:count])
+
+
+def blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The texts in pieces of about BLOCK_CHARS, which bounds what is known of their words at one time."""
+    ends = np.cumsum([len(t) for t in texts])
+    cuts = np.unique([0, *np.searchsorted(ends, np.arange(BLOCK_CHARS, ends[-1], BLOCK_CHARS)), len(texts)])
+    for start, end in itertools.pairwise(cuts.tolist()):
+        yield texts[start:end]
 
 
 def identified(texts: Sequence[str], threads: int) -> list[str]:
@@ -93,11 +103,13 @@ def readability_of(sample: Sample) -> dict[str, Any] | None:
     from loomwork.text.readability import readability
 
     english = [t for t, language in zip(sample.texts, sample.languages, strict=True) if is_english(language)]
-    measured = readability(english)
-    long = measured.words >= READABLE_WORDS
+    if not english:
+        return None
+    measured = [readability(block) for block in blocks(english)]
+    long = np.concatenate([m.words for m in measured]) >= READABLE_WORDS
     if not long.any():
         return None
-    ease, grade = measured.reading_ease[long], measured.grade[long]
+    ease, grade = (np.concatenate([getattr(m, f) for m in measured])[long] for f in ("reading_ease", "grade"))
     low, high = (float(v) for v in np.quantile(ease, [0.01, 0.99]))
     edges = np.arange(np.floor(low / 5) * 5, np.ceil(high / 5) * 5 + 5, 5)
     counts = np.histogram(np.clip(ease, edges[0], edges[-1]), edges)[0] if edges.size > 1 else np.array([ease.size])
@@ -116,12 +128,15 @@ def quality_of(texts: Sequence[str]) -> dict[str, Any]:
     from loomwork.text.quality import STOP_WORDS, quality
     from loomwork.text.spans import hashes_of, split_words
 
-    encoded = Texts.of(texts)
-    words = split_words(encoded.data, encoded.offsets)
-    measured = quality(encoded.data, encoded.offsets, words, hashes_of(list(STOP_WORDS)))
+    stops = hashes_of(list(STOP_WORDS))
+    measured = []
+    for block in blocks(texts):
+        encoded = Texts.of(block)
+        words = split_words(encoded.data, encoded.offsets)
+        measured.append(quality(encoded.data, encoded.offsets, words, stops))
     rows, any_outside = [], np.zeros(len(texts), bool)
     for name, (told, low, high) in GOPHER.items():
-        values = getattr(measured, name)
+        values = np.concatenate([getattr(m, name) for m in measured])
         outside = (values < (-np.inf if low is None else low)) | (values > (np.inf if high is None else high))
         any_outside |= outside
         rows.append(
@@ -138,7 +153,9 @@ def people(sample: Sample) -> dict[str, Any] | None:
     if not english:
         return None
     axes = []
-    for axis, groups in count_terms(english).items():
+    counted = [count_terms(block) for block in blocks(english)]
+    for axis, names in counted[0].items():
+        groups = {name: np.concatenate([c[axis][name] for c in counted]) for name in names}
         total = np.sum(list(groups.values()), axis=0)
         has = total > 0
         if has.sum() < 2 or total.sum() < LEAST_WORDS:

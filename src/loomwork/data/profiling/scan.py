@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 CUT_CHARS = 10_000  # of each sampled text; longer ones are measured on their beginning
+SAMPLE_CHARS = 32 << 20  # of all sampled texts; where rows are so long, fewer are sampled
 GROUPS_KEPT = 100_000  # different values of a source, label or language that are counted one by one
 EXTREMES = 3  # longest and shortest texts that are shown
 REPLACEMENT = "\ufffd"  # what a decoder writes for bytes that it cannot read

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DISTINCT_WORDS = 50_000  # distinct-n falls with length, so it is measured on so many words
+CHARS_A_WORD = 40  # at most, on average: so much text is looked through for these words
 VENDI_TEXTS = 500  # of one draw
 VENDI_DRAWS = 3
 CLUSTERED_TEXTS = 4000
+EMBEDDED_TEXTS = VENDI_TEXTS * VENDI_DRAWS  # where an encoder has to read them
 CLUSTERS = 20
 LATENT = 50  # dimensions of the clustered vectors
 CUT = 2000  # characters of a text that count for its topic
@@ -35,7 +37,8 @@ def variety(sample: Sample, embed: Callable[[Sequence[str]], np.ndarray] | None,
         seed: of the clustering.
     """
     mixed = [sample.texts[i] for i in sample.shuffled]
-    words = letter_words(Texts.of(text.lower() for text in mixed))
+    enough = int(np.searchsorted(np.cumsum([len(t) for t in mixed]), DISTINCT_WORDS * CHARS_A_WORD)) + 1
+    words = letter_words(Texts.of(text.lower() for text in mixed[:enough]))
     distinct = []
     for n in (1, 2, 3):
         ratio, ngrams = distinct_n(words, n, DISTINCT_WORDS)
@@ -45,7 +48,7 @@ def variety(sample: Sample, embed: Callable[[Sequence[str]], np.ndarray] | None,
         "distinct_words": min(DISTINCT_WORDS, len(words)),
         "compression_ratio": compression_ratio(mixed),
         "vendi": _vendi(mixed, embed),
-        "clusters": _clusters(mixed[:CLUSTERED_TEXTS], seed),
+        "clusters": _clusters(mixed[: EMBEDDED_TEXTS if embed else CLUSTERED_TEXTS], embed, seed),
     }
 
 
@@ -67,36 +70,54 @@ def _vendi(mixed: list[str], embed: Callable[[Sequence[str]], np.ndarray] | None
     return {"texts": size, "kernel": "words", "scores": [vendi_score((p @ p.T).toarray()) for p in parts]}
 
 
-def _clusters(texts: list[str], seed: int) -> dict[str, Any] | None:
-    """k-means on latent semantic vectors; each cluster with its share, its typical words and a text near its middle."""
-    from scipy.sparse import diags
+def _clusters(
+    texts: list[str], embed: Callable[[Sequence[str]], np.ndarray] | None, seed: int
+) -> dict[str, Any] | None:
+    """k-means on vectors; each cluster with its share, its typical words and a text near its middle."""
     from sklearn.cluster import KMeans
-    from sklearn.decomposition import TruncatedSVD
+    from threadpoolctl import threadpool_limits
 
     texts = [t[:CUT] for t in texts]
-    counts = hashed_counts(texts, most_n=1).tocsr()
-    filled = np.flatnonzero(np.diff(counts.indptr) > 0)
-    texts, counts = [texts[i] for i in filled], counts[filled]
     k = min(CLUSTERS, len(set(texts)) // 10)
     if k < 2:
         return None
-    seen = np.asarray((counts > 0).sum(axis=0)).ravel()
-    weighted = unit_rows(counts @ diags(np.where(seen > 0, np.log((1 + len(texts)) / (1 + seen)), 0)))
-    latent = TruncatedSVD(min(LATENT, len(texts) - 1), random_state=seed).fit_transform(weighted)
-    latent /= np.maximum(np.linalg.norm(latent, axis=1, keepdims=True), 1e-12)
-    model = KMeans(k, n_init=1, random_state=seed).fit(latent)
+    vectors = embed(texts) if embed else _latent(texts, seed)
+    if len(np.unique(vectors, axis=0)) < k:
+        return None
+    with threadpool_limits(1):  # the last bits depend on the number of threads
+        model = KMeans(k, n_init=1, random_state=seed).fit(vectors)
     sizes = np.bincount(model.labels_, minlength=k)
     words = typical_words(texts, model.labels_, k)
-    near = np.argmax(latent @ model.cluster_centers_.T, axis=0)
+    near = np.argmax(vectors @ model.cluster_centers_.T, axis=0)
     order = np.lexsort((np.arange(k), -sizes))
     return {
         "texts": len(texts),
         "k": k,
+        "vectors": "embeddings" if embed else "latent semantic vectors",
         "effective": effective_number(sizes),
         "clusters": [
             {"share": int(sizes[c]) / len(texts), "words": words[c], "example": texts[near[c]][:200]} for c in order
         ],
     }
+
+
+def _latent(texts: Sequence[str], seed: int) -> np.ndarray:
+    """Vectors of length 1, or 0 for a text without words, from the words that texts share.
+
+    Source: Deerwester et al. (1990), Indexing by latent semantic analysis.
+    """
+    from scipy.sparse import diags
+    from sklearn.decomposition import TruncatedSVD
+    from threadpoolctl import threadpool_limits
+
+    counts = hashed_counts(texts, most_n=1)
+    seen = np.asarray((counts > 0).sum(axis=0)).ravel()
+    weights = np.where(seen > 0, np.log((1 + len(texts)) / (1 + seen)), 0)
+    dimensions = min(LATENT, len(texts) - 1)
+    weighted = unit_rows(counts @ diags(weights))
+    with threadpool_limits(1):
+        found = np.asarray(TruncatedSVD(dimensions, random_state=seed).fit_transform(weighted))
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
 def typical_words(texts: Sequence[str], group_of: np.ndarray, groups: int, count: int = TYPICAL) -> list[list[str]]:
