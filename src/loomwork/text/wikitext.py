@@ -25,6 +25,7 @@ HIDDEN = re.compile(
     r"\b(?:[^<>/]|/(?!>))*(?:/>|>.*?</\1\s*>)",
     re.I | re.S,
 )
+PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")  # of a template, seen on its own page
 BRACES = re.compile(r"\{\{|\}\}|\{\||\|\}(?!\})")
 BRACKETS = re.compile(r"\[\[|\]\]")
 EXTERNAL = re.compile(r"\[(?:https?:|ftp:|mailto:|//)[^\s\[\]<>]*\s*([^\[\]\n]*)\]", re.I)
@@ -54,7 +55,7 @@ def plain_text(markup: str) -> str:
     text = re.sub("[\x01\x02]", "", markup)
     text = NOWIKI.sub(hold, text)
     text = HIDDEN.sub("", COMMENT.sub("", text))
-    text = _without_braces(text)
+    text = _without_braces(PARAMETER.sub(lambda m: m[1] or "", text))
     text = EXTERNAL.sub(r"\1", _without_brackets(text))
     text = TAG.sub("", BREAK.sub("\n", text))
     text = SWITCH.sub("", QUOTES.sub("", text))

@@ -104,7 +104,7 @@ def _row(record: Any, number: int) -> dict[str, Any] | Fault | None:
         media = (record.http_content_type or "").lower()
         said = record.http_charset or ""
     if media not in PAGE_TYPES:
-        return Fault(number, f"not HTML but {media or 'of no stated type'}: {url}")
+        return Fault(number, f"not HTML: {media or 'no stated type'}: {url}")
     try:
         content = record.reader.read(DOCUMENT_BYTES + 1)
     except (OSError, ValueError) as error:
