@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from loomwork.text.mojibake import repair
+from loomwork.text.mojibake import SUSPECT, repair
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,43 @@ def test_real_lines_come_back_from_the_wrong_encoding(test_data, capsys):
     assert len(right) > 2000
     assert share >= 0.97
     assert untouched >= 0.99
+
+
+ODD = "aZ .é\xa0\x85°×²³œŒÃÂâ€™вЂΒ¬“”„ĂŢà√≈‚Äā\u00ad"
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), max_size=8))
+def test_the_fast_search_misses_nothing_that_ftfy_would_look_at(text):
+    from ftfy.badness import is_bad
+
+    assert pl.Series([text]).str.contains(SUSPECT)[0] or not is_bad(text)
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.lists(st.text(st.sampled_from(ODD + "\n"), max_size=9) | st.sampled_from(["schÃ¶n", "ÐŸÑ€Ð¸"]), max_size=5).map(
+        "".join
+    )
+)
+def test_line_by_line_as_ftfy_does_it(text):
+    from ftfy import TextFixerConfig, fix_text
+
+    config = TextFixerConfig(
+        unescape_html=False, remove_terminal_escapes=False, fix_latin_ligatures=False, fix_character_width=False,
+        uncurl_quotes=False, fix_line_breaks=False, remove_control_chars=False, normalization=None, explain=False,
+        fix_c1_controls=False, fix_surrogates=False,
+    )  # fmt: skip
+    assert repair(pl.Series([text])).to_list() == [fix_text(text, config)]
+
+
+def test_every_bad_character_alone_or_in_pairs_is_suspect():
+    """All pairs of the characters that ftfy's search names, with a letter and a space around them."""
+    import re
+
+    from ftfy.badness import BADNESS_RE, is_bad
+
+    named = sorted(set(re.sub(r"(?m)#.*$", "", BADNESS_RE.pattern)))
+    texts = [f"{before}{a}{b}" for a in named for b in named for before in ("", "x", " ")]
+    suspect = pl.Series(texts).str.contains(SUSPECT)
+    assert not any(is_bad(text) for text, found in zip(texts, suspect, strict=True) if not found)
