@@ -164,6 +164,17 @@ def test_skews_are_said_in_words(profiled, c4):
     assert report["sampled"]["examples"] == []
 
 
+def test_files_that_are_rows_are_counted_by_folder(profiled, c4):
+    rows = [{"text": t, "source": f"{'a/b' if i % 10 else 'c'}/{i}.txt"} for i, t in enumerate(c4)]
+    report, page, _ = profiled(rows)
+    assert {name: n for name, (n, _) in report["groups"]["source"].items()} == {"a/b": 270, "c": 30}
+    assert "90\u00a0% of the rows come from one source, a/b." in [w["text"] for w in report["warnings"]]
+    assert "By folder." in page
+    assert f"{sum(len(t) >= 10_000 for t in c4)} sampled texts after 10,000 characters" in page
+    shares = [c["share"] for c in report["sampled"]["variety"]["clusters"]["clusters"]]
+    assert sum(shares) == pytest.approx(1, abs=1e-4)
+
+
 def test_clean_data_has_nothing_to_look_at(profiled, test_data):
     lines = (test_data / "glue" / "SST-2" / "dev.tsv").read_text("utf-8").splitlines()[1:]
     rows = [{"text": line.rpartition("\t")[0], "label": line.rpartition("\t")[2]} for line in lines]

@@ -91,6 +91,9 @@ def profile(
         for name, tally in found.columns.items()
         if name != roles.text
     }
+    folders = scanning.by_folder(found.groups.get("source", {}), found.rows)
+    found.groups |= {"source": folders} if folders else {}
+    report["source_unit"] = "folder" if folders else "file or host"
     report["groups"] = {role: _ordered(groups) for role, groups in found.groups.items()}
     scores: list[Score] = []
     if roles.text and found.chars.total:

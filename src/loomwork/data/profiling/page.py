@@ -64,6 +64,8 @@ def _facts(report: dict[str, Any]) -> list[tuple[str, str]]:
     if sampled:
         whole = "all rows" if sampled["all"] else f"{numbers.count(sampled['rows'], 'row')} at random"
         facts += [("Sample", f"{whole}, seed {report['seed']}")]
+        if sampled["cut"]:
+            facts += [("Cut", f"{numbers.count(sampled['cut'], 'sampled text')} after 10,000 characters")]
     return facts
 
 

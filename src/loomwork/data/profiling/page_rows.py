@@ -55,9 +55,7 @@ def sources_section(report: dict[str, Any]) -> Section | None:
     groups = report["groups"].get("source")
     if not groups:
         return None
-    shown, unit = groups, "file or host"
-    if len(groups) > max(20, report["rows"] / 2):  # every row is a file of its own: their folders say more
-        shown, unit = _folders(groups), "folder"
+    shown, unit = groups, report["source_unit"]
     if len(shown) == 1:
         return Section("Sources", f"All rows come from one {unit}: {next(iter(shown)) or 'unnamed'}.")
     evenness = (
@@ -68,15 +66,6 @@ def sources_section(report: dict[str, Any]) -> Section | None:
         f"By {unit}. As even as {evenness} equally large ones.",
         [group_bars(shown, f"Rows by {unit}", "rows")],
     )
-
-
-def _folders(groups: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for name, (n, chars) in groups.items():
-        entry = found.setdefault(name.rpartition("/")[0] or ".", [0, 0])
-        entry[0] += n
-        entry[1] += chars
-    return dict(sorted(found.items(), key=lambda pair: (-pair[1][0], pair[0])))
 
 
 def labels_section(report: dict[str, Any]) -> Section | None:

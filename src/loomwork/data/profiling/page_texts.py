@@ -60,12 +60,10 @@ def duplicates_section(report: dict[str, Any]) -> Section | None:
             percent(near["share"]),
             note=f"{sample_words(report)}, 95 % [{percent(near['low'])}, {percent(near['high'])}]",
         ),
-        KeyFigure(
-            "Largest group",
-            numbers.plain(near["largest_group"]),
-            note=f"of {numbers.count(near['groups'], 'group')} of near-duplicates",
-        ),
     ]
+    if near["groups"]:
+        groups = f"of {numbers.count(near['groups'], 'group')} of near-duplicates"
+        figures.append(KeyFigure("Largest group", numbers.count(near["largest_group"], "text"), note=groups))
     lead = "Rows that deduplication would drop. "
     lead += f"Near: a Jaccard similarity of word 5-grams of {near['threshold']} or more."
     if not report["sampled"]["all"]:

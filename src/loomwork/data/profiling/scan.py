@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -183,6 +184,18 @@ def place_of(source: pl.Expr) -> pl.Expr:
 
     host = source.str.extract(r"^[a-z][a-z0-9+.-]*://([^/:?#]+)")
     return pl.coalesce(host, source.str.replace(r":\d+$", ""))
+
+
+def by_folder(groups: Mapping[str, list[int]], rows: int) -> dict[str, list[int]] | None:
+    """Sources by their folders, where nearly every row is a file of its own; None where it is not."""
+    if len(groups) <= max(20, rows / 2):
+        return None
+    found: dict[str, list[int]] = {}
+    for name, (n, chars) in groups.items():
+        entry = found.setdefault(name.rpartition("/")[0] or ".", [0, 0])
+        entry[0] += n
+        entry[1] += chars
+    return found
 
 
 def _sampled(frame: pl.DataFrame, chosen: np.ndarray, start: int, text: str) -> pl.DataFrame:

@@ -117,7 +117,7 @@ def _latent(texts: Sequence[str], seed: int) -> np.ndarray:
     weighted = unit_rows(counts @ diags(weights))
     with threadpool_limits(1):
         found = np.asarray(TruncatedSVD(dimensions, random_state=seed).fit_transform(weighted))
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
 
 
 def typical_words(texts: Sequence[str], group_of: np.ndarray, groups: int, count: int = TYPICAL) -> list[list[str]]:
