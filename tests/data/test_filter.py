@@ -17,6 +17,7 @@ from loomwork.core.key import differences
 from loomwork.core.recipe import load_recipe
 from loomwork.core.runner import run_recipe
 from loomwork.data.filter import filter as filter_step
+from loomwork.data.filters import ready_rules
 
 PROSE = "The old house stood at the end of the road, and no one had lived in it that anyone could remember. " * 3
 ODD = ["", None, "...", "word", "#" * 50, "a\x00b\n" * 30, "日本語のテキストです。" * 20, "the of " * 100, PROSE]
@@ -119,6 +120,14 @@ def test_every_rule_takes_odd_texts(make_dataset, run_step):
     for rule in RULES:
         kept, _ = run_step(filter_step, data=data, rules=[rule])
         assert len(kept) + len(kept.select("dropped")) == len(data)
+
+
+def test_rules_take_no_rows(make_dataset):
+    import polars as pl
+
+    data = make_dataset([{"text": "a"}])
+    for name, rule in ready_rules(data, RULES, "text"):
+        assert rule(pl.DataFrame(schema={"text": pl.String})).to_list() == [], name
 
 
 def test_a_column_of_nulls_and_another_column(make_dataset, run_step):

@@ -40,14 +40,14 @@ def filter(data: Dataset, *, rules: Rules, column: str = "text", count_alone: bo
     require_text(data, column)
     ready = ready_rules(data, rules, column)
     alone: Counter[str] = Counter({_label(ready, i): 0 for i in range(len(ready))})
-    done = 0
+    done, total = 0, len(data)
     with DatasetWriter(out) as writer:
         for shard, table in zip(data.shards(), data.tables(), strict=True):
             frame = pl.DataFrame(table)
             reasons = _reasons(frame, ready, alone if count_alone else None)
             writer.keep(shard, (reasons == "").to_arrow(), reasons.to_arrow())
             done += len(frame)
-            context().progress(done, len(data), "rows")
+            context().progress(done, total, "rows")
     extra = {f"alone: {name}": float(n) for name, n in alone.items()} if count_alone else {}
     card = counted(writer, **extra)
     for i, (_, rule) in enumerate(ready):
