@@ -183,12 +183,13 @@ def near_duplicates(
     size = order.size  # a place is a position in `order`; a pair's code is lower place * size + higher place
     keeper = left = np.arange(size)
     compared, similar = np.empty(0, np.int64), np.empty(0)  # codes ascending
+    held: dict[int, np.ndarray] = {}
     with _mapping(threads if size > BLOCK_ROWS else 1) as run:
         while True:
-            places = left[_proposed(texts.sketches, order[left], threshold, run)]
-            codes = places[:, 0] * size + places[:, 1]
-            pairs = order[places]
-            fresh = ~np.isin(codes, compared) & (pairs.min(axis=1, initial=len(texts)) < len(texts) - known)
+            codes = _proposed(texts.sketches, order, left, threshold, held, run)
+            codes = codes[~np.isin(codes, compared)]
+            pairs = order[np.stack(np.divmod(codes, size), axis=1)]
+            fresh = pairs.min(axis=1, initial=len(texts)) < len(texts) - known
             found = _verify_all(texts, pairs[fresh], run)
             compared, similar = _merged(compared, similar, codes[fresh], found)
             if not (found >= threshold).any():
@@ -227,7 +228,8 @@ def bucket_mates(known: np.ndarray, sketches: np.ndarray, threshold: float) -> n
         threshold: as for `near_duplicates`.
     """
     bands, bins = bands_for(threshold)
-    return kernels.touched(known, kernels.key_table(sketches, bands, bins), bands, bins)
+    slots = 1 << max(6, (4 * len(sketches) * bands).bit_length())
+    return kernels.touched(known, kernels.key_table(sketches, bands, bins, slots), bands, bins)
 
 
 @contextmanager
@@ -240,28 +242,36 @@ def _mapping(threads: int) -> Iterator[Run]:
         yield pool.map
 
 
-def _proposed(sketches: np.ndarray, rows: np.ndarray, threshold: float, run: Run) -> np.ndarray:
-    """Pairs of places in `rows` whose sketches share a band and agree in about enough bins, int64 (pairs, 2)."""
+def _proposed(
+    sketches: np.ndarray, order: np.ndarray, left: np.ndarray, threshold: float, held: dict[int, np.ndarray], run: Run
+) -> np.ndarray:
+    """Codes of pairs of places that share a band and agree in about enough bins, ascending.
+
+    `held` keeps the keys of all bands for the next call, where there is room for them.
+    """
     bands, bins = bands_for(threshold)
     slack = 3.5 * (threshold * (1 - threshold) / BINS) ** 0.5
     agreeing = int((threshold - slack) * BINS)
-    turns = -(-rows.size // TABLE_ROWS) or 1
-    slots = 1 << max(6, int(2 * rows.size / turns * (1 if turns == 1 else 1.25)).bit_length())
-    at_once = min(bands, max(1, KEY_BYTES // (8 * max(1, rows.size))))
+    turns = -(-left.size // TABLE_ROWS) or 1
+    slots = 1 << max(6, int(2 * left.size / turns * (1 if turns == 1 else 1.25)).bit_length())
+    at_once = min(bands, max(1, KEY_BYTES // (8 * max(1, order.size))))
     codes = np.empty(0, np.int64)
     for first in range(0, bands, at_once):
-        keys = np.empty((min(at_once, bands - first), rows.size), np.uint64)
-        starts = range(0, rows.size, BLOCK_ROWS)
-        list(run(partial(_fill_keys, sketches, rows, keys, first, bins), starts))
+        keys = held.get(first)
+        if keys is None:
+            keys = np.empty((min(at_once, bands - first), order.size), np.uint64)
+            list(run(partial(_fill_keys, sketches, order, keys, first, bins), range(0, order.size, BLOCK_ROWS)))
+            if at_once == bands:
+                held[first] = keys
         jobs = [(band, turn) for band in range(len(keys)) for turn in range(turns)]
-        made = run(partial(_pairs_of, sketches, rows, keys, agreeing, slots, turns), jobs)
+        made = run(partial(_pairs_of, sketches, order, left, keys, agreeing, slots, turns), jobs)
         waiting = [codes]
         for found in made:
             waiting.append(found)
-            if sum(w.size for w in waiting[1:]) > max(codes.size, rows.size):  # the same pairs come from many bands
+            if sum(w.size for w in waiting[1:]) > max(codes.size, left.size):  # the same pairs come from many bands
                 waiting = [_set_of(waiting)]
         codes = _set_of(waiting)
-    return np.stack(np.divmod(codes, max(1, rows.size)), axis=1)
+    return codes
 
 
 def _fill_keys(sketches: np.ndarray, rows: np.ndarray, keys: np.ndarray, first: int, bins: int, start: int) -> None:
@@ -270,14 +280,15 @@ def _fill_keys(sketches: np.ndarray, rows: np.ndarray, keys: np.ndarray, first: 
 
 def _pairs_of(
     sketches: np.ndarray,
-    rows: np.ndarray,
+    order: np.ndarray,
+    left: np.ndarray,
     keys: np.ndarray,
     agreeing: int,
     slots: int,
     turns: int,
     job: tuple[int, int],
 ) -> np.ndarray:
-    return kernels.band_pairs(sketches, rows, keys[job[0]], agreeing, slots, job[1], turns)
+    return kernels.band_pairs(sketches, order, left, keys[job[0]], agreeing, np.array([slots, turns, job[1]]))
 
 
 def _set_of(codes: list[np.ndarray]) -> np.ndarray:

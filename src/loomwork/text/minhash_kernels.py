@@ -280,19 +280,21 @@ def band_keys(
 
 @njit(nogil=True, cache=True)
 def band_pairs(
-    sketches: np.ndarray, rows: np.ndarray, keys: np.ndarray, agreeing: int, slots: int, turn: int, turns: int
+    sketches: np.ndarray, order: np.ndarray, left: np.ndarray, keys: np.ndarray, agreeing: int, table: np.ndarray
 ) -> np.ndarray:
-    """Rows that fall into one bucket of a band, each with the bucket's first row and with the one before it.
+    """Places that fall into one bucket of a band, each with the bucket's first place and with the one before it.
 
-    A place is a position in `rows`, and so in `keys`, the band's. Returns codes earlier place * rows + later place,
-    of those that agree in at least `agreeing` bins. A bucket of m rows so gives 2m pairs, not m squared. Of the
-    keys one in `turns` is looked at, so that a table of `slots` entries, a power of two, has room for any number.
+    A place is a position in `order`, and in `keys`, the band's; `left` are the places that are looked at, ascending.
+    Returns codes earlier place * places + later place, of those that agree in at least `agreeing` bins. A bucket of m
+    rows so gives 2m pairs, not m squared. `table` says how many slots the hash table has, a power of two, and that
+    of the keys that one of so many is looked at which leaves this remainder, so that there is room for any number.
     """
+    slots, turns, turn = table
     mask = _u64(slots - 1)
     head, tail, known = np.full(slots, -1, np.int32), np.empty(slots, np.int32), np.empty(slots, np.uint64)
     codes = np.empty(1024, np.int64)
     count = 0
-    for place in range(rows.size):
+    for place in left:
         key = keys[place]
         if turns > 1 and (key >> _u64(40)) % _u64(turns) != _u64(turn):
             continue
@@ -308,12 +310,12 @@ def band_pairs(
         earlier, before = head[slot], tail[slot]
         tail[slot] = place
         for other in (earlier, before):
-            one, two = sketches[rows[other]], sketches[rows[place]]
+            one, two = sketches[order[other]], sketches[order[place]]
             same = 0
             for b in range(BINS):
                 same += one[b] == two[b]
             if same >= agreeing:
-                codes[count] = np.int64(other) * rows.size + place
+                codes[count] = np.int64(other) * order.size + place
                 count += 1
             if earlier == before:
                 break
@@ -321,11 +323,8 @@ def band_pairs(
 
 
 @njit(nogil=True, cache=True)
-def key_table(sketches: np.ndarray, bands: int, bins: int) -> np.ndarray:
-    """The keys of rows in all bands, as a hash table of at least four times their number; 0 is free."""
-    slots = 64
-    while slots < 4 * len(sketches) * bands:
-        slots *= 2
+def key_table(sketches: np.ndarray, bands: int, bins: int, slots: int) -> np.ndarray:
+    """The keys of rows in all bands, as a hash table; 0 is free."""
     table = np.zeros(slots, np.uint64)
     for row in range(len(sketches)):
         for band in range(bands):
@@ -390,7 +389,7 @@ def similarities(shingles: np.ndarray, starts: np.ndarray, counts: np.ndarray, p
 def covered(places: int, pairs: np.ndarray) -> np.ndarray:
     """For each place the lowest place that is kept and paired with it, or itself: then it is kept.
 
-    Pairs are (lower, higher) place, ordered by the higher and then the lower one; each place is settled in its turn.
+    Pairs are (lower, higher) place, ordered by the higher and then the lower one: each place is settled in its turn.
     """
     keeper = np.arange(places)
     for p in range(len(pairs)):
