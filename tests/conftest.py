@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +57,50 @@ def run_step(tmp_path: Path) -> Callable[..., tuple[Any, Card]]:
         return kind(out), card or Card()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory) -> Iterator[str]:
+    """A PostgreSQL server of our own on loopback, as a user that is not root."""
+    pytest.importorskip("psycopg")
+    as_root = os.geteuid() == 0
+    if not _postgres_bin() and as_root and shutil.which("apt-get"):
+        quiet = dict(
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
+        subprocess.run(["apt-get", "update"], **quiet)
+        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "postgresql"], **quiet)
+    bin_folder = _postgres_bin()
+    if not bin_folder:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    folder = Path("/tmp") / f"loomwork-pg-{os.getpid()}"  # a socket's path must be short
+    folder.mkdir()
+    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if as_root else {}
+    if as_root:
+        shutil.chown(folder, "postgres", "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = folder / "data"
+
+    def pg(*command: str) -> None:
+        subprocess.run([bin_folder / command[0], *command[1:]], check=True, capture_output=True, cwd=folder, **user)
+
+    pg("initdb", "-D", str(data), "-U", "loom", "-A", "trust", "--no-sync", "-E", "UTF8")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    pg("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield f"postgresql+psycopg://loom@127.0.0.1:{port}/postgres"
+    finally:
+        pg("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _postgres_bin() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -19,53 +17,6 @@ from loomwork.core.lease import is_alive, owner
 from loomwork.core.ledger import Ledger, Made, Used
 from loomwork.core.score import Interval, Score
 from loomwork.core.step import Card
-
-
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory) -> Iterator[str]:
-    """A PostgreSQL server of our own on loopback, as a user that is not root."""
-    pytest.importorskip("psycopg")
-    as_root = os.geteuid() == 0
-    if not _postgres_bin() and as_root and shutil.which("apt-get"):
-        quiet = dict(
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-        subprocess.run(["apt-get", "update"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "postgresql"], **quiet)
-    bin_folder = _postgres_bin()
-    if not bin_folder:
-        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
-    folder = Path("/tmp") / f"loomwork-pg-{os.getpid()}"  # a socket's path must be short
-    folder.mkdir()
-    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if as_root else {}
-    if as_root:
-        shutil.chown(folder, "postgres", "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = folder / "data"
-
-    def pg(*command: str) -> None:
-        subprocess.run([bin_folder / command[0], *command[1:]], check=True, capture_output=True, cwd=folder, **user)
-
-    pg("initdb", "-D", str(data), "-U", "loom", "-A", "trust", "--no-sync", "-E", "UTF8")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    pg("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
-    try:
-        yield f"postgresql+psycopg://loom@127.0.0.1:{port}/postgres"
-    finally:
-        pg("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _postgres_bin() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
-    on_path = shutil.which("initdb")
-    return Path(on_path).parent if on_path else None
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
