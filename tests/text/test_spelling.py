@@ -81,6 +81,12 @@ def test_what_stays(speller, text):
     assert speller.correct(text) == (text, 0)
 
 
+def test_other_languages_stay(speller, test_data):
+    for name in ("German_Deutsch", "Spanish_Espanol", "Dutch_Nederlands", "Finnish_Suomi", "Swaheli"):
+        text = (test_data / "web/udhr" / f"{name}-Latin1").read_bytes().decode("cp1252")
+        assert speller.correct(text) == (text, 0)
+
+
 @settings(deadline=None, max_examples=100)
 @given(text=st.text(st.sampled_from("abehrt .,'\n`"), max_size=60))
 def test_correcting_twice_changes_nothing_more(speller, text):

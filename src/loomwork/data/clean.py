@@ -74,7 +74,7 @@ def clean(
         boilerplate_by: the column that tells sources apart; by default the host of `url`, else the file that `source`
             names, or the folder for files that are one row each.
         spelling: correct the spelling of English prose, with symspellpy. Words with capitals, digits or punctuation in
-            them stay, and so does code.
+            them stay, and so do code and texts in other languages.
         spelling_protected: words that stay as they are.
         spelling_common: an unknown word that stands in so many documents is a term and stays; 0 corrects these too.
         spelling_dictionary: a file with "word count" in each line, in place of the English dictionary.

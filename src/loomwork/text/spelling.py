@@ -1,7 +1,8 @@
 """Spelling correction of words that no dictionary has, to the one that does at a small edit distance.
 
 Only plain words are looked at: small ASCII letters, four or more, that are no part of an identifier, a path, a URL, an
-address or code. Names keep their capitals and so stay. A word that two corrections fit about equally well stays too.
+address or code. Names keep their capitals and so stay, and so do texts with many words that the dictionary
+lacks: they are in another language. A word that two corrections fit about equally well stays too.
 
 Source: symmetric delete spelling correction (Garbe, 2012), by symspellpy with its English dictionary of 82,765 words.
 """
@@ -36,6 +37,8 @@ VARIANTS = (
 )
 LONG = 8  # letters from which a word may be two edits away
 SURER = 10  # times as frequent as the next must the best correction be
+FOREIGN_SHARE = 0.4  # of a text's different words: with more of them unknown it is in another language
+FOREIGN_WORDS = 3  # in spite of the share, in a short text
 
 
 class Speller:
@@ -55,12 +58,13 @@ class Speller:
         self._found: dict[str, str] = {}
 
     def unknown(self, text: str) -> set[str]:
-        """The words of a text that are neither in the dictionary nor protected."""
+        """The words of a text that are neither in the dictionary nor protected; none of a text in another language."""
         words: set[str] = set()
         for is_code, piece in code_pieces(text):
             if not is_code:
                 words.update(WORD.findall(piece))
-        return words - self._known
+        unknown = words - self._known
+        return set() if len(unknown) > max(FOREIGN_WORDS, FOREIGN_SHARE * len(words)) else unknown
 
     def protect(self, words: Iterable[str]) -> None:
         """Let further words stay."""
