@@ -18,9 +18,8 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from loomwork.core.errors import InputError, LoomError, MissingDependency, did_you_mean
-from loomwork.core.web import SCHEMES as WEB
-from loomwork.core.web import head, open_web
 
+WEB = ("http", "https")  # core/web.py reads them; its imports take 30 ms
 URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.-]+)*://", re.IGNORECASE)
 # What tells one content from the next, by the names that file systems give it.
 MARKS = ("etag", "content-md5", "md5hash", "crc32c", "version_id", "generation", "checksum", "digest", "sha256")
@@ -65,6 +64,8 @@ def list_remote(url: str) -> list[tuple[str, Remote]]:
         MissingDependency: fsspec, or what it needs for this kind of URL.
     """
     if urlsplit(url).scheme in WEB:  # a "?" is no wildcard here, and a folder cannot be listed
+        from loomwork.core.web import head, open_web
+
         name = PurePosixPath(urlsplit(url).path).name or "index.html"
         return [(name, _remote(url, head(url), partial(open_web, url)))]
     system, path = _system(url)

@@ -10,7 +10,6 @@ from typing import Any, BinaryIO, cast
 
 from loomwork.core.errors import InputError
 
-SCHEMES = ("http", "https")
 WAIT_SECONDS = 60.0
 BUFFER_BYTES = 1 << 17
 
