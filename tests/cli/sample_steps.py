@@ -44,6 +44,16 @@ def longer(data: Dataset, *, words: int = 2, out: Path) -> Card:
     return Card({"rows": writer.counts["data"], "rows_dropped": sum(writer.reasons.values())})
 
 
+@step(makes="page")
+def page(data: Dataset, *, out: Path) -> None:
+    """Show how many rows there are.
+
+    Args:
+        data: rows.
+    """
+    (out / "page.html").write_text(f"<!doctype html><title>{len(data)} rows</title>", "utf-8")
+
+
 @step(makes="model")
 def vocabulary(data: Dataset, *, out: Path) -> Card:
     """The words of a dataset, a line each."""

@@ -26,6 +26,17 @@ def test_call_on_a_name_keeps_the_result_and_finds_it_again(ran: Project) -> Non
     assert "not an empty folder" in ran.result("call", "sample_steps:longer", "data=x", "--out", "kept", code=2).stderr
 
 
+def test_a_page_is_told_of_where_it_lies(ran: Project) -> None:
+    data = f"data={ran.json('show', 'long')['made'][0]}"
+    kept = re.search(r"its page: (.+)", ran("call", "sample_steps:page", data))
+    copied = re.search(r"its page: (.+)", ran("call", "sample_steps:page", data, "--out", "shown"))
+    assert kept
+    assert copied
+    assert "rows</title>" in (ran.folder / kept[1]).read_text("utf-8")
+    assert (ran.folder / copied[1]).samefile(ran.folder / "shown" / "page.html")
+    assert "its page" not in ran("call", "sample_steps:vocabulary", data)
+
+
 def test_what_is_copied_out_may_be_changed(ran: Project) -> None:
     ran("call", "sample_steps:vocabulary", f"data={ran.json('show', 'long')['made'][0]}", "--out", "words")
     (ran.folder / "words" / "words.txt").write_text("mine")
