@@ -118,8 +118,8 @@ def varied(rng: random.Random, count: int, words: int) -> list[str]:
 @pytest.mark.parametrize("threshold", [0.5, 0.8, 0.95])
 def test_recall_and_precision_of_planted_duplicates(threshold):
     rng = random.Random(3)
-    texts = varied(rng, 400, 120)
-    for source in texts[:300]:
+    texts = varied(rng, 250, 120)
+    for source in texts[:200]:
         words = source.split()
         for _ in range(rng.choice([0, 1, 1, 2, 4])):
             words[rng.randrange(len(words))] = "changed"
@@ -130,7 +130,7 @@ def test_recall_and_precision_of_planted_duplicates(threshold):
     assert (found.jaccard >= threshold).all()  # precision is 1: pairs are verified
     gone = len(texts) - len(set(found.kept.tolist()))
     expected = len(texts) - len(truth)
-    assert gone >= 0.99 * expected > 50
+    assert gone >= 0.99 * expected > 30
 
 
 def test_the_number_of_threads_changes_nothing():
