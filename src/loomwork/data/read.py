@@ -15,6 +15,7 @@ from loomwork.data._read_rows import RowWriter
 from loomwork.data._rows import counted
 from loomwork.data._sources import Choice, chunks, source_file
 from loomwork.data.readers import names, version
+from loomwork.data.readers._archives import ARCHIVES
 from loomwork.data.readers._unpacked import COMPRESSIONS, Limits
 
 
@@ -66,8 +67,8 @@ def read(
             why = [f"{n} x {reason} ({rows.first[reason]})" for reason, n in writer.reasons.most_common(3)]
             raise InputError(
                 f"nothing could be read from {path} ({len(sources)} files): {'; '.join(why) or 'they are empty'}",
-                f"readable are {', '.join(known.extensions)}, also with {', '.join(COMPRESSIONS)}; another reader: "
-                "reader=, another encoding: encoding=",
+                f"readable are {', '.join(known.extensions)}, also with {', '.join(COMPRESSIONS)}, and in "
+                f"{', '.join(ARCHIVES)}; another reader: reader=, another encoding: encoding=",
             )
     return counted(writer, files=known.files)
 
