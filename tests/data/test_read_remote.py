@@ -19,7 +19,8 @@ import pytest
 
 from loomwork.core.errors import InputError
 from loomwork.core.files import digest_files, list_files
-from loomwork.core.remote import Remote, stamp_of
+from loomwork.core.home import open_home
+from loomwork.core.runner import run_recipe
 from loomwork.core.step import Files
 from loomwork.data.read import read
 from tests.data.read_rows import reasons, rows_of, texts
@@ -37,11 +38,18 @@ def memory():
 
 @pytest.fixture
 def server(tmp_path):
-    """A real web server on the files of `tmp_path`/web; "short/..." breaks off in the middle of the body."""
+    """A real web server on the files of `tmp_path`/web; "short/..." breaks off in the middle of the body.
+
+    Of a file called "silent..." it tells neither time nor size.
+    """
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass
+
+        def send_header(self, name, value):
+            if "/silent" not in self.path or name not in ("Last-Modified", "Content-Length"):
+                super().send_header(name, value)
 
         def do_GET(self):
             if not self.path.startswith("/short/"):
@@ -132,8 +140,15 @@ def test_the_key_follows_what_is_behind_a_url(server, memory, tmp_path):
     assert digest("memory://corpus") == before
     memory.pipe("/corpus/b.jsonl", LINES)
     assert digest("memory://corpus") != before
-    silent = Remote("x://a", None, "", io.BytesIO)  # a server that tells nothing of its file
-    assert stamp_of(silent) != stamp_of(silent)
+
+
+def test_a_server_that_tells_nothing_is_read_anew_each_run(server, tmp_path):
+    (tmp_path / "web" / "silent.jsonl").write_bytes(LINES)
+    recipe = {"recipe": "r", "steps": {"raw": {"use": "data.read", "path": f"{server}/silent.jsonl"}}}
+    home = open_home(tmp_path / ".loom")
+    runs = [run_recipe(recipe, home=home).steps["raw"] for _ in range(2)]
+    assert [(r.status, r.error) for r in runs] == [("ran", ""), ("ran", "")]
+    assert runs[0].artifact == runs[1].artifact  # the same bytes: what comes after it is a hit
 
 
 def loom(home, *arguments, given=b""):

@@ -19,10 +19,11 @@ from urllib.parse import unquote, urlsplit
 
 from loomwork.core.artifact import digest, file_digest
 from loomwork.core.errors import InputError
-from loomwork.core.remote import Remote, is_url, list_remote, stamp_of
+from loomwork.core.remote import Remote, is_url, list_remote
 from loomwork.core.step import Files
 
 STANDARD_INPUT = "-"
+ANEW = "read anew: "  # begins what stands for a source of which nothing can be known before it is read
 SPOOLED = "LOOMWORK_STDIN"  # tells processes that this one starts where the standard input was written to
 
 # A file changed so lately could change again within the clock's grain without showing it.
@@ -131,9 +132,12 @@ def digest_files(path: str | Path, marker: Files, cache: Path) -> str:
     Args:
         path, marker: as for `list_files`.
         cache: a folder of digests by (size, time, inode), so that unchanged files are not read again.
+
+    Returns: the digest; of a URL whose server tells nothing of a file's content, ANEW and something new each time.
     """
     if is_url(path):
-        return digest({name: stamp_of(remote) for name, remote in list_remote(str(path))})
+        stamps = {name: remote.stamp for name, remote in list_remote(str(path))}
+        return digest(stamps) if all(stamps.values()) else f"{ANEW}{uuid.uuid4().hex}"
     files = [(n, f) for n, f in list_sources(path, marker) if isinstance(f, Path)]
     book_path = cache / (digest([str(Path(path).absolute()), marker.pattern, marker.skip])[:32] + ".json")
     book: dict[str, list[object]] = {}

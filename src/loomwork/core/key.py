@@ -14,7 +14,7 @@ from typing import Any
 from loomwork.core.artifact import digest
 from loomwork.core.calls import call_code, call_files, without_paths
 from loomwork.core.errors import MissingDependency
-from loomwork.core.files import digest_files
+from loomwork.core.files import ANEW, digest_files
 from loomwork.core.fingerprint import code_parts, object_parts
 from loomwork.core.secret import secret_id
 from loomwork.core.step import Calls, Files, Names, Revision, Secret, Step
@@ -109,7 +109,8 @@ def digest_paths(step: Step, paths: Mapping[str, Any], digests: Path) -> dict[st
             found |= {f"{name}.{place}": sha for place, sha in call_files(calls, value, digests).items()}
             continue
         values = value if isinstance(value, list) else [value]
-        found[name] = digest([digest_files(v, marker or Files(), digests) for v in values])
+        each = [digest_files(v, marker or Files(), digests) for v in values]
+        found[name] = next((d for d in each if d.startswith(ANEW)), "") or digest(each)
     return found
 
 

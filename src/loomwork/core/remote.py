@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -82,11 +81,6 @@ def list_remote(url: str) -> list[tuple[str, Remote]]:
         raise InputError(f"nothing is at {url}", "a file, a folder, or a glob as in s3://bucket/corpus/*.jsonl")
     found = {p: _remote(url, i, partial(system.open, p, "rb")) for p, i in files.items()}
     return sorted(((_name(p, base), remote) for p, remote in found.items()), key=itemgetter(0))
-
-
-def stamp_of(remote: Remote) -> str:
-    """What stands for the content in a cache key: where nothing is known, something new each time."""
-    return remote.stamp or f"read anew: {uuid.uuid4().hex}"
 
 
 def _remote(url: str, info: dict[str, Any], opener: Callable[[], Any]) -> Remote:

@@ -21,6 +21,7 @@ from loomwork.core.call import Lookup, Ready, get_ready, look_up, needed_steps
 from loomwork.core.context import Event
 from loomwork.core.errors import LoomError
 from loomwork.core.executor import Executor
+from loomwork.core.files import ANEW
 from loomwork.core.home import Home
 from loomwork.core.job import Outcome, explain
 from loomwork.core.lease import HEARTBEAT_SECONDS
@@ -237,7 +238,8 @@ class Schedule:
             now = keys.digest_paths(step, parts["paths"], self.home.root / "digests")
         except (LoomError, OSError):
             return True
-        return bool(now != parts["files"])
+        was = parts["files"]
+        return any(now.get(n) != d for n, d in was.items() if not d.startswith(ANEW)) or now.keys() != was.keys()
 
     def _end(self, result: StepResult) -> None:
         self.results[result.name] = result
