@@ -12,7 +12,6 @@ from scipy.stats import ks_2samp
 from loomwork.stats.divergence import (
     MEASURES,
     grouped_permutation_p,
-    holm,
     jensen_shannon,
     ks,
     permutation_p,
@@ -75,8 +74,3 @@ def test_groups_are_dealt_whole():
         by_groups.append(sparse)
     assert np.mean(np.array(by_rows) <= 0.05) > 0.5
     assert np.mean(np.array(by_groups) <= 0.05) < 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
-
-
-def test_holm_against_the_definition():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # Holm's own scheme, by hand
-    assert holm([]) == []

@@ -75,7 +75,7 @@ def find_drift(
 
     import numpy as np
 
-    from loomwork.stats.divergence import holm
+    from loomwork.stats.multiple import holm
 
     wanted = [*columns, *([group] if group and group not in columns else [])]
     for version in (baseline, data):

@@ -109,19 +109,6 @@ def grouped_permutation_p(
     return _p_value(MEASURES[measure](pooled - observed, observed), np.concatenate(far))
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """Adjusted p-values: rejecting those at most alpha errs anywhere with probability at most alpha.
-
-    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
-    """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, running = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = running
-    return adjusted
-
-
 def _p_value(observed: Any, null: np.ndarray) -> float:
     # Deals that equal the observed one must count, though the last bits of their sums may differ.
     return float((1 + np.count_nonzero(null >= observed - 1e-12)) / (1 + null.size))
