@@ -125,7 +125,7 @@ def _sample(found: Scan, roles: Roles, order: np.random.Generator) -> Sample:
     import polars as pl
 
     from loomwork.data.profiling.sampled import Sample, identified
-    from loomwork.data.profiling.scan import SAMPLE_CHARS, place_of
+    from loomwork.data.profiling.scan import ROW, SAMPLE_CHARS, place_of
 
     rows = found.sample.filter(pl.col(roles.text).str.strip_chars().str.len_chars() > 0)
     mixed = order.permutation(len(rows))
@@ -135,7 +135,7 @@ def _sample(found: Scan, roles: Roles, order: np.random.Generator) -> Sample:
     blank = [""] * len(texts)
     languages = rows[roles.language].fill_null("").to_list() if roles.language else identified(texts, context().threads)
     sources = rows.select(place_of(pl.col(roles.source)).fill_null("")).to_series().to_list() if roles.source else blank
-    return Sample(texts, np.asarray(rows["row_number"]), languages, sources, order.permutation(len(texts)))
+    return Sample(texts, np.asarray(rows[ROW]), languages, sources, order.permutation(len(texts)))
 
 
 def _text(found: Scan) -> dict[str, Any]:

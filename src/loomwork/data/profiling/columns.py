@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,8 +72,10 @@ class ColumnTally:
         if self.values is not None:
             found["distinct"] = self.values.distinct
             found["distinct_is_exact"] = self.values.exact
+        if self.not_finite:
+            found["not_finite"] = self.not_finite
         if self.numbers:
-            found |= {"not_finite": self.not_finite, "low": self.low, "high": self.high, "mean": self.mean}
+            found |= {"low": self.low, "high": self.high, "mean": self.mean}
             found["standard_deviation"] = (self.squares / max(1, self.numbers - 1)) ** 0.5
         elif self.low is not None:
             found |= {"low": str(self.low), "high": str(self.high)}
@@ -91,8 +94,7 @@ def _of_sample(sample: pl.Series, numbers: bool, low: Any, high: Any) -> dict[st
         return median | {"histogram": {"edges": edges.tolist(), "counts": np.histogram(x, edges)[0].tolist()}}
     if len(sample) == 0:
         return {}
-    counts = sample.cast(str).alias("value").value_counts(sort=False).rows()
-    counts.sort(key=lambda pair: (-pair[1], pair[0]))
+    counts = sorted(Counter(map(str, sample.to_list())).items(), key=lambda pair: (-pair[1], pair[0]))
     if counts[0][1] == 1:
         return {}  # nothing comes twice: no value is frequent
     return {"frequent": [[value[:80], n] for value, n in counts[:SHOWN_VALUES]], "frequent_of": len(sample)}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CUT_CHARS = 10_000  # of each sampled text; longer ones are measured on their beginning
 SAMPLE_CHARS = 32 << 20  # of all sampled texts; where rows are so long, fewer are sampled
+ROW = OURS[0]  # in the sample it holds the number of the row: a name that no column of the data has
 GROUPS_KEPT = 100_000  # different values of a source, label or language that are counted one by one
 EXTREMES = 3  # longest and shortest texts that are shown
 REPLACEMENT = "\ufffd"  # what a decoder writes for bytes that it cannot read
@@ -49,7 +50,7 @@ class Scan:
         texts: hashes of the texts that are not empty.
         groups: rows and characters of each value, by role.
         extremes: (characters, row number, beginning) of the longest and of the shortest texts.
-        sample: some rows, with their columns and `row_number`; the text is cut.
+        sample: some rows, with their columns and ROW; the text is cut.
     """
 
     rows: int = 0
@@ -202,7 +203,8 @@ def _sampled(frame: pl.DataFrame, chosen: np.ndarray, start: int, text: str) -> 
     import polars as pl
 
     plain = [n for n, kind in frame.schema.items() if not kind.is_nested()]
-    rows = frame.select(plain)[chosen - start].with_columns(row_number=pl.Series(chosen, dtype=pl.Int64))
+    rows = frame.select(plain)[chosen - start].with_columns(pl.Series(ROW, chosen, dtype=pl.Int64))
     strings = [n for n, kind in rows.schema.items() if kind == pl.String]
     cut = [pl.col(n).str.slice(0, CUT_CHARS if n == text else 200) for n in strings]
-    return rows.with_columns(cut)
+    # A view of strings keeps the whole shard's bytes alive; plain Arrow strings are a copy of those that are sampled.
+    return pl.DataFrame(rows.with_columns(cut).to_arrow(compat_level=pl.CompatLevel.oldest()))
