@@ -15,6 +15,7 @@ similarity sketching (rounds of one hash per shingle, until no bin is empty).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ class Sketches:
 
     Args:
         sketches: uint32 (rows, BINS).
-        shingles: the shingles of all rows, in order of the texts, with repetitions, uint32.
+        shingles: the shingles of all rows, each row's in order of its text, with repetitions, uint32.
         starts: where the shingles of each row begin, int64 (rows,).
         counts: how many shingles each row has, 0 where it has no words, int64 (rows,).
         lengths: of the texts in bytes, int64 (rows,).
@@ -128,11 +129,17 @@ def sketch(texts: Texts, *, words: int = 5, threads: int = 1) -> Sketches:
         np.empty(rows, np.uint64),
     )
 
+    lock, used = threading.Lock(), 0
+
     def block(first: int, last: int) -> None:
-        at = int(offsets[first]) // 2 + first
-        kernels.sketch_rows(
-            data, offsets, first, last, words, found.shingles, at, found.counts, found.sketches, found.contents
+        nonlocal used
+        room = np.empty(int(offsets[last] - offsets[first]) // 2 + last - first, np.uint32)
+        made = kernels.sketch_rows(
+            data, offsets, first, last, words, room, 0, found.counts, found.sketches, found.contents
         )
+        with lock:  # blocks lie in the order in which they are ready, without gaps: every page touched costs
+            at, used = used, used + made
+        found.shingles[at : at + made] = room[:made]
         found.starts[first:last] = at + np.cumsum(found.counts[first:last]) - found.counts[first:last]
 
     cuts = np.searchsorted(offsets, np.arange(BLOCK_BYTES, offsets[-1], BLOCK_BYTES))
