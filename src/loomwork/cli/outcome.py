@@ -23,6 +23,13 @@ def executed(result: RecipeRun) -> bool:
     return any(s.status != "hit" for s in result.steps.values())
 
 
+def pages(home: Home, result: RecipeRun) -> Iterator[tuple[str, Path]]:
+    """The HTML pages among what the steps made: (step, file)."""
+    for name, made in result.steps.items():
+        if made.artifact and made.good:
+            yield from ((name, page) for page in sorted(home.store.path(made.artifact).glob("*.html")))
+
+
 def exit_code(result: RecipeRun) -> int:
     """1 where a step failed, 130 where the run was stopped, 3 where a gate refused, else 0."""
     if result.count("failed"):

@@ -97,6 +97,8 @@ def carry_out(home: Home, recipe: Recipe, *, jobs: int, on: str, as_json: bool) 
     typer.echo()
     if report:
         typer.echo(f"  report  {outcome.relative(report)}")
+    for name, page in outcome.pages(home, result):
+        typer.echo(f"  page of {name}  {outcome.relative(page)}")
     typer.echo(f"  {outcome.summary(result)}")
     if outcome.executed(result) and not result.failed:
         from loomwork.cli.after import ask_and_point_on
