@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -67,7 +67,7 @@ def near_dedup(
         InputError: a setting is out of range, or a column is missing or of the wrong type.
         MissingDependency: Numba is not installed.
     """
-    _check(data, known, column, threshold, shingle_words, keep, by)
+    _check(data, column, threshold, shingle_words, keep, by)
     try:
         importlib.import_module("loomwork.text.minhash")
     except ModuleNotFoundError as error:
@@ -78,25 +78,30 @@ def near_dedup(
     from loomwork.text.minhash import near_duplicates, preferred
 
     rank = _rank(data, by) if keep == "best" else None
-    files = near.index_files(known, column, shingle_words) if known else []
+    files = near.index_files(known, column, shingle_words) if known is not None else []
+    if known is not None and not files and len(known):
+        require_text(known, column)
 
     def rows_of_known() -> Iterator[near.KnownRows]:
-        return near.indexed(files) if files or not known else near.unindexed(known, column, shingle_words)
+        return near.indexed(files) if files or known is None else near.unindexed(known, column, shingle_words)
 
     with near.Spill(out, shingle_words) as spill, DatasetWriter(out) as writer:
         spill.read(data, column)
         texts = spill.all()
         rows = len(texts)
         order = preferred(texts, keep, rank)
-        mates = near.add_mates(spill, rows_of_known(), texts.sketches[texts.counts > 0], threshold) if known else 0
+        mates = 0
+        if known is not None:
+            mates = near.add_mates(spill, rows_of_known(), texts.sketches[texts.counts > 0], threshold)
         if mates:
             texts = spill.all()
             order = np.concatenate((np.arange(rows, rows + mates), order))
         found = near_duplicates(texts, threshold=threshold, order=order, known=mates, threads=context().threads)
         ids = np.concatenate(spill.ids)
         mine = found.kept[:rows] == np.arange(rows)
-        for shard in known.shards() if known else []:
+        for shard in known.shards() if known is not None else []:
             writer.share(shard)
+        more = {"rows_known": writer.counts["data"]} if known is not None else {}
         start = 0
         for shard, size, table in zip(data.shards(), spill.sizes, spill.tables, strict=True):
             dropped = start + np.flatnonzero(~mine[start : start + size])
@@ -107,14 +112,11 @@ def near_dedup(
         kept = near.kept_rows(texts, ids, np.flatnonzero(mine))
         near.write_index(out, kept, rows_of_known(), files, column, shingle_words, writer)
     without = int((texts.counts[:rows] == 0).sum())
-    more = {"rows_known": len(known)} if known else {}
     return counted(writer, pairs_verified=found.verified, rows_without_text=without, **more)
 
 
-def _check(data: Dataset, known: Dataset | None, column: str, threshold: float, words: int, keep: str, by: str) -> None:
+def _check(data: Dataset, column: str, threshold: float, words: int, keep: str, by: str) -> None:
     require_text(data, column)
-    if known and len(known):
-        require_text(known, column)
     if not 0 < threshold <= 1 or words < 1:
         raise InputError(
             f"threshold is {threshold}, shingle_words is {words}",
@@ -144,16 +146,14 @@ def _rank(data: Dataset, column: str) -> np.ndarray:
     return np.asarray(ranks).astype(np.int64)
 
 
-def _reasons(similar: np.ndarray, kept: np.ndarray) -> Sequence[str] | pa.Array:
+def _reasons(similar: np.ndarray, kept: np.ndarray) -> pa.Array:
     """One reason for each dropped row, from its similarity to the kept row and that row's id, uint8 (rows, 16)."""
     import numpy as np
-    import polars as pl
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    hundredths = pl.Series([f"{n / 100:.2f}" for n in range(101)])
-    frame = pl.DataFrame(
-        {
-            "jaccard": hundredths.gather(np.rint(100 * similar).astype(np.int64)),
-            "id": pl.Series([row.tobytes() for row in kept], dtype=pl.Binary).bin.encode("hex"),
-        }
-    )
-    return frame.select(pl.format("near-duplicate: jaccard {} with {}", "jaccard", "id")).to_series().to_arrow()
+    hundredths = pa.array([f"{n / 100:.2f}" for n in range(101)]).take(pa.array(np.rint(100 * similar), pa.int64()))
+    ends = 32 * np.arange(len(kept) + 1, dtype=np.int32)
+    ids = [None, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(kept).tobytes().hex().encode())]
+    hexes = pa.Array.from_buffers(pa.string(), len(kept), ids)
+    return pc.binary_join_element_wise("near-duplicate: jaccard ", hundredths, " with ", hexes, "")

@@ -235,7 +235,7 @@ def bucket_mates(known: np.ndarray, sketches: np.ndarray, threshold: float) -> n
         threshold: as for `near_duplicates`.
     """
     bands, bins = bands_for(threshold)
-    slots = 1 << max(6, (4 * len(sketches) * bands).bit_length())
+    slots = 1 << max(6, (8 * len(sketches) * bands).bit_length())  # sparse: most rows meet free slots
     return kernels.touched(known, kernels.key_table(sketches, bands, bins, slots), bands, bins)
 
 

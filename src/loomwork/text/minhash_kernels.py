@@ -324,15 +324,15 @@ def band_pairs(
 
 @njit(nogil=True, cache=True)
 def key_table(sketches: np.ndarray, bands: int, bins: int, slots: int) -> np.ndarray:
-    """The keys of rows in all bands, as a hash table; 0 is free."""
-    table = np.zeros(slots, np.uint64)
+    """The upper halves of the keys of rows in all bands, as a hash table by their lower halves; 0 is free."""
+    table = np.zeros(slots, np.uint32)
     for row in range(len(sketches)):
         for band in range(bands):
-            key = _band_key(sketches[row], band * bins, bins) | _ONE
-            slot = (key >> _u64(8)) & _u64(slots - 1)
-            while table[slot] != _u64(0) and table[slot] != key:
+            key = _band_key(sketches[row], band * bins, bins)
+            short, slot = _u32(key >> _u64(32)) | _u32(1), key & _u64(slots - 1)
+            while table[slot] != _u32(0) and table[slot] != short:
                 slot = (slot + _ONE) & _u64(slots - 1)
-            table[slot] = key
+            table[slot] = short
     return table
 
 
@@ -343,11 +343,11 @@ def touched(sketches: np.ndarray, table: np.ndarray, bands: int, bins: int) -> n
     mask = _u64(table.size - 1)
     for row in range(len(sketches)):
         for band in range(bands):
-            key = _band_key(sketches[row], band * bins, bins) | _ONE
-            slot = (key >> _u64(8)) & mask
-            while table[slot] != _u64(0) and table[slot] != key:
+            key = _band_key(sketches[row], band * bins, bins)
+            short, slot = _u32(key >> _u64(32)) | _u32(1), key & mask
+            while table[slot] != _u32(0) and table[slot] != short:
                 slot = (slot + _ONE) & mask
-            if table[slot] == key:
+            if table[slot] == short:
                 found[row] = True
                 break
     return found
