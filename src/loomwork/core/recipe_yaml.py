@@ -32,6 +32,19 @@ class Plain(str):
     __slots__ = ()
 
 
+class Tagged(str):
+    """A scalar with a tag that the reader of the file knows; everywhere else a tag is an error."""
+
+    __slots__ = ("line", "tag")
+    tag: str
+    line: int
+
+    def __new__(cls, value: str, tag: str = "", line: int = 0) -> Tagged:
+        made = super().__new__(cls, value)
+        made.tag, made.line = tag, line
+        return made
+
+
 class Tree(dict[str, Any]):
     """A mapping that knows its file and the line of each key; 0 where there is no file."""
 
@@ -49,8 +62,11 @@ class Tree(dict[str, Any]):
         return RecipeError(what, hint, self.file, self.line_of(key))
 
 
-def read_tree(text: str, file: str) -> Any:
+def read_tree(text: str, file: str, tags: frozenset[str] = frozenset()) -> Any:
     """The tree of a YAML text.
+
+    Args:
+        tags: of scalars, that stay in the tree as Tagged; the caller decides what they mean.
 
     Raises:
         RecipeError: it is not YAML, or has duplicate keys, tags or a reference to itself.
@@ -64,7 +80,7 @@ def read_tree(text: str, file: str) -> Any:
         ) from None
     except yaml.YAMLError as error:
         raise RecipeError(f"not YAML: {str(error).splitlines()[0]}", "", file, 1) from None
-    return None if node is None else _Builder(file).build(node)
+    return None if node is None else _Builder(file, tags).build(node)
 
 
 def from_python(value: Any, file: str = "") -> Any:
@@ -102,8 +118,8 @@ def _scalar(text: str) -> Any:
 
 
 class _Builder:
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, tags: frozenset[str]) -> None:
+        self.file, self.tags = file, tags
         self._done: dict[int, Any] = {}  # an alias is the same node: built once, so that it cannot multiply
         self._open: set[int] = set()
 
@@ -122,6 +138,8 @@ class _Builder:
 
     def _made(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.ScalarNode):
+            if node.tag in self.tags:
+                return Tagged(node.value, node.tag, node.start_mark.line + 1)
             if node.tag != TEXT:
                 raise self._error(f"the tag {node.tag!r} is not allowed", node)
             return Plain(node.value) if node.style is None else str(node.value)
