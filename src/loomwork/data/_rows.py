@@ -107,7 +107,7 @@ def with_new_values(table: pa.Table, column: str, values: Sequence[Any]) -> pa.T
     for name, theirs in fresh.items():
         both = pa.concat_arrays([table.column(name).combine_chunks(), theirs])
         new = new.drop_columns([name]).append_column(name, both.take(pa.array(number)))
-    return new
+    return new.select(table.column_names)
 
 
 def _different(old: pa.Array, new: pa.Array) -> np.ndarray:
@@ -124,23 +124,36 @@ def _different(old: pa.Array, new: pa.Array) -> np.ndarray:
     return found
 
 
-def write_new_texts(
-    writer: DatasetWriter, table: pa.Table, column: str, texts: Sequence[str | None], reasons: Sequence[str]
-) -> None:
-    """Carry the rows of a table with their new texts, and drop those that have a reason, as they were.
+def write_changed(writer: DatasetWriter, shard: Path, table: pa.Table, column: str, values: Any, reasons: Any) -> int:
+    """Write a shard's rows with new values of one column, and drop those that have a reason, as they were.
+
+    A shard of which no row changes or goes is shared.
 
     Args:
         writer: the step's writer.
-        table: rows of a dataset.
-        column: the text column.
-        texts: the new text of each row.
-        reasons: why each row is dropped; "" where it is not.
+        shard: where the rows lie.
+        table: the rows, as `shard_tables` gives them.
+        column: the column that changes.
+        values: the new value of each row: a sequence, a Polars series or Arrow data.
+        reasons: why each row is dropped, likewise; "" where it is not.
+
+    Returns: how many rows are kept and changed.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    keep = pa.array([not reason for reason in reasons], pa.bool_())
-    new = with_new_values(
-        table.filter(keep), column, [t for t, reason in zip(texts, reasons, strict=True) if not reason]
-    )
-    writer.carry(new)
-    writer.drop(table.filter(pa.array([bool(reason) for reason in reasons], pa.bool_())), [r for r in reasons if r])
+    kind = table.schema.field(column).type
+    why = as_array(reasons, pa.string())
+    keep = pc.equal(why, "")
+    if pa.types.is_null(kind):  # there is nothing in it that could have changed
+        writer.keep(shard, keep, why)
+        return 0
+    new = as_array(values, kind)
+    different = _different(table.column(column).combine_chunks(), new) & keep.to_numpy(zero_copy_only=False)
+    if not different.any():
+        writer.keep(shard, keep, why)
+        return 0
+    out = pc.invert(keep)
+    writer.carry(with_new_values(table.filter(keep), column, new.filter(keep)))
+    writer.drop(table.filter(out), why.filter(out))
+    return int(different.sum())

@@ -19,7 +19,7 @@ from loomwork.data._cleaning import (
     unknown_words,
     versions,
 )
-from loomwork.data._rows import counted, require_text, shard_tables, with_new_values
+from loomwork.data._rows import counted, require_text, shard_tables, write_changed
 from loomwork.text.clean import Spaces, UnicodeForm, clean_texts
 from loomwork.text.markup import Markup
 
@@ -95,7 +95,7 @@ def clean(
             for number, (shard, table) in enumerate(shard_tables(data)):
                 old, new = _texts(table, column), _spilled(Path(spill), number)
                 new = finish.texts(tidy.texts(old) if new is None else new, table)
-                changed += _write(writer, shard, table, column, new, max(1, min_chars))
+                changed += write_changed(writer, shard, table, column, new, _reasons(new, max(1, min_chars)))
                 done += len(table)
                 context().progress(done, unit="rows")
     card = counted(writer, rows_changed=changed, **finish.counts)
@@ -184,19 +184,10 @@ class _Finish:
         return found
 
 
-def _write(writer: DatasetWriter, shard: Path, table: pa.Table, column: str, new: pl.Series, least: int) -> int:
-    """Write a shard's rows, and return how many of those that are kept changed."""
+def _reasons(texts: pl.Series, least: int) -> pl.Series:
+    """Why each text is dropped; "" where it is not."""
     import polars as pl
 
-    length = new.str.len_chars()
-    short = pl.select(pl.when(length == 0).then(pl.lit("empty text")).otherwise(pl.lit("short text"))).to_series()
-    keep = length >= least
-    old = pl.Series(table.column(column)).cast(pl.String)
-    different = int((old.ne_missing(new) & keep).sum())
-    if not different:
-        writer.keep(shard, keep.to_arrow(), short.to_arrow())
-        return 0
-    kept, out = keep.to_arrow(), (~keep).to_arrow()
-    writer.carry(with_new_values(table.filter(kept), column, new.filter(keep).to_arrow()))
-    writer.drop(table.filter(out), short.filter(~keep).to_arrow())
-    return different
+    length = texts.str.len_chars()
+    short = pl.when(length == 0).then(pl.lit("empty text")).otherwise(pl.lit("short text"))
+    return pl.select(pl.when(length >= least).then(pl.lit("")).otherwise(short)).to_series()

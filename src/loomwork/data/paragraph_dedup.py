@@ -9,7 +9,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, require_text, shard_tables, write_new_texts
+from loomwork.data._rows import counted, require_text, shard_tables, write_changed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,9 +73,8 @@ def paragraph_dedup(
                 "repeated text" if not whole and not text.strip() else ""
                 for text, whole in zip(new, joined["all"], strict=True)
             ]
-            changed += sum(a != b and not r for a, b, r in zip(old, new, reasons, strict=True))
             cut += int((~mine).sum())
-            write_new_texts(writer, table, column, new, reasons)
+            changed += write_changed(writer, shard, table, column, new, reasons)
     return counted(writer, rows_changed=changed, **{f"{unit}s_cut": cut})
 
 

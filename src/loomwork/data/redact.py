@@ -11,13 +11,13 @@ from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.secret import read_secret
 from loomwork.core.step import Card, Secret, step
-from loomwork.data._rows import counted, require_text, shard_tables, with_new_values
+from loomwork.data._rows import counted, require_text, shard_tables, write_changed
 from loomwork.text.personal.find import detectors, version
 from loomwork.text.personal.find import kinds as known_kinds
 from loomwork.text.personal.replace import Mode, Redacted, Redactor
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 
 @step(makes="dataset", uses=["polars"], version=version())
@@ -68,11 +68,12 @@ def redact(
     changed = done = 0
     with DatasetWriter(out) as writer:
         for shard, table in shard_tables(data):
-            results = redactor.column(pl.Series(table.column(column)).cast(pl.String))
+            texts = pl.Series(table.column(column)).cast(pl.String)
+            results = redactor.column(texts)
             for result in results.values():
                 found.update(result.counts)
-            changed += sum(not result.drop for result in results.values())
-            _write(writer, shard, table, column, results)
+            new = texts.clone().scatter(list(results), [result.text for result in results.values()])
+            changed += write_changed(writer, shard, table, column, new, _reasons(results, len(table)))
             done += len(table)
             context().progress(done, unit="rows")
     return counted(writer, rows_changed=changed, **{f"found: {kind}": n for kind, n in sorted(found.items())})
@@ -99,21 +100,9 @@ def _key(modes: dict[str, Mode], key_from: str | None) -> bytes:
     return read_secret(key_from)
 
 
-def _write(writer: DatasetWriter, shard: Path, table: pa.Table, column: str, results: dict[int, Redacted]) -> None:
-    """A shard with its changed rows in their places; the dropped ones go to `dropped`."""
-    import pyarrow as pa
-
-    reasons = [
-        "personal data: " + ", ".join(r.drop) if r.drop else "" for r in map(results.get, range(len(table))) if r
-    ]
-    changed = {row: result.text for row, result in results.items() if not result.drop}
-    if not changed:
-        kept = [row not in results for row in range(len(table))]
-        writer.keep(shard, kept, reasons)
-        return
-    new = with_new_values(table.take(pa.array(changed)), column, list(changed.values()))
-    places = dict(zip(changed, range(len(table), len(table) + len(changed)), strict=True))
-    kept_rows = [places.get(row, row) for row in range(len(table)) if row not in results or row in changed]
-    writer.carry(pa.concat_tables([table, new.select(table.column_names)]).take(kept_rows))
-    dropped = [row for row, result in results.items() if result.drop]
-    writer.drop(table.take(pa.array(dropped, pa.int64())), [reason for reason in reasons if reason])
+def _reasons(results: dict[int, Redacted], rows: int) -> list[str]:
+    """Why each row is dropped; "" where it is not."""
+    reasons = [""] * rows
+    for row, result in results.items():
+        reasons[row] = "personal data: " + ", ".join(result.drop) if result.drop else ""
+    return reasons

@@ -9,7 +9,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, require_text, shard_tables, write_new_texts
+from loomwork.data._rows import counted, require_text, shard_tables, write_changed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +75,7 @@ def substring_dedup(data: Dataset, *, column: str = "text", words: int = 50, min
                 new[row] = kept
                 cut += len(old[row]) - len(kept)
                 reasons[row] = "" if len(kept.strip()) >= min_chars else "repeated text"
-                changed += not reasons[row]
-            write_new_texts(writer, table, column, new, reasons)
+            changed += write_changed(writer, shard, table, column, new, reasons)
     return counted(writer, rows_changed=changed, characters_cut=cut)
 
 
