@@ -153,7 +153,7 @@ class KnownRows:
     def take(self, rows: np.ndarray) -> Sketches:
         """Some of the rows, in memory."""
         starts, counts = self.ends[:-1][rows], np.diff(self.ends)[rows]
-        pieces = [self.shingles[s : s + n] for s, n in zip(starts, counts, strict=True)]
+        pieces = [self.shingles[s : s + n] for s, n in zip(starts.tolist(), counts.tolist(), strict=True)]
         shingles = np.concatenate([np.empty(0, np.uint32), *pieces])
         none = np.zeros(rows.size, np.int64)
         return Sketches(self.sketches[rows], shingles, np.cumsum(counts) - counts, counts, none, none.view(np.uint64))
