@@ -83,8 +83,8 @@ def _rule(
     data = _paired_items(items, others, candidate.name)
     turn = 1.0 if candidate.direction == "higher is better" else -1.0
     ours, theirs = turn * data.pop("candidate"), turn * data.pop("baseline")
-    found = paired.paired_difference(ours, theirs, alpha=alpha, **data)
     data["same_system"] = candidate.model == baseline.model != "none" and candidate.settings == baseline.settings
+    found = paired.paired_difference(ours, theirs, alpha=alpha, **data)
     tests = {"not worse than": paired.not_worse_than, "better than": paired.better_than}
     decisions = {n: tests[n](ours, theirs, margin, alpha=alpha, **data) for n, margin in margins.items()}
     name, decision = max(decisions.items(), key=lambda d: SEVERITY.index(d[1].outcome))
@@ -160,15 +160,19 @@ def _reason(score: Score, found: Paired, test: str, margin: str, decision: Decis
     change = (
         f"{score.name} changes by {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] ({percent} interval"
     )
-    change += f", {found.n} items{clusters}, plus is better), p = {decision.p_value:.3g}"
+    change += f", {found.n} items{clusters}, plus is better), p = {decision.p_value:.3g} ({decision.method})"
     meaning = {
         "pass": f"its lower bound is above the limit of {threshold:+.4f}",
-        "undecided": f"the lower bound is not above the limit of {threshold:+.4f}; with this many items a true "
-        f"difference of {found.minimum_detectable_effect:.4f} from the limit is found 4 times in 5",
+        "undecided": f"the lower bound is not above the limit of {threshold:+.4f}"
+        + (", which moves with the baseline" if found.low > threshold else ""),
         "refuse": f"it is not above the limit of {threshold:+.4f}"
         + (", nor is its upper bound" if found.high <= threshold else ", though its upper bound is"),
     }[decision.outcome]
-    return f"{change}; {meaning} ({test} {margin})"
+    power = (
+        f"with this many items a true difference of {found.minimum_detectable_effect:.4f} from the limit is found "
+        "4 times in 5"
+    )
+    return f"{change}; {meaning} ({test} {margin}); {power}"
 
 
 def _subject(score: Score) -> str:

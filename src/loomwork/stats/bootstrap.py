@@ -41,7 +41,7 @@ def bootstrap_draws(mean: ClusterMean, *, draws: int = DRAWS, seed: int = 0) -> 
     rows = max(1, CHUNK_CELLS // count)
     for start in range(0, draws, rows):
         part = slice(start, min(start + rows, draws))
-        drawn = _times_drawn(generator, part.stop - start, count)  # (rows, clusters)
+        drawn = times_drawn(generator, part.stop - start, count)  # (rows, clusters)
         total = drawn @ weights  # (rows,)
         shift = drawn @ centred / total
         left = np.where(drawn > 0, total[:, None] - weights, np.inf)  # the weight left without one of them
@@ -52,7 +52,7 @@ def bootstrap_draws(mean: ClusterMean, *, draws: int = DRAWS, seed: int = 0) -> 
     return mean.value + shifts, t_values
 
 
-def _times_drawn(generator: np.random.Generator, draws: int, count: int) -> Floats:
+def times_drawn(generator: np.random.Generator, draws: int, count: int) -> Floats:
     """How often each of `count` clusters is drawn in each resample: as a multinomial, six times as fast."""
     picks = generator.integers(0, count, (draws, count))  # (draws, clusters)
     picks += np.arange(draws)[:, None] * count

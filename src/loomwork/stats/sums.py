@@ -1,0 +1,282 @@
+"""Bootstrap and randomisation of metrics that are functions of sums: F1 of counts, BLEU of n-gram counts, perplexity.
+
+A resample of items changes such a metric only through the sums of its sufficient statistics, so nothing is scored
+again. Items with equal statistics are one cell: how often each cell is drawn is multinomial, which is the plain
+bootstrap's distribution exactly (tests/stats/test_sums.py enumerates it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loomwork.core.errors import InputError
+from loomwork.core.score import Interval
+from loomwork.stats.bootstrap import CHUNK_CELLS, times_drawn
+from loomwork.stats.cluster import Floats
+
+DRAWS = 9999  # (draws + 1) * alpha is a whole number for the usual alphas
+CELL_COST = 20  # a multinomial cell costs about as much as this many single items
+FEW_UNITS = 60  # below this many units the interval is never narrower than the jackknife's t interval
+Statistic = Callable[[Floats], Any]  # sums (..., k) -> values (...); defined for the sums of every resample
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Units (items, or clusters of them) with equal sufficient statistics, gathered.
+
+    Args:
+        rows: the different rows.  # (cells, k)
+        counts: units of each.  # (cells,)
+        units: of all.
+    """
+
+    rows: Floats
+    counts: npt.NDArray[np.int64]
+    units: int
+
+    @property
+    def total(self) -> Floats:
+        return np.asarray(self.counts @ self.rows)
+
+
+def gather(statistics: npt.ArrayLike, clusters: Any = None) -> Cells:
+    """Sum the statistics of each cluster, and gather equal rows.
+
+    Args:
+        statistics: sufficient statistics of each item, such as hits, found and wanted.  # (n, k) or (n,)
+        clusters: a label for each item, or None for independent items.  # (n,)
+
+    Raises:
+        InputError: fewer than two units, or numbers that are not finite.
+    """
+    x = np.asarray(statistics, dtype=np.float64)
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or not np.isfinite(x).all():
+        raise InputError(f"sufficient statistics must be finite numbers in rows, one an item; these are {x.shape}")
+    if clusters is not None:
+        _, index = np.unique(np.asarray(clusters), return_inverse=True)
+        if len(index) != len(x):
+            raise InputError(f"{len(index)} cluster labels for {len(x)} items")
+        x = np.stack([np.bincount(index, column) for column in x.T], axis=1)
+    if len(x) < 2:
+        raise InputError(f"{len(x)} unit gives no interval: at least two are needed")
+    rows, counts = np.unique(x, axis=0, return_counts=True)
+    return Cells(rows, counts, len(x))
+
+
+def sums_drawn(cells: Cells, draws: int, generator: np.random.Generator) -> Floats:
+    """The sums of resamples of the units, with replacement.  # (draws, k)"""
+    found = np.empty((draws, cells.rows.shape[1]))
+    few = len(cells.counts) * CELL_COST <= cells.units
+    units = cells.rows if few else np.repeat(cells.rows, cells.counts, axis=0)
+    step = max(1, CHUNK_CELLS // len(units))
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        if few:
+            drawn = generator.multinomial(cells.units, cells.counts / cells.units, size=rows).astype(np.float64)
+        else:
+            drawn = times_drawn(generator, rows, cells.units)
+        found[start : start + rows] = drawn @ units
+    return found
+
+
+def statistic_interval(
+    statistics: npt.ArrayLike,
+    statistic: Statistic,
+    *,
+    clusters: Any = None,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> tuple[float, Interval]:
+    """A corpus metric and its interval: bias-corrected and accelerated, from sums.
+
+    With fewer than 60 units (items or clusters) BCa is too narrow; then each bound is taken no nearer than that of the
+    jackknife's t interval.
+
+    Args:
+        statistics: sufficient statistics of each item; they add up.  # (n, k) or (n,)
+        statistic: the metric of sums, for many rows of sums at once.
+        clusters: a label for each item, or None for independent items.  # (n,)
+        level: e.g. 0.95.
+        draws: how many resamples.
+        seed: of the resampling.
+        within: the range of the metric.
+
+    Raises:
+        InputError: see `gather`; or the metric is not finite for a resample.
+
+    Source: Efron (1987), Better bootstrap confidence intervals, JASA 82(397).
+    """
+    cells = gather(statistics, clusters)
+    kind = "item" if clusters is None else "cluster"
+    value, interval, _ = _bca(cells, statistic, kind, level, draws, seed)
+    low, high = max(interval.low, within[0]), min(interval.high, within[1])
+    return value, Interval(low, high, level, interval.method)
+
+
+def _bca(
+    cells: Cells, statistic: Statistic, unit: str, level: float, draws: int, seed: int
+) -> tuple[float, Interval, Floats]:
+    """The metric, its interval, and the metric of each resample."""
+    value = float(statistic(cells.total))
+    found = _finite(statistic(sums_drawn(cells, draws, np.random.default_rng(seed))))
+    method = f"BCa {unit} bootstrap of sums, {draws} draws"
+    spread, acceleration = _jackknife(cells, statistic)
+    below = float((found < value).mean() + (found == value).mean() / 2)
+    if found.min() == found.max():
+        return value, Interval(value, value, level, method), found
+    normal = NormalDist()
+    below = min(max(below, 0.5 / draws), 1 - 0.5 / draws)
+    shift = normal.inv_cdf(below)
+    bounds = []
+    for tail in ((1 - level) / 2, (1 + level) / 2):
+        z = shift + normal.inv_cdf(tail)
+        bounds.append(float(np.quantile(found, normal.cdf(shift + z / max(1 - acceleration * z, 1e-6)))))
+    low, high = min(bounds[0], value), max(bounds[1], value)
+    if cells.units < FEW_UNITS:
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(cells.units - 1, (1 + level) / 2)) * spread
+        low, high = min(low, value - half), max(high, value + half)
+        method += ", not narrower than the jackknife's t interval"
+    return value, Interval(low, high, level, method), found
+
+
+def _jackknife(cells: Cells, statistic: Statistic) -> tuple[float, float]:
+    """The standard error by leaving one unit out at a time, and the acceleration."""
+    left = _finite(statistic(cells.total - cells.rows))  # (cells,)
+    mean = float(cells.counts @ left) / cells.units
+    squares = float(cells.counts @ (mean - left) ** 2)
+    spread = float(np.sqrt((cells.units - 1) / cells.units * squares))
+    return spread, float(cells.counts @ (mean - left) ** 3) / (6 * squares**1.5) if squares > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class PairedSums:
+    """How a corpus metric differs between two systems on the same items.
+
+    Args:
+        difference: candidate minus baseline.
+        p_value: two-sided, of "they are equally good".
+        interval: of the difference; None where the method gives none.
+        method: which.
+    """
+
+    difference: float
+    p_value: float
+    interval: Interval | None
+    method: str
+
+
+def paired_bootstrap(
+    candidate: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    statistic: Statistic,
+    *,
+    clusters: Any = None,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> PairedSums:
+    """Resample the items of both systems together, and see how often the difference moves as far as it lies from 0.
+
+    Args:
+        candidate, baseline: sufficient statistics of the same items in the same order.  # (n, k) or (n,)
+        statistic: the metric of sums.
+        clusters: a label for each item, or None.  # (n,)
+        level: of the interval, which is BCa as in `statistic_interval`.
+        draws: how many resamples.
+        seed: of the resampling.
+
+    Source: Koehn (2004), Statistical significance tests for machine translation evaluation; the two-sided p-value
+        centres the draws on their mean (Riezler and Maxwell 2005), as Moses and sacreBLEU do.
+    """
+    both, width = _beside(candidate, baseline)
+
+    def change(sums: Floats) -> Any:
+        return statistic(sums[..., :width]) - statistic(sums[..., width:])
+
+    kind = "item" if clusters is None else "cluster"
+    value, interval, found = _bca(gather(both, clusters), change, kind, level, draws, seed)
+    return PairedSums(value, _two_sided(found - found.mean(), value), interval, f"paired bootstrap, {draws} draws")
+
+
+def approximate_randomisation(
+    candidate: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    statistic: Statistic,
+    *,
+    clusters: Any = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> PairedSums:
+    """Swap the two systems' outputs on a random half of the units, and see how often they then differ as much.
+
+    Args:
+        candidate, baseline: sufficient statistics of the same items in the same order.  # (n, k) or (n,)
+        statistic: the metric of sums.
+        clusters: a label for each item, or None; a cluster is swapped as a whole.  # (n,)
+        draws: how many random swaps.
+        seed: of the swaps.
+
+    Source: Noreen (1989); Riezler and Maxwell (2005), On some pitfalls in automatic evaluation and significance
+        testing for MT.
+    """
+    both, width = _beside(candidate, baseline)
+    cells = gather(both, clusters)
+    total = cells.total
+    value = float(statistic(total[:width]) - statistic(total[width:]))
+    found = np.empty(draws)
+    at = 0
+    for moved in _sums_swapped(cells, width, draws, np.random.default_rng(seed)):
+        found[at : at + len(moved)] = statistic(total[:width] + moved) - statistic(total[width:] - moved)
+        at += len(moved)
+    return PairedSums(value, _two_sided(_finite(found), value), None, f"approximate randomisation, {draws} draws")
+
+
+def _sums_swapped(cells: Cells, width: int, draws: int, generator: np.random.Generator) -> Iterator[Floats]:
+    """What random swaps add to the candidate's sums, and take from the baseline's.  # (chunk, k)"""
+    gain = cells.rows[:, width:] - cells.rows[:, :width]  # (cells, k)
+    few = len(cells.counts) * CELL_COST <= cells.units
+    change = gain if few else np.repeat(gain, cells.counts, axis=0)
+    step = max(1, CHUNK_CELLS // len(change))
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        if few:  # how many of a cell are swapped is binomial
+            yield generator.binomial(cells.counts, 0.5, (rows, len(cells.counts))).astype(np.float64) @ change
+            continue
+        bytes_a_row = -(-cells.units // 8)
+        bits = np.unpackbits(generator.integers(0, 256, (rows, bytes_a_row), dtype=np.uint8), axis=1)
+        yield bits[:, : cells.units].astype(np.float64) @ change
+
+
+def _two_sided(moved: Floats, value: float) -> float:
+    """How often chance alone moves the difference as far: a draw that equals it counts, in spite of rounding."""
+    far = np.count_nonzero(np.abs(moved) >= abs(value) - 1e-12 * max(1.0, abs(value)))
+    return float((far + 1) / (len(moved) + 1))
+
+
+def _beside(candidate: npt.ArrayLike, baseline: npt.ArrayLike) -> tuple[Floats, int]:
+    sides = [np.asarray(side, dtype=np.float64) for side in (candidate, baseline)]
+    first, second = (side[:, None] if side.ndim == 1 else side for side in sides)
+    if first.shape != second.shape or first.ndim != 2:
+        raise InputError(f"two systems need statistics of the same items: {first.shape} and {second.shape}")
+    return np.concatenate([first, second], axis=1), first.shape[1]
+
+
+def _finite(values: Any) -> Floats:
+    found = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise InputError(
+            f"the metric is not finite for {np.count_nonzero(~np.isfinite(found))} of {found.size} resamples",
+            "define it for every sum that can be drawn, for example 0 where nothing was found",
+        )
+    return found
