@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from loomwork.core.errors import MissingDependency
 from loomwork.data.read import read
-from loomwork.data.readers import Fault, SourceFile
+from loomwork.data.readers import SourceFile
 from loomwork.data.readers import mail as mail_reader
 from tests.data.read_rows import reasons, rows_of, texts
 
@@ -114,11 +114,13 @@ def test_as_many_messages_as_the_standard_library_finds(tmp_path_factory, bodies
     for body in bodies:
         box.add(message("s", body))
     box.flush()
-    found = [m for chunk in mail_reader.read(SourceFile(path, ".mbox")) for m in (*chunk.rows, *chunk.faults)]
-    assert len(found) == len(box) == len(bodies)
-    for body, one in zip(bodies, found, strict=True):
-        if not isinstance(one, Fault):
-            assert one["text"].split() == body.split()
+    chunks = list(mail_reader.read(SourceFile(path, ".mbox")))
+    found = {place: row for chunk in chunks for place, row in zip(chunk.places, chunk.rows, strict=True)}
+    empty = {fault.place for chunk in chunks for fault in chunk.faults}
+    assert sorted([*found, *empty]) == list(range(1, len(box) + 1))
+    assert empty == {place for place, body in enumerate(bodies, 1) if not body.split()}
+    for place, row in found.items():
+        assert row["text"].split() == bodies[place - 1].split()
 
 
 def test_single_messages_and_what_is_none(tmp_path, run_step):
