@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Literal
 
@@ -73,7 +74,7 @@ def plan_looks(
     if isinstance(fractions, int):
         fractions = [(i + 1) / fractions for i in range(fractions)]
     t = tuple(float(f) for f in fractions)
-    if not t or t[0] <= 0 or abs(t[-1] - 1) > 1e-9 or any(b <= a for a, b in zip(t, t[1:], strict=False)):
+    if not t or t[0] <= 0 or abs(t[-1] - 1) > 1e-9 or any(b <= a for a, b in pairwise(t)):
         raise InputError(f"looks are at fractions that increase to 1, not at {list(t)}")
     if not 0 < alpha < 0.5 or sides not in (1, 2):
         raise InputError(f"alpha is {alpha} and sides {sides}; alpha lies between 0 and 0.5, sides is 1 or 2")
