@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from loomwork.core.artifact import Model
@@ -12,6 +12,7 @@ from loomwork.core.errors import InputError
 from loomwork.core.score import Contamination, Direction, Score
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
 
@@ -36,15 +37,32 @@ class Provenance:
     level: float
     seed: int
 
+    def only(self, mask: npt.NDArray[np.bool_]) -> Provenance:
+        """The same, of some of the items."""
+        if self.clusters is None:
+            return self
+        return replace(self, clusters=[c for c, kept in zip(self.clusters, mask.tolist(), strict=True) if kept])
 
-def mean_score(name: str, values: npt.ArrayLike, unit: str, direction: Direction, given: Provenance) -> Score:
-    """The Score of a mean of values between 0 and 1; `name` is also the column of the items that holds them."""
+    def units(self, items: int) -> int:
+        """How many independent draws there are among so many items."""
+        return items if self.clusters is None else len(set(self.clusters))
+
+
+def mean_score(
+    name: str,
+    values: npt.ArrayLike,
+    unit: str,
+    direction: Direction,
+    given: Provenance,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> Score:
+    """The Score of a mean of values that lie `within`; `name` is also the column of the items that holds them."""
     import numpy as np
 
     from loomwork.stats.interval import mean_interval
 
     x = np.asarray(values, dtype=np.float64)
-    interval = mean_interval(x, clusters=given.clusters, level=given.level, seed=given.seed)
+    interval = mean_interval(x, clusters=given.clusters, level=given.level, seed=given.seed, within=within)
     return Score(
         name=name,
         value=float(x.mean()),
@@ -52,7 +70,7 @@ def mean_score(name: str, values: npt.ArrayLike, unit: str, direction: Direction
         direction=direction,
         n=len(x),
         cluster_unit=given.cluster_unit,
-        n_clusters=len(x) if given.clusters is None else len(set(given.clusters)),
+        n_clusters=given.units(len(x)),
         interval=interval,
         items="items",
         data=given.data,

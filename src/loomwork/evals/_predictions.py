@@ -1,0 +1,33 @@
+"""What the scorers share that know answers only, not the model that gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+
+UNKNOWN = "only its answers are known: what gave them was trained on data that cannot be looked through here"
+
+
+def either_files_or_rows(rows: Dataset | None, **files: Path | None) -> list[Path]:
+    """The paths of the files; checks that either all of them are given, or a dataset.
+
+    Raises:
+        InputError: neither, both, or one file is missing.
+    """
+    given = [name for name, path in files.items() if path is not None]
+    if (rows is None and len(given) < len(files)) or (rows is not None and given):
+        names = " and ".join(files)
+        raise InputError(
+            f"give either {names}, or rows; given: {', '.join(given + ['rows'] * (rows is not None)) or 'nothing'}",
+            "files by path, as in " + " ".join(f"{name}=FILE" for name in files),
+        )
+    return [path or Path() for path in files.values()]
+
+
+def count_notes(counts: Mapping[str, int]) -> list[str]:
+    """One sentence with the counts that are not 0."""
+    told = [f"{count:,} {what}" for what, count in counts.items() if count]
+    return ["; ".join(told)] if told else []
