@@ -17,6 +17,8 @@ from loomwork.core.runner import RECIPE
 
 # ---- collect
 
+CLOCKS_SECONDS = 1.0  # by how much a file system's clock may lie behind this process's
+
 
 @dataclass(frozen=True)
 class Garbage:
@@ -36,8 +38,9 @@ def collect_garbage(home: Home, *, apply: bool = False) -> Garbage:
     """
     ledger, store = home.ledger, home.store
     live = ledger.live_runs()
-    # A running step publishes before it is recorded: what is newer than the oldest lease is left alone.
-    oldest = min((r["started"] for r in live), default=time.time() + 1)
+    # A running step publishes before it is recorded: what is newer than the oldest lease is left alone. A file's time
+    # may lie behind the clock by the system's tick, and by more on another machine's disk.
+    oldest = min((r["started"] - CLOCKS_SECONDS for r in live), default=time.time() + 1)
     needed = _with_lineage(home, _roots(home, [r["id"] for r in live]))
     here = list(store.ids())
     doomed = [a for a in here if a not in needed and store.path(a).parent.stat().st_ctime < oldest]
