@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loomwork.core.artifact import Model
 from loomwork.core.errors import InputError
-from loomwork.models.decoder import Decoder, draw, load_decoder, until, windows_of
+from loomwork.models.decoder import Decoder, draw, load_decoder, until
 
 # karpathy/llama2.c, test_all.py, expected_stdout: greedy, 200 steps, stories260K
 LLAMA2C = (
@@ -65,21 +65,6 @@ def test_a_long_text_is_scored_in_overlapping_windows_every_token_once(stories):
         end = min(start + size // 2, len(ids))
         expected += reference(stories, ids[end - 1 - size : end - 1], ids[start:end])
     assert stories.log_probabilities(["Lily", LONG])[1] == pytest.approx(expected, abs=1e-3)
-
-
-@given(st.integers(0, 60), st.integers(2, 12))
-def test_windows_score_each_token_once_with_enough_before_it(count, size):
-    ids = list(range(100, 100 + count))
-    scored = []
-    for number, window in enumerate(windows_of(0, ids, 7, size)):
-        assert len(window.ids) <= size
-        follow = [*window.ids[1:], window.targets[-1]]
-        assert follow[-len(window.targets) :] == window.targets
-        assert (window.ids[0] == 7) == (number == 0)
-        if number:
-            assert len(window.ids) - len(window.targets) + 1 >= size - size // 2
-        scored += window.targets
-    assert scored == ids
 
 
 def test_sampling_repeats_with_its_seed_and_varies_without(stories):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,47 +20,12 @@ from loomwork.core.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from loomwork.models.scoring.requests import Request, Scoring
+    from loomwork.models.scoring.run import Forward, Settings
+
 WINDOW_TOKENS = 2048  # the most that one forward pass reads, whatever the model allows: attention is quadratic
-LOGIT_BYTES = 256 << 20  # of one batch's float32 logits
 UNFINISHED = "\ufffd"  # what decoding gives for bytes that do not yet make a character
 PLAIN = ("\ufdd0", "\ufdd1")  # around what is no control token in a prompt; Unicode gives these no meaning
-
-
-@dataclass(frozen=True)
-class Window:
-    """One piece of a text for one forward pass.
-
-    Args:
-        text: the number of the text it belongs to.
-        ids: the tokens that are read.
-        targets: the tokens that follow the last `len(targets)` of them, and are scored.
-    """
-
-    text: int
-    ids: list[int]
-    targets: list[int]
-
-
-def windows_of(text: int, ids: list[int], first: int, size: int) -> Iterator[Window]:
-    """Cut a text's tokens into windows such that every token is scored once.
-
-    Args:
-        text: its number.
-        ids: its tokens.
-        first: the beginning-of-text token, which the first window reads before them.
-        size: the most tokens that a window reads.
-
-    Returns: a first window that scores up to `size` tokens, then windows that score up to `size // 2` tokens
-    each, after reading at least `size - size // 2` tokens of the text before them.
-    """
-    if ids:
-        head = ids[:size]
-        yield Window(text, [first, *head[:-1]], head)
-    stride = max(1, size // 2)
-    for start in range(size, len(ids), stride):
-        targets = ids[start : start + stride]
-        end = start + len(targets) - 1
-        yield Window(text, ids[end - size : end], targets)
 
 
 class Generation(Iterator[str]):
@@ -88,9 +54,16 @@ class Generation(Iterator[str]):
 
 
 class Decoder:
-    """A causal language model and its tokenizer, ready to score and to generate. Made by `load_decoder`."""
+    """A causal language model and its tokenizer, ready to score and to generate. Made by `load_decoder`.
 
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    Args:
+        model: a PreTrainedModel.
+        tokenizer: its own.
+        source: the folder it was read from, by which kept answers know the model.
+    """
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, source: Model | None = None) -> None:
+        self.source = source
         self.model, self.tokenizer = model.eval(), tokenizer  # a PreTrainedModel
         config = model.config.get_text_config()
         self.vocabulary = int(config.vocab_size)
@@ -123,40 +96,42 @@ class Decoder:
 
         Returns: one number a text, 0 or less.
         """
-        if self.first_id is None:
-            raise InputError(
-                "the tokenizer has neither a beginning-of-text nor an end-of-text token to start from",
-                "set bos_token in its tokenizer_config.json",
-            )
-        size = min(self.context_tokens, WINDOW_TOKENS)
-        pieces = [w for i, t in enumerate(texts) for w in windows_of(i, self.encode(t), self.first_id, size)]
-        pieces.sort(key=lambda w: -len(w.ids))  # like lengths together, the largest batch first
-        totals = [0.0] * len(texts)
-        at = 0
-        while at < len(pieces):
-            rows = max(1, LOGIT_BYTES // (4 * self.vocabulary * len(pieces[at].ids)))
-            batch = pieces[at : at + rows]
-            for window, total in zip(batch, self._score(batch), strict=True):
-                totals[window.text] += total
-            at += len(batch)
-        return totals
+        from loomwork.models.scoring.requests import Rolling
 
-    @torch.inference_mode()
-    def _score(self, batch: list[Window]) -> list[float]:
-        """The summed log-probability of each window's targets."""
-        device, longest = self.model.device, len(batch[0].ids)
-        # Padding is on the right, where causal attention never looks: no mask is needed.
-        ids = torch.zeros(len(batch), longest, dtype=torch.long)  # (batch, time)
-        for row, window in zip(ids, batch, strict=True):
-            row[: len(window.ids)] = torch.tensor(window.ids)
-        logits = self.model(input_ids=ids.to(device), use_cache=False).logits  # (batch, time, vocab)
-        sums = []
-        for row, window in zip(logits, batch, strict=True):
-            scored = row[len(window.ids) - len(window.targets) : len(window.ids)].float()  # (targets, vocab)
-            targets = torch.tensor(window.targets, device=device)
-            chosen = scored.gather(1, targets[:, None]).squeeze(1) - scored.logsumexp(-1)
-            sums.append(float(chosen.double().sum()))
-        return sums
+        return [answer.log_probability for answer in self.score([Rolling(t, "overlapping") for t in texts])]
+
+    def score(
+        self, requests: Sequence[Request], *, keep: Path | None = None, settings: Settings | None = None
+    ) -> Scoring:
+        """Answer requests: log-probabilities and generated texts. See `loomwork.models.scoring.run.score`."""
+        from loomwork.models.scoring.run import score
+
+        return score(self, requests, keep=keep, settings=settings)
+
+    def forward(self, packed: bool = True) -> tuple[Forward, str]:
+        """The forward pass that scores, and why that one."""
+        from loomwork.models.scoring.run import choose_forward
+
+        return self._forward if packed else choose_forward(self, False)
+
+    @cached_property
+    def _forward(self) -> tuple[Forward, str]:
+        from loomwork.models.scoring.run import choose_forward
+
+        return choose_forward(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the files it was read from.
+
+        Raises:
+            InputError: it was not read from a folder.
+        """
+        if self.source is None:
+            raise InputError(
+                "answers of a model that was not read from a folder cannot be kept", "save it, then load_decoder"
+            )
+        return self.source.digest
 
     def generate(
         self,
@@ -194,7 +169,7 @@ class Decoder:
                 f"the prompt has {len(ids)} tokens and the model's context is {self.context_tokens}", "shorten it"
             )
         made = Generation(len(ids), min(max_tokens, room))
-        tokens = made.counted(self._tokens(ids, made.limit, temperature, top_p, seed))
+        tokens = made.counted(self.tokens(ids, made.limit, temperature, top_p, seed))
         made.pieces = until(stop, self._characters(ids, tokens))
         return made
 
@@ -216,7 +191,7 @@ class Decoder:
             raise InputError("an empty prompt, and the tokenizer has no beginning-of-text token", "give a prompt")
         return ids
 
-    def _tokens(self, ids: list[int], count: int, temperature: float, top_p: float, seed: int | None) -> Iterator[int]:
+    def tokens(self, ids: list[int], count: int, temperature: float, top_p: float, seed: int | None) -> Iterator[int]:
         """New tokens, one forward pass each, until an end token or `count`."""
         generator = torch.Generator()
         if seed is None:
@@ -352,4 +327,4 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
             f"{model.path} does not open as a causal language model: {error}",
             "it needs config.json, model.safetensors and the tokenizer files",
         ) from error
-    return Decoder(network.to(context().device), tokenizer)
+    return Decoder(network.to(context().device), tokenizer, model)

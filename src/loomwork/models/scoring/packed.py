@@ -1,0 +1,210 @@
+"""The forward pass on packed rows: transformers' numbers, without computing what nobody asks for.
+
+Linear layers see all tokens of a batch as one matrix without padding; attention follows each row's own branches and the
+keys and values of the prefix that the rows share; the last layer is computed for the tokens whose logits are needed,
+and the logits exist for a few of them at a time, in one buffer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from loomwork.models.scoring.families import Block, parts_of
+from loomwork.models.scoring.plan import Row
+
+HEAD_CELLS = 1 << 21  # of the buffer of logits: what stays in a core's cache
+BATCH_TOKENS = {"cpu": 2048}
+BATCH_TOKENS_ELSEWHERE = 16384
+
+
+class Past(NamedTuple):
+    """Keys and values of a prefix: for each layer (prefix, key heads, head width)."""
+
+    keys: list[Tensor]
+    values: list[Tensor]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.keys[0])
+
+
+class Layout(NamedTuple):
+    """Where the tokens of a batch of rows stand.
+
+    Args:
+        rows, time: the shape of a table with one line a row.
+        place: the cell of each token in the flat table, (tokens).
+        biases: for each window of attention what is added to the scores, (rows, 1, time, prefix + time).
+    """
+
+    rows: int
+    time: int
+    place: Tensor
+    biases: dict[int, Tensor]
+
+
+class PackedForward:
+    """Scores rows with a model of a covered family.
+
+    Args:
+        model: a transformers decoder of which `families.not_covered` is empty.
+    """
+
+    name = "packed"
+    shares = True
+
+    def __init__(self, model: Any) -> None:
+        self.parts = parts_of(model)
+        self.device: torch.device = model.device
+        self.dtype: torch.dtype = self.parts.head.dtype
+        self.pairs_per_token = self.parts.pairs_per_token
+        self.budget = BATCH_TOKENS.get(self.device.type, BATCH_TOKENS_ELSEWHERE)
+        self.windows = {block.window for block in self.parts.blocks}
+        size = max(1, min(256, HEAD_CELLS // len(self.parts.head)))
+        self.logits = torch.empty(size, len(self.parts.head), dtype=self.dtype, device=self.device)
+
+    @torch.inference_mode()
+    def score(
+        self, batch: list[Row], past: Past | None = None, keep: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, Past | None]:
+        """The log-probability of each pair of a batch's rows, row by row.
+
+        Args:
+            batch: rows of one trunk.
+            past: the trunk's keys and values; None at the root.
+            keep: whether the batch, of one row, is itself to be a trunk.
+
+        Returns: log-probabilities float64 (pairs), whether each is the largest at its place (pairs), and with `keep`
+            the keys and values of the past and the row.
+        """
+        needs, pair_needs, at, seen = [], [], 0, 0
+        for row in batch:
+            needs.append(row.needs + at)
+            pair_needs.append(row.pair_needs + seen)
+            at, seen = at + len(row), seen + len(row.needs)
+        states, kept = self.states(batch, past, np.concatenate(needs), keep)
+        targets = np.concatenate([row.pair_targets for row in batch])
+        return *self.log_probabilities(states, np.concatenate(pair_needs), targets), kept
+
+    def states(self, batch: list[Row], past: Past | None, needs: np.ndarray, keep: bool) -> tuple[Tensor, Past | None]:
+        """The states after the last layer and norm, of the tokens `needs` of the batch. (needs, width)"""
+        parts, device = self.parts, self.device
+        ids = torch.from_numpy(np.concatenate([row.ids for row in batch])).to(device)
+        positions = torch.from_numpy(np.concatenate([row.positions for row in batch])).to(device)
+        layout = self.layout(batch, past)
+        wanted = torch.from_numpy(needs).to(device)
+        x = parts.embed(ids, positions)  # (tokens, width)
+        rotation = parts.rotary(x, positions[None]) if parts.rotary is not None else None
+        made = Past([], [])
+        last = len(parts.blocks) - 1
+        for number, block in enumerate(parts.blocks):
+            q, k, v = block.qkv(block.attention_norm(x))
+            if rotation is not None:
+                q, k = rotated(q, rotation), rotated(k, rotation)
+            earlier = (past.keys[number], past.values[number]) if past else None
+            if keep:
+                made.keys.append(torch.cat([earlier[0], k]) if earlier else k)
+                made.values.append(torch.cat([earlier[1], v]) if earlier else v)
+            chosen = wanted if number == last else None
+            if chosen is not None:  # nobody reads the other tokens' states any more
+                x = x[chosen]
+            x = block.joined(x, block.out(_attend(q, k, v, layout, block, earlier, chosen)))
+        return parts.norm(x), made if keep else None
+
+    def layout(self, batch: list[Row], past: Past | None) -> Layout:
+        prefix = past.tokens if past else 0
+        time = max(len(row) for row in batch)
+        sees = np.zeros((len(batch), time, prefix + time), bool)
+        away = np.zeros((len(batch), time, prefix + time), np.int64) if self.windows != {0} else None
+        place = []
+        for number, row in enumerate(batch):
+            size = len(row)
+            sees[number, :size, :prefix] = True
+            sees[number, :size, prefix : prefix + size] = row.sees()
+            if away is not None:
+                before = np.concatenate([np.arange(prefix), row.positions])
+                away[number, :size, : prefix + size] = row.positions[:, None] - before
+            place.append(np.arange(size) + number * time)
+        biases = {}
+        for window in self.windows:
+            seen = sees & (away < window) if window and away is not None else sees
+            bias = torch.zeros(seen.shape, dtype=self.dtype)
+            bias.masked_fill_(torch.from_numpy(~seen), float("-inf"))
+            biases[window] = bias[:, None].to(self.device)
+        return Layout(len(batch), time, torch.from_numpy(np.concatenate(place)).to(self.device), biases)
+
+    def log_probabilities(
+        self, states: Tensor, places: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of each target after a state, and whether it is the likeliest. `places` says which state; both (pairs)."""
+        order = np.argsort(places, kind="stable")
+        sorted_places = places[order]
+        found, greedy = np.empty(len(places)), np.empty(len(places), bool)
+        size = len(self.logits)
+        for at in range(0, len(states), size):
+            piece = states[at : at + size]
+            low, high = np.searchsorted(sorted_places, [at, at + len(piece)])
+            if low == high:
+                continue
+            mine = order[low:high]
+            logits = torch.mm(piece, self.parts.head.T, out=self.logits[: len(piece)])
+            rows = torch.from_numpy(places[mine] - at).to(self.device)
+            values, best = log_softmax_of(logits, rows, torch.from_numpy(targets[mine]).to(self.device))
+            found[mine], greedy[mine] = values.cpu().numpy(), best.cpu().numpy()
+        return found, greedy
+
+
+def log_softmax_of(logits: Tensor, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-probability of some cells (rows, targets) of logits (n, vocabulary), and whether each is its row's first
+    largest. The logits are overwritten."""
+    chosen = logits[rows, targets]
+    largest = logits.amax(-1)
+    best = chosen >= largest[rows]
+    if bool(best.any()):  # equal ones: the first counts, as it does to argmax
+        best[best.clone()] = logits[rows[best]].argmax(-1) == targets[best]
+    total = logits.sub_(largest[:, None]).exp_().sum(-1).log_().add_(largest)
+    return (chosen - total[rows]).double(), best
+
+
+def rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary position embedding of the first numbers of each head, halves paired. (tokens, heads, head width)"""
+    cos, sin = (table[0, :, None, :] for table in rotation)  # (tokens, 1, rotated width)
+    width = cos.shape[-1]
+    turned = x[..., :width]
+    first, second = turned.chunk(2, -1)
+    turned = (turned * cos).addcmul_(torch.cat([-second, first], -1), sin)
+    return turned if width == x.shape[-1] else torch.cat([turned, x[..., width:]], -1)
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, layout: Layout, block: Block,
+    past: tuple[Tensor, Tensor] | None, chosen: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Mixed values of all tokens, or of the chosen ones. (tokens, heads * head width)"""
+    rows, time, place = layout.rows, layout.time, layout.place
+
+    def table(x: Tensor) -> Tensor:
+        """(tokens, heads, width) -> (rows, heads, time, width)"""
+        if len(x) < rows * time:
+            spread = x.new_zeros(rows * time, *x.shape[1:])
+            spread[place] = x
+            x = spread
+        return x.view(rows, time, *x.shape[1:]).transpose(1, 2)
+
+    keys, values = table(k), table(v)
+    if past is not None:
+        keys, values = (
+            torch.cat([before.transpose(0, 1)[None].expand(rows, -1, -1, -1), now], 2)
+            for before, now in zip(past, (keys, values), strict=True)
+        )
+    mixed = F.scaled_dot_product_attention(
+        table(q), keys, values, layout.biases[block.window], scale=block.scale, enable_gqa=q.shape[1] != k.shape[1]
+    )
+    flat = mixed.transpose(1, 2).reshape(rows * time, -1)
+    cells = place if chosen is None else place[chosen]
+    return flat if len(cells) == rows * time else flat[cells]
