@@ -1,4 +1,4 @@
-"""A Score of a mean over items, with the interval that fits them: shared by the steps that score."""
+"""A Score of items, with the interval that fits them: shared by the steps that score."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 from loomwork.core.artifact import Model
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
-from loomwork.core.score import Contamination, Direction, Score
+from loomwork.core.score import Contamination, Direction, Interval, Score
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from loomwork.stats.correlation import Kind
+    from loomwork.stats.sums import Statistic
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,26 @@ class Provenance:
         """How many independent draws there are among so many items."""
         return items if self.clusters is None else len(set(self.clusters))
 
+    def score(self, name: str, value: float, interval: Interval, unit: str, direction: Direction, n: int) -> Score:
+        """A Score of this evaluation."""
+        return Score(
+            name=name,
+            value=value,
+            unit=unit,
+            direction=direction,
+            n=n,
+            cluster_unit=self.cluster_unit,
+            n_clusters=self.units(n),
+            interval=interval,
+            items="items",
+            data=self.data,
+            model=self.model,
+            settings=self.settings,
+            contamination=self.contamination,
+            contamination_note=self.note,
+            seed=self.seed if "bootstrap" in interval.method else None,
+        )
+
 
 def mean_score(
     name: str,
@@ -63,23 +86,38 @@ def mean_score(
 
     x = np.asarray(values, dtype=np.float64)
     interval = mean_interval(x, clusters=given.clusters, level=given.level, seed=given.seed, within=within)
-    return Score(
-        name=name,
-        value=float(x.mean()),
-        unit=unit,
-        direction=direction,
-        n=len(x),
-        cluster_unit=given.cluster_unit,
-        n_clusters=given.units(len(x)),
-        interval=interval,
-        items="items",
-        data=given.data,
-        model=given.model,
-        settings=given.settings,
-        contamination=given.contamination,
-        contamination_note=given.note,
-        seed=given.seed if "bootstrap" in interval.method else None,
-    )
+    return given.score(name, float(x.mean()), interval, unit, direction, len(x))
+
+
+def sums_score(
+    name: str,
+    sums: npt.NDArray[np.float64],
+    statistic: Statistic,
+    unit: str,
+    direction: Direction,
+    given: Provenance,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> Score:
+    """The Score of a metric of summed statistics; the column "NAME:sums" of the items holds those of each item.
+
+    Args:
+        sums: sufficient statistics of each item.  # (n, k)
+        statistic: the metric of their sums.
+    """
+    from loomwork.stats.interval import choose_interval
+
+    found = choose_interval(sums, statistic, clusters=given.clusters, level=given.level, seed=given.seed, within=within)
+    return given.score(name, found.value, found.interval, unit, direction, len(sums))
+
+
+def correlation_score(name: str, x: npt.ArrayLike, y: npt.ArrayLike, kind: Kind, given: Provenance) -> Score:
+    """The Score of a correlation of two columns of the items."""
+    import numpy as np
+
+    from loomwork.stats.correlation import correlation
+
+    value, interval = correlation(x, y, kind, clusters=given.clusters, level=given.level)
+    return given.score(name, value, interval, f"{kind.title()}'s correlation", "higher is better", len(np.asarray(x)))
 
 
 def model_digest(model: Model | None) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 UNKNOWN = "only its answers are known: what gave them was trained on data that cannot be looked through here"
 
@@ -31,3 +35,20 @@ def count_notes(counts: Mapping[str, int]) -> list[str]:
     """One sentence with the counts that are not 0."""
     told = [f"{count:,} {what}" for what, count in counts.items() if count]
     return ["; ".join(told)] if told else []
+
+
+def texts(table: pa.Table, column: str) -> list[str | None]:
+    """A column as text: 1 is "1"."""
+    return [None if v is None else str(v) for v in table.column(column).to_pylist()]
+
+
+def complete(table: pa.Table, column: str) -> list[str]:
+    """A column as text in which nothing is missing.
+
+    Raises:
+        InputError: a row has no value.
+    """
+    found = texts(table, column)
+    if None in found:
+        raise InputError(f"row {found.index(None)} has nothing in column {column!r}", "leave such rows out first")
+    return [text for text in found if text is not None]

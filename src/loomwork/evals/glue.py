@@ -1,0 +1,171 @@
+"""The nine tasks of GLUE, from their official files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from loomwork.core.artifact import digest
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+from loomwork.core.score import Score, write_scores
+from loomwork.core.step import Card, step
+from loomwork.evals._files import digest_of
+from loomwork.evals._mean_score import Provenance, clusters_of, correlation_score, mean_score, sums_score
+from loomwork.evals._predictions import UNKNOWN, complete, count_notes, either_files_or_rows, texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from loomwork.stats.correlation import Kind
+
+TaskName = Literal["cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli-m", "mnli-mm", "qnli", "rte", "wnli"]
+
+
+@step(makes="scores", uses=["numpy", "pyarrow", "scipy"])
+def glue(
+    rows: Dataset | None = None,
+    *,
+    task: TaskName,
+    data: Path | None = None,
+    predictions: Path | None = None,
+    label: str = "label",
+    prediction: str = "prediction",
+    cluster: str = "",
+    level: float = 0.95,
+    seed: int = 0,
+    out: Path,
+) -> Card:
+    """Score predictions on a task of GLUE by its own metrics, as fractions of 1.
+
+    cola: Matthews' correlation. sts-b: Pearson's and Spearman's correlation. mrpc, qqp: F1 of "1", and accuracy.
+    mnli-m (matched), mnli-mm (mismatched), sst-2, qnli, rte, wnli: accuracy. An item without a prediction, or with
+    one that is no label of the task, counts as wrong, and is counted; for sts-b it is refused.
+
+    Args:
+        rows: instead of files, a dataset with a label and a prediction in each row.
+        task: which.
+        data: the official file with labels, such as dev.tsv; for rte also the XML of the challenges.
+        predictions: index<TAB>prediction lines, as for the leaderboard; or one prediction a line.
+        label: for rows, the column of labels, as text or numbers.
+        prediction: for rows, the column of predictions; null counts as missing.
+        cluster: a column; rows that agree in it are not independent. By default the premise (promptID) of mnli.
+        level: of the intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: a file is not of its format, or a label is not one of the task's.
+
+    Source: Wang et al. (2018), GLUE, arXiv 1804.07461.
+    """
+    import pyarrow as pa
+
+    from loomwork.evals._glue_files import TASKS, read_gold, read_predictions
+
+    known = TASKS[task]
+    data, predictions = either_files_or_rows(rows, data=data, predictions=predictions)
+    counts: dict[str, int] = {}
+    if rows is None:
+        read = read_gold(data, known, cluster)
+        by_id, counts["indices that stand twice in the predictions, the last one taken"] = read_predictions(
+            predictions, read.ids
+        )
+        ids: pa.Array = pa.array(read.ids, pa.string())
+        gold, said, clusters = read.labels, [by_id.get(name) for name in read.ids], read.clusters
+        counts["rows of the data without all their columns, left out"] = read.broken
+        counts["predictions for unknown indices, left out"] = len(set(by_id) - set(read.ids))
+        stated, unit = (digest_of(data), digest_of(predictions)), cluster or known.cluster or "item"
+    else:
+        rows.require(label, prediction)
+        rows.require_rows()
+        table = rows.table(["row_id", label, prediction])
+        ids = table.column("row_id").combine_chunks()
+        gold, said = complete(table, label), texts(table, prediction)
+        clusters = clusters_of(rows, cluster or None)
+        stated, unit = (rows.digest, "none"), cluster or "item"
+
+    given = Provenance(
+        data=stated[0],
+        model=stated[1],
+        settings=digest({"metric": "glue", "task": task}),
+        cluster_unit=unit if clusters is not None else "item",
+        clusters=clusters,
+        contamination="unknown",
+        note=UNKNOWN,
+        level=level,
+        seed=seed,
+    )
+    if known.labels is None:
+        scores, columns = _similarity(gold, said, known.metrics, given)
+    else:
+        if rows is None:
+            said = [s if s is None else known.labels.get(s, s) for s in said]
+        labels = sorted(set(known.labels.values()) if rows is None else set(gold))
+        counts["items without a prediction, which count as wrong"] = sum(s is None for s in said)
+        counts[f"predictions that are not one of {', '.join(labels)}, which count as wrong"] = sum(
+            s is not None and s not in labels for s in said
+        )
+        scores, columns = _classes(task, gold, said, known.metrics, given)
+    items = {
+        "row_id": ids,
+        "cluster": pa.array(clusters if clusters is not None else [None] * len(gold), pa.string()),
+        **columns,
+        "label": pa.array(gold, pa.string()),
+        "prediction": pa.array(said, pa.string()),
+    }
+    write_scores(out, scores, pa.table(items))
+    missing = sum(s is None for s in said)
+    return Card(
+        metrics={"items": float(len(gold)), "missing_predictions": float(missing)},
+        scores=scores,
+        notes=count_notes(counts),
+    )
+
+
+def _classes(
+    task: str, gold: list[Any], said: list[Any], metrics: tuple[str, ...], given: Provenance
+) -> tuple[list[Score], dict[str, Any]]:
+    import numpy as np
+    import pyarrow as pa
+
+    from loomwork.metrics.classification import binary_cells, binary_f1, matthews
+
+    better: Literal["higher is better"] = "higher is better"
+    right = np.array([g == s for g, s in zip(gold, said, strict=True)])
+    is_one = np.array([g == "1" for g in gold])
+    if len(metrics) > 1 or metrics[0] != "accuracy":
+        if not is_one.any() and set(gold) != {"0"}:
+            raise InputError(f"{task} needs labels 0 and 1, not {', '.join(sorted(set(gold))[:5])}")
+        cells = binary_cells(is_one, np.where(right, is_one, ~is_one))  # what is no label is wrong
+    prefix = {"mnli-m": "matched_", "mnli-mm": "mismatched_"}.get(task, "")
+    scores, columns = [], {}
+    for name in metrics:
+        if name == "accuracy":
+            scores.append(mean_score(prefix + name, right, "share of items", better, given))
+            columns[prefix + name] = pa.array(right.astype(np.float64))
+        elif name == "f1":
+            scores.append(sums_score(name, cells, binary_f1, "F1 of class 1", better, given, (0.0, 1.0)))
+        else:
+            scores.append(sums_score(name, cells, matthews, "Matthews' correlation", better, given, (-1.0, 1.0)))
+        if name != "accuracy":
+            columns[f"{name}:sums"] = pa.array(cells.tolist(), pa.list_(pa.float64()))
+    return scores, columns
+
+
+def _similarity(
+    gold: list[Any], said: list[Any], metrics: tuple[str, ...], given: Provenance
+) -> tuple[list[Score], dict[str, Any]]:
+    import pyarrow as pa
+
+    from loomwork.evals._glue_files import number
+
+    if None in said:
+        raise InputError(
+            f"{said.count(None)} items have no prediction, the first is number {said.index(None)} (from 0)",
+            "a correlation has no value for what is missing: predict all items",
+        )
+    x = [number(text, f"the label of item {i}") for i, text in enumerate(gold)]
+    y = [number(text, f"the prediction of item {i}") for i, text in enumerate(said)]
+    columns = {"gold_value": pa.array(x, pa.float64()), "predicted_value": pa.array(y, pa.float64())}
+    kinds: dict[str, Kind] = {"pearson": "pearson", "spearman": "spearman"}
+    return [correlation_score(name, x, y, kinds[name], given) for name in metrics], columns
