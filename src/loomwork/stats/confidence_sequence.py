@@ -15,7 +15,8 @@ from loomwork.core.errors import InputError
 from loomwork.stats.cluster import Floats
 
 GRID = 500  # places of the mean that betting looks at
-CHUNK_CELLS = 1 << 21
+CHUNK_CELLS = 1 << 19
+BOLD = 0.5  # the largest share of the wealth that one value can take
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Sequence:
 def betting_sequence(
     values: npt.ArrayLike, *, within: tuple[float, float] = (0.0, 1.0), level: float = 0.95
 ) -> Sequence:
-    """The tightest here, for values in a known range: the means against which hedged bets have not yet won.
+    """The tightest here, for values in a known range: the means against which bets have not yet won.
 
     Args:
         values: in the order in which they came; each has the same mean given those before it.  # (n,)
@@ -39,31 +40,27 @@ def betting_sequence(
         level: e.g. 0.95.
 
     Source: Waudby-Smith and Ramdas (2024), Estimating means of bounded random variables by betting, JRSS B 86(1),
-        section 4.4 (hedged capital, predictable plug-in). The mean is looked for on a grid of 500 places; the bounds
-        are moved out to the next place.
+        appendix B.3 (approximate GRAPA stakes, at most half of what could be lost). The mean is looked for on a grid
+        of 500 places; the bounds are moved out to the next place.
     """
     x = _scaled(values, within)
-    stake = _stakes(x, level)  # (n,)
+    before, variance = _mean_before(x), _variance_before(x)  # (n,), (n,)
     places = (np.arange(GRID) + 0.5) / GRID
-    alive = np.ones(GRID, bool)
-    up, down = np.zeros(GRID), np.zeros(GRID)
+    alive, wealth = np.ones(GRID, bool), np.zeros(GRID)  # the means that are still possible; log of what bets made
     low, high = np.empty(len(x)), np.empty(len(x))
-    limit = np.log(2 / (1 - level))
     step = max(1, CHUNK_CELLS // GRID)
     for start in range(0, len(x), step):
         part = slice(start, min(start + step, len(x)))
-        away = x[part, None] - places  # (items, places)
-        gains = np.log1p(np.minimum(stake[part, None], 0.5 / places) * away)
-        losses = np.log1p(-np.minimum(stake[part, None], 0.5 / (1 - places)) * away)
-        ups, downs = up + np.cumsum(gains, axis=0), down + np.cumsum(losses, axis=0)
-        lost = np.logical_or.accumulate(np.maximum(ups, downs) >= limit, axis=0)
-        left = alive & ~lost  # the means that are still possible
+        ahead = before[part, None] - places  # (items, places)
+        stake = np.clip(ahead / (variance[part, None] + ahead * ahead), -BOLD / (1 - places), BOLD / places)
+        grown = wealth + np.cumsum(np.log1p(stake * (x[part, None] - places)), axis=0)
+        left = alive & ~np.logical_or.accumulate(grown >= -np.log(1 - level), axis=0)
         # Between two places there may still be means where no place is left: then nothing is narrowed further.
         any_left = left.any(axis=1)
         low[part] = np.where(any_left, (left.argmax(axis=1) - 0.5) / GRID, 0.0)
         high[part] = np.where(any_left, (GRID + 0.5 - left[:, ::-1].argmax(axis=1)) / GRID, 1.0)
-        up, down, alive = ups[-1], downs[-1], left[-1]
-    return _unscaled(low, high, within, level, "betting confidence sequence (hedged capital)")
+        wealth, alive = grown[-1], left[-1]
+    return _unscaled(low, high, within, level, "betting confidence sequence")
 
 
 def bernstein_sequence(
@@ -118,9 +115,13 @@ def asymptotic_sequence(values: npt.ArrayLike, *, level: float = 0.95, tightest_
 def _stakes(x: Floats, level: float) -> Floats:
     """How much is bet on each value, from those before it only.  # (n,)"""
     n = np.arange(1, len(x) + 1)
+    return np.asarray(np.sqrt(2 * np.log(2 / (1 - level)) / (_variance_before(x) * n * np.log1p(n))))
+
+
+def _variance_before(x: Floats) -> Floats:
+    n = np.arange(1, len(x) + 1)
     deviation = (x - (0.5 + np.cumsum(x)) / (n + 1)) ** 2
-    variance = (0.25 + np.concatenate([[0.0], np.cumsum(deviation)[:-1]])) / n
-    return np.asarray(np.sqrt(2 * np.log(2 / (1 - level)) / (variance * n * np.log1p(n))))
+    return np.asarray((0.25 + np.concatenate([[0.0], np.cumsum(deviation)[:-1]])) / n)
 
 
 def _mean_before(x: Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from statistics import NormalDist
 from typing import Literal
@@ -14,7 +15,7 @@ from loomwork.core.errors import InputError
 from loomwork.stats.cluster import Floats
 
 Kind = Literal["obrien-fleming", "pocock", "spending"]
-NODES = 160  # of the quadrature of each look
+NODES = 96  # of the quadrature of each look
 FAR = 9.0  # standard deviations that stand for infinity
 
 
@@ -140,8 +141,13 @@ def _spend(t: tuple[float, ...], alpha: float, sides: int) -> tuple[float, ...]:
 
 def _nodes(low: float, high: float) -> tuple[Floats, Floats]:
     """Gauss-Legendre's places and weights between two bounds."""
-    x, w = np.polynomial.legendre.leggauss(NODES)
+    x, w = _unit_nodes()
     return low + (high - low) * (x + 1) / 2, w * (high - low) / 2
+
+
+@cache
+def _unit_nodes() -> tuple[Floats, Floats]:
+    return np.polynomial.legendre.leggauss(NODES)
 
 
 def _tail(z: Floats) -> Floats:

@@ -185,6 +185,7 @@ def paired_bootstrap(
     level: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
+    as_moses: bool = False,
 ) -> PairedSums:
     """Resample the items of both systems together, and see how often the difference moves as far as it lies from 0.
 
@@ -195,9 +196,11 @@ def paired_bootstrap(
         level: of the interval, which is BCa as in `statistic_interval`.
         draws: how many resamples.
         seed: of the resampling.
+        as_moses: compute the p-value of Moses and sacreBLEU, which centres the draws' absolute values. It repeats
+            published figures; where both systems are equal it falls below 5 % in about 11 % of samples.
 
-    Source: Koehn (2004), Statistical significance tests for machine translation evaluation; the two-sided p-value
-        centres the draws on their mean (Riezler and Maxwell 2005), as Moses and sacreBLEU do.
+    Source: Koehn (2004), Statistical significance tests for machine translation evaluation; Riezler and Maxwell (2005)
+        for the centring of the differences.
     """
     both, width = _beside(candidate, baseline)
 
@@ -206,6 +209,10 @@ def paired_bootstrap(
 
     kind = "item" if clusters is None else "cluster"
     value, interval, found = _bca(gather(both, clusters), change, kind, level, draws, seed)
+    if as_moses:
+        beyond = np.abs(found) - np.abs(found).mean() > abs(value)
+        p_value = float((beyond.sum() + 1) / (draws + 1))
+        return PairedSums(value, p_value, interval, f"paired bootstrap as Moses, {draws} draws")
     return PairedSums(value, _two_sided(found - found.mean(), value), interval, f"paired bootstrap, {draws} draws")
 
 
