@@ -1,0 +1,167 @@
+"""The documents of a task: its evaluated split, and those that examples are drawn from."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from loomwork.core.dataset import OURS, Dataset
+from loomwork.core.errors import InputError, MissingDependency, did_you_mean
+from loomwork.evals.tasks.task import Row, Task
+
+FORMATS = ("json", "csv", "parquet")
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What a task reads; `pool` is empty where no examples are shown."""
+
+    evaluated: list[Row]
+    pool: list[Row]
+
+
+def read_documents(task: Task, data: Dataset | None = None, *, num_fewshot: int | None = None) -> Documents:
+    """Read the documents of a task.
+
+    Args:
+        task: the task.
+        data: the documents, where the task's own are on the hub or elsewhere: a dataset with a part for each split
+            that is read, or one part, for the evaluated split.
+        num_fewshot: as the prompts will have; without examples their split is not read.
+
+    Raises:
+        InputError: a file or a part is not there, or is not what its name says; nothing says where the documents are.
+    """
+    splits = _Splits(task, data)
+    evaluated = _processed(splits.read(str(task.evaluated_split)), task.process_docs)
+    if not evaluated:
+        raise InputError(f"task {task.name}: split {task.evaluated_split!r} has no documents")
+    if (task.num_fewshot if num_fewshot is None else num_fewshot) == 0:
+        return Documents(evaluated, [])
+    shots = task.shots
+    if shots.split is None and shots.samples is not None:
+        return Documents(evaluated, shots.samples() if callable(shots.samples) else list(shots.samples))
+    split, process = str(task.shots_split), task.process_docs
+    if shots.split is not None:
+        process = shots.process_docs or process
+    if split == task.evaluated_split and process is task.process_docs:
+        return Documents(evaluated, evaluated)
+    return Documents(evaluated, _processed(splits.read(split), process))
+
+
+class _Splits:
+    def __init__(self, task: Task, data: Dataset | None) -> None:
+        self.task, self.data = task, data
+        if data is None and self._folder.is_dir() and (self._folder / "manifest.json").is_file():
+            self.data = Dataset(self._folder)
+
+    @property
+    def _folder(self) -> Path:
+        return _beside(self.task, self.task.source.path)
+
+    def read(self, split: str) -> list[Row]:
+        if self.data is not None:
+            return self._part(self.data, split)
+        source = self.task.source
+        if source.path not in FORMATS:
+            config = f" config={source.name}" if source.name else ""
+            raise InputError(
+                f"task {self.task.name} reads {source.path!r}, which is no folder of a dataset here",
+                f"read it with `loom call data.read_hub path={source.path}{config}` and give the result as `data`",
+            )
+        if split not in source.data_files:
+            hint = did_you_mean(split, source.data_files) if source.data_files else "name them in dataset_kwargs"
+            raise InputError(f"task {self.task.name}: `data_files` has no split {split!r}", hint)
+        rows = [
+            r for name in source.data_files[split] for r in _read(source.path, _beside(self.task, name), source.field)
+        ]
+        columns = dict.fromkeys(c for row in rows for c in row)
+        return [{c: row.get(c) for c in columns} for row in rows]
+
+    def _part(self, data: Dataset, split: str) -> list[Row]:
+        if split == self.task.evaluated_split and (data.part or (split not in data.parts and _single(data))):
+            chosen = data
+        else:
+            chosen = data.select(split)
+        return [{k: v for k, v in row.items() if k not in OURS} for row in chosen.rows()]
+
+
+def _single(data: Dataset) -> bool:
+    return len([p for p in data.parts if p != "dropped"]) == 1
+
+
+def _beside(task: Task, name: str) -> Path:
+    """A path of a task file: beside the file, or else from the current folder."""
+    beside = (task.file.parent if task.file else Path()) / name
+    return beside if beside.exists() else Path(name)
+
+
+def _read(format: str, path: Path, field: str) -> list[Row]:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}", f"looked beside the task file and in {Path.cwd()}")
+    if format == "json":
+        return list(_json_rows(path, field))
+    import polars as pl
+
+    try:
+        table = pl.read_csv(path, infer_schema_length=None) if format == "csv" else pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{path} is not {format}: {str(error).splitlines()[0]}") from None
+    return list(table.to_dicts())
+
+
+def _json_rows(path: Path, field: str) -> Iterator[Row]:
+    """The rows of a JSON file: one a line, or a list, or a list under the key `field`."""
+    with _open(path) as file:
+        first = file.read(1)
+        while first.isspace():
+            first = file.read(1)
+        file.seek(0)
+        if not field and first != b"[":
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _row(_loaded(line, f"{path}:{number}"), f"{path}:{number}")
+            return
+        found = _loaded(file.read(), str(path))
+    if field:
+        if not isinstance(found, dict) or field not in found:
+            raise InputError(
+                f"{path} has no key {field!r}", did_you_mean(field, found if isinstance(found, dict) else [])
+            )
+        found = found[field]
+    if not isinstance(found, list):
+        raise InputError(f"{path} has no list of rows" + (f" under {field!r}" if field else ""))
+    for number, row in enumerate(found):
+        yield _row(row, f"{path}, row {number}")
+
+
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _loaded(text: bytes, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON: {error}", "one object a line, or one list of them") from None
+
+
+def _row(value: Any, where: str) -> Row:
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: a row is an object, not {value!r:.60}")
+    return value
+
+
+def _processed(rows: list[Row], process: Callable[..., Any] | None) -> list[Row]:
+    """What a task's own `process_docs` makes of rows: it takes and returns a table of the library `datasets`."""
+    if process is None:
+        return rows
+    try:
+        from datasets import Dataset as Table
+    except ModuleNotFoundError:
+        raise MissingDependency("a task's `process_docs`", "datasets", "hub") from None
+    return [dict(row) for row in process(Table.from_list(rows))]
