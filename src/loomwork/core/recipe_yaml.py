@@ -24,6 +24,7 @@ WORDS: dict[str, Any] = {
     **dict.fromkeys((".nan", ".NaN"), float("nan")),
 }
 TEXT, MERGE = "tag:yaml.org,2002:str", "<<"
+COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 class Plain(str):
@@ -143,7 +144,7 @@ class _Builder:
             if node.tag != TEXT:
                 raise self._error(f"the tag {node.tag!r} is not allowed", node)
             return Plain(node.value) if node.style is None else str(node.value)
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag not in COLLECTIONS:
             raise self._error(f"the tag {node.tag!r} is not allowed", node)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(n) for n in node.value]
