@@ -101,6 +101,26 @@ def test_equal_scores_differ_by_exactly_zero_and_pass(scored, run_step):
     assert rule(run_step, scored(BASE), scored(BASE), better_than=0).decision == "refuse"
 
 
+def test_every_reason_states_the_method_and_what_could_have_been_found(scored, run_step):
+    for loss in (0.0, 0.009, 0.02):
+        found = rule(run_step, scored(BASE + NOISE - loss, model="m2"), scored(BASE), not_worse_than=0.01)
+        assert "studentised cluster bootstrap" in found.reason
+        effect = found.numbers["minimum_detectable_effect"]
+        assert f"a true difference of {effect:.4f} from the limit is found 4 times in 5" in found.reason
+
+
+def test_right_or_wrong_items_are_tested_exactly(scored, run_step):
+    right = np.ones(200)
+    right[:20] = 0
+    other = right.copy()
+    other[20:22] = 0  # two of 200 lost
+    found = rule(run_step, scored(other, clusters=None, model="m2"), scored(right, clusters=None), not_worse_than=0.05)
+    assert found.decision == "pass"
+    assert "exact test of paired proportions: 2 of 200 right-or-wrong items differ" in found.reason
+    tight = rule(run_step, scored(other, clusters=None, model="m2"), scored(right, clusters=None), not_worse_than=0.02)
+    assert tight.decision == "undecided"
+
+
 def test_items_pair_by_row_id_in_any_order(scored, run_step):
     order = np.random.default_rng(1).permutation(len(BASE))
     shuffled = scored(

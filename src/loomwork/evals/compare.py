@@ -87,7 +87,7 @@ def _rule(
     found = paired.paired_difference(ours, theirs, alpha=alpha, **data)
     tests = {"not worse than": paired.not_worse_than, "better than": paired.better_than}
     decisions = {n: tests[n](ours, theirs, margin, alpha=alpha, **data) for n, margin in margins.items()}
-    name, decision = max(decisions.items(), key=lambda d: SEVERITY.index(d[1].outcome))
+    name, decision = max(decisions.items(), key=lambda d: (SEVERITY.index(d[1].outcome), d[1].p_value))
     numbers = {
         "candidate": candidate.value,
         "baseline": baseline.value,

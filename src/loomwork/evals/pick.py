@@ -23,6 +23,10 @@ def pick(
 ) -> Card:
     """Take the smallest candidate whose verdict passed, or the fallback where none did.
 
+    Several candidates are several chances to pass by luck, so their p-values are corrected by Holm's method: one that
+    truly fails its margin is taken in at most alpha of all samples, however many were judged. Where alphas differ the
+    smallest one holds. A verdict that passed and states no `p_value` counts as one of exactly its alpha.
+
     The artifact has the chosen model's files and therefore its id.
 
     Args:
@@ -37,7 +41,9 @@ def pick(
     rulings = {name: verdict.ruling for name, verdict in verdicts.items()}
     _check(candidates, rulings)
     size = {name: _bytes_of(model) for name, model in candidates.items()}
-    passed = sorted((n for n in candidates if rulings[n].passed), key=lambda n: (size[n], n))
+    adjusted = _corrected(rulings)
+    alpha = min((ruling.alpha for ruling in rulings.values()), default=0.0)
+    passed = sorted((n for n in candidates if adjusted[n] <= alpha), key=lambda n: (size[n], n))
     model = candidates[passed[0]] if passed else fallback
     taken, small = passed[0] if passed else "the fallback", _bytes_of(model)
     for part in model.manifest["parts"].values():
@@ -47,15 +53,32 @@ def pick(
     notes = [f"took {taken}: {small:,} bytes, {small / _bytes_of(fallback):.0%} of the fallback's"]
     for name in sorted(candidates):
         if name != taken:
-            word = "passed, but is larger" if rulings[name].passed else rulings[name].decision
+            word = "passed, but is larger" if name in passed else rulings[name].decision
+            if rulings[name].passed and name not in passed:
+                word = f"passed alone, not among {len(candidates)} (corrected p = {adjusted[name]:.3g})"
             notes.append(f"{name} ({size[name]:,} bytes): {word}: {rulings[name].reason}")
     if len(candidates) > 1:
-        risk = sum(ruling.alpha for ruling in rulings.values())
         notes.append(
-            f"{len(candidates)} were judged: one that should not have passed did so in at most {risk:.0%} of samples"
+            f"{len(candidates)} were judged, their p-values corrected by Holm's method: "
+            f"one that should not have passed did so in at most {alpha:.0%} of samples"
         )
     metrics = {"bytes": float(small), "candidates": float(len(candidates)), "passed": float(len(passed))}
     return Card(metrics=metrics, notes=notes)
+
+
+def _corrected(rulings: dict[str, Ruling]) -> dict[str, float]:
+    """Holm's p-value of each candidate: of what failed it stays 1, of what had no baseline to be compared with 0."""
+    from loomwork.stats.multiple import holm
+
+    raw = {
+        name: 0.0
+        if ruling.decision == "first"
+        else ruling.numbers.get("p_value", ruling.alpha)
+        if ruling.passed
+        else 1.0
+        for name, ruling in rulings.items()
+    }
+    return dict(zip(raw, holm(list(raw.values())), strict=True))
 
 
 def _check(candidates: dict[str, Model], rulings: dict[str, Ruling]) -> None:
