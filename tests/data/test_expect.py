@@ -105,6 +105,30 @@ def test_false_alarms_over_all_columns_are_at_most_alpha(make_dataset, run_step)
     assert alarms > 0  # at this alpha a test that never speaks is as wrong
 
 
+def test_texts_in_order_of_topic_are_no_drift(make_dataset, run_step, monkeypatch):
+    """Random parts of a corpus that lies in order of topic: only some texts are compared, and not the first ones."""
+    monkeypatch.setattr("loomwork.data._drift.WORD_ROWS", 60)
+    order = np.random.default_rng(4)
+    topics = [[f"{topic}{i}" for i in range(12)] for topic in "abcdef"]
+    corpus = [{"text": " ".join(order.choice(topics[n // 150], 20)) + f" {n}", "n": n} for n in range(900)]
+    alarms = 0
+    for seed in range(30):
+        part = order.random(900) < 0.7
+        sides = [make_dataset([r for r, mine in zip(corpus, part, strict=True) if mine == side]) for side in (1, 0)]
+        made, _ = run_step(expect, data=sides[0], baseline=sides[1], drift=["text"], alpha=0.2, seed=seed)
+        alarms += made.ruling.decision == "refuse"
+    assert alarms <= 30 * 0.2 + 3 * (30 * 0.2 * 0.8) ** 0.5
+    moved, _ = run_step(expect, data=make_dataset(corpus[:450]), baseline=make_dataset(corpus[450:]), drift=["text"])
+    assert moved.ruling.decision == "refuse"
+
+
+def test_an_empty_dataset_may_be_expected(make_dataset, run_step):
+    made, _ = run_step(expect, data=make_dataset([{"text": "a"}]), unique=["text"], min_rows=0)
+    assert made.ruling.decision == "pass"
+    empty, _ = run_step(expect, data=make_dataset([]), min_rows=0)
+    assert empty.ruling.decision == "pass"
+
+
 def test_rows_of_one_author_are_dealt_together(make_dataset, run_step):
     order = np.random.default_rng(0)
 

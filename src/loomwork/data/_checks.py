@@ -203,7 +203,7 @@ def check_unique(data: Dataset, columns: list[str], most: float, examples: int) 
         row = pl.struct(columns)
         hashes.append(frame.select(one=row.hash(1), two=row.hash(2)))
     again = (~pl.concat(hashes).select(pl.struct("one", "two").is_first_distinct()).to_series()).to_numpy()
-    share = float(again.mean())
+    share = float(again.mean()) if again.size else 0.0
     places: list[str] = []
     start = 0
     for frame in _frames(data, columns):

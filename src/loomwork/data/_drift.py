@@ -106,7 +106,7 @@ def comparable_columns(old: Dataset, new: Dataset) -> list[str]:
 
 
 def _sample(version: Dataset, columns: list[str], rows: int, order: np.random.Generator) -> pa.Table:
-    """At most so many rows of a version, at random, in their order."""
+    """At most so many rows of a version, at random and in random order: the first of them are a random sample too."""
     import numpy as np
     import pyarrow as pa
 
@@ -117,7 +117,8 @@ def _sample(version: Dataset, columns: list[str], rows: int, order: np.random.Ge
     for table in version.tables(columns):
         pieces.append(table.select(columns).cast(kinds).filter(chosen[start : start + len(table)]))
         start += len(table)
-    return pa.concat_tables(pieces)
+    found = pa.concat_tables(pieces)
+    return found.take(pa.array(order.permutation(len(found))))
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,10 @@ def _numbers(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
 
 
 def _word_counts(column: pa.ChunkedArray, old: int, new: int) -> tuple[Any, int]:
-    """Hashed words of the first texts of each version, a sparse matrix (rows, WORD_BINS), and the rows of the old."""
+    """Hashed words of WORD_ROWS texts of each version, a sparse matrix (rows, WORD_BINS), and the rows of the old.
+
+    The first are taken: `_sample` gives them in random order.
+    """
     import numpy as np
     from scipy.sparse import csr_array
 
