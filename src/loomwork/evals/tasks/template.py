@@ -169,7 +169,16 @@ def render(template: str, document: Mapping[str, Any], what: str = "a template")
         ) from None
     except _TooMuch as error:
         raise InputError(f"{what} does not end: {error}", "look for loops inside loops") from None
-    except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, re.error) as error:
+    except (
+        TemplateError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        SyntaxError,
+        re.error,
+    ) as error:
         raise InputError(f"{what} fails on this document: {type(error).__name__}: {error}", _start(template)) from None
     except (RecursionError, MemoryError) as error:
         raise InputError(f"{what} does not end: {type(error).__name__}", _start(template)) from None
