@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from loomwork.core.errors import InputError
+from loomwork.stats.corpus import bleu, ratio
+from loomwork.stats.corpus import f_score as f1
 from loomwork.stats.sums import (
     approximate_randomisation,
     gather,
@@ -17,25 +19,6 @@ from loomwork.stats.sums import (
     statistic_interval,
     sums_drawn,
 )
-
-
-def f1(sums):
-    """Sums: hits, found, wanted."""
-    hits, found, wanted = np.moveaxis(np.asarray(sums), -1, 0)
-    return np.divide(2 * hits, found + wanted, out=np.zeros_like(hits), where=found + wanted > 0)
-
-
-def mean(sums):
-    """Sums: of the values, and of ones."""
-    return sums[..., 0] / sums[..., 1]
-
-
-def bleu(sums):
-    """BLEU without smoothing of sums: lengths of system and reference, hits and n-grams of four orders."""
-    own, reference = sums[..., 0], sums[..., 1]
-    with np.errstate(divide="ignore"):
-        precision = np.log(sums[..., 2:6] / sums[..., 6:10]).mean(axis=-1)
-    return 100 * np.exp(precision + np.minimum(0.0, 1 - reference / own))
 
 
 def classified(generator, n, right=0.8):
@@ -77,7 +60,7 @@ def test_cells_and_items_give_one_distribution_of_f1():
 def test_bca_is_scipys():
     generator = np.random.default_rng(4)
     bits, size = generator.gamma(2, 300, 120), generator.integers(50, 900, 120).astype(float)
-    value, found = statistic_interval(np.column_stack([bits, size]), mean, draws=9999)
+    value, found = statistic_interval(np.column_stack([bits, size]), ratio, draws=9999)
     expected = stats.bootstrap(
         (bits, size), lambda a, b, axis: a.sum(axis) / b.sum(axis), paired=True, n_resamples=9999, method="BCa", rng=0
     ).confidence_interval
@@ -201,7 +184,7 @@ def test_nonsense_is_refused():
     with pytest.raises(InputError, match="finite"):
         gather([[1.0], [np.nan]])
     with pytest.raises(InputError, match="same items"):
-        paired_bootstrap(np.ones((4, 2)), np.ones((5, 2)), mean)
+        paired_bootstrap(np.ones((4, 2)), np.ones((5, 2)), ratio)
     with (
         pytest.raises(InputError, match="not finite for"),
         np.errstate(invalid="ignore", divide="ignore"),
