@@ -41,6 +41,9 @@ def test_other_names_and_other_columns(make_dataset, run_step):
     assert row["topic"] == "x"
     assert [m["role"] for m in row["messages"]] == ["user", "assistant"]
     assert card.metrics["dropped: empty message"] == 1
+    (dropped,) = made.select("dropped").rows()
+    assert dropped["ask"] == ""  # as it was, under its own names: its id is that of its content
+    assert dropped["row_id"] in {r["row_id"] for r in data.rows()}
     with pytest.raises(InputError, match="no row is a well-formed"):
         run_step(chat, data=make_dataset([{"prompt": "a", "answer": ""}]))
     with pytest.raises(InputError, match="no column 'asks'"):

@@ -81,3 +81,12 @@ def test_a_rule_without_languages_is_refused(make_dataset, run_step):
         run_step(filter, data=make_dataset(ROWS), rules=[{"language": {"keep": []}}])
     with pytest.raises(InputError, match="'xq'"):
         run_step(filter, data=make_dataset(ROWS), rules=[{"language": {"keep": ["xq"]}}])
+
+
+def test_a_column_of_that_name_is_refused_before_any_work(make_dataset, run_step):
+    data = make_dataset([{"text": "This is English text.", "language": "de"}])
+    with pytest.raises(InputError, match="'language' of its own"):
+        run_step(language, data=data)
+    made, _ = run_step(language, data=data, name="detected")
+    again, _ = run_step(language, data=made, name="detected")  # its own are made again
+    assert [r["detected"] for r in again.rows()] == ["en"]

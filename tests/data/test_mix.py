@@ -87,3 +87,11 @@ def test_refused(sources, make_dataset, run_step):
         run_step(mix, data=sources, weights={"web": 1, "cod": 1})
     with pytest.raises(InputError, match="no column 'body'"):
         run_step(mix, data=sources, unit="characters", column="body")
+
+
+def test_sources_that_cannot_be_one_dataset_are_refused(make_dataset, run_step):
+    sources = {"a": make_dataset([{"text": "x", "n": 1}]), "b": make_dataset([{"text": "y", "n": "one"}])}
+    with pytest.raises(InputError, match="column 'n' holds int64 in a and string in b"):
+        run_step(mix, data=sources)
+    fits = {"a": make_dataset([{"text": "x", "n": 1}]), "b": make_dataset([{"text": "y", "n": 1.5}])}
+    assert sorted(r["n"] for r in run_step(mix, data=fits)[0].rows()) == [1.0, 1.5]

@@ -91,7 +91,7 @@ def test_settings_out_of_range_are_refused(make_dataset, run_step):
         run_step(near_dedup, data=make_dataset([{"text": BODY, "tags": ["x"]}]), keep="best", by="tags")
     with pytest.raises(InputError, match="no rows"):
         run_step(near_dedup, data=make_dataset([]))
-    with pytest.raises(InputError, match="where text is needed"):
+    with pytest.raises(InputError, match="holds string in data and int64 in known"):
         run_step(near_dedup, data=data, known=make_dataset([{"text": 3}]))
 
 
@@ -257,3 +257,22 @@ def test_chinese_and_japanese_texts(make_dataset, run_step):
     made, _ = run_step(near_dedup, data=make_dataset([{"text": t} for t in rows]))
     kept = [rows.index(r["text"]) for r in made.select("data").rows()]
     assert kept in ([0, 1, 4], [0, 3, 4])  # two stories of one length differ in marks alone: either, by its hash
+
+
+def test_known_rows_of_another_type_are_refused_before_any_work(make_dataset, run_step):
+    known, new = make_dataset([{"text": "a b c", "n": 1}]), make_dataset([{"text": "d e f", "n": "one"}])
+    with pytest.raises(InputError, match="column 'n' holds string in data and int64 in known"):
+        run_step(near_dedup, data=new, known=known)
+
+
+def test_an_index_is_not_taken_for_another_part(make_dataset, run_step):
+    first = make_dataset([{"text": BODY, "n": 1}, {"text": BODY + " and again", "n": 2}])
+    made, _ = run_step(near_dedup, data=first, index=True)
+    dropped = [r["text"] for r in made.select("dropped").rows()]
+    assert len(dropped) == 1
+    new = make_dataset([{"text": "something else altogether that nobody has said before now", "n": 3}])
+    _, card = run_step(near_dedup, data=new, known=made.select("dropped"))
+    assert card.metrics["rows_dropped"] == 0
+    kept = make_dataset([{"text": made_text, "n": 4} for made_text in dropped])
+    _, card = run_step(near_dedup, data=kept, known=made.select("dropped"))
+    assert card.metrics["rows_dropped"] == 1

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Self
 import numpy as np
 
 from loomwork.core.context import context
-from loomwork.core.dataset import Dataset, DatasetWriter, link_or_copy
+from loomwork.core.dataset import MAIN, Dataset, DatasetWriter, link_or_copy
 from loomwork.core.tables import read_shard
 from loomwork.text.minhash import BINS, Sketches, Texts, bucket_mates, sketch
 
@@ -170,9 +170,11 @@ def add_mates(spill: Spill, known: Iterator[KnownRows], new: np.ndarray, thresho
 
 
 def index_files(known: Dataset, column: str, words: int) -> list[Path]:
-    """The files of a result's index; none where it has no index, or that of another column or shingle length."""
+    """The files of a result's index; none where it has no index, or that of another part, column or shingle length."""
     import pyarrow as pa
 
+    if known.main_part != MAIN:
+        return []
     files = sorted((known.path / INDEX).glob("*.arrow"))
     for file in files:
         with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as reader:

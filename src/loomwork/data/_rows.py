@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,31 @@ def column_types(data: Dataset, columns: Sequence[str]) -> pa.Schema:
 
     schema = data.schema
     return pa.schema([schema.field(column) for column in columns])
+
+
+def require_one_schema(datasets: Mapping[str, Dataset]) -> None:
+    """Refuse datasets that cannot be rows of one: a column holds numbers in one and text in another.
+
+    Args:
+        datasets: by the names that an error calls them.
+
+    Raises:
+        InputError: names the column and both types.
+    """
+    import pyarrow as pa
+
+    seen: dict[str, tuple[str, pa.DataType]] = {}
+    for name, data in datasets.items():
+        for field in data.schema if data.shards() else []:
+            other, kind = seen.setdefault(field.name, (name, field.type))
+            pair = [pa.schema([pa.field(field.name, k)]) for k in (kind, field.type)]
+            try:
+                seen[field.name] = other, pa.unify_schemas(pair, promote_options="permissive").field(0).type
+            except pa.ArrowTypeError:
+                raise InputError(
+                    f"column {field.name!r} holds {kind} in {other} and {field.type} in {name}",
+                    "bring both to one type, or leave the column out of one, before they are joined",
+                ) from None
 
 
 def uniform_tables(data: Dataset) -> Iterator[pa.Table]:

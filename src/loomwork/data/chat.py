@@ -62,8 +62,8 @@ def chat(
     message = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     turns = done = 0
     with DatasetWriter(out) as writer:
-        for table in data.tables():
-            table = table.rename_columns([(rename or {}).get(n, n) for n in table.column_names])
+        for given in data.tables():
+            table = given.rename_columns([(rename or {}).get(n, n) for n in given.column_names])
             found: list[dict[str, list[dict[str, str]]]] = []
             reasons = []
             for record in table.select([n for n in table.column_names if n in used]).to_pylist():
@@ -82,7 +82,7 @@ def chat(
                     kept = kept.append_column(name, pa.array([f[name] for f in found], message))
             turns += sum(len(v) for f in found for v in f.values())
             writer.write(kept, origins=ids)
-            writer.drop(table.filter(pa.array([bool(r) for r in reasons])), [r for r in reasons if r])
+            writer.drop(given.filter(pa.array([bool(r) for r in reasons])), [r for r in reasons if r])
             done += len(table)
             context().progress(done, len(data), "rows")
     if not turns:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
+from loomwork.core.errors import InputError
 from loomwork.core.step import Card, step
+from loomwork.core.tables import sidecar_of
 from loomwork.data._languages import identifier
 from loomwork.data._rows import counted, require_text, shard_tables
 
@@ -38,6 +40,9 @@ def language(
     import polars as pl
 
     require_text(data, column)
+    for field in data.schema:
+        if field.name in (name, f"{name}_score") and sidecar_of(field) != name:
+            raise InputError(f"the data has a column {field.name!r} of its own", "give another: name: detected")
     identify = identifier("data.language", languages or (), min_score)
     found: Counter[str] = Counter()
     done = 0

@@ -10,7 +10,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import OURS, Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, require_text
+from loomwork.data._rows import counted, require_one_schema, require_text
 from loomwork.stats.mixture import apportion, mixture_shares
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def mix(
     for name, source in data.items():
         if source.shards() and name_column in source.schema.names:
             raise InputError(f"source {name!r} has a column {name_column!r} already", "set name_column to another name")
+    require_one_schema(data)
     rows = {name: _size(name, source, unit, column)[0] for name, source in data.items()}
     sizes = {name: _size(name, source, unit, column)[1] for name, source in data.items()}
     try:

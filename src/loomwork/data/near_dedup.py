@@ -11,7 +11,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError, MissingDependency
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, require_text
+from loomwork.data._rows import counted, require_one_schema, require_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +68,8 @@ def near_dedup(
         MissingDependency: Numba is not installed.
     """
     _check(data, column, threshold, shingle_words, keep, by)
+    if known is not None:
+        require_one_schema({"data": data, "known": known})
     try:
         importlib.import_module("loomwork.text.minhash")
     except ModuleNotFoundError as error:

@@ -10,6 +10,7 @@ import pytest
 
 from loomwork.core.errors import InputError
 from loomwork.data.filters import ready_rules
+from loomwork.data.filters.expression import parsed
 
 
 @pytest.fixture
@@ -184,3 +185,8 @@ def test_function(verdicts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             judged(name, per=per)
     with pytest.raises(InputError, match="defines no 'kepe'"):
         judged("kepe")
+
+
+def test_a_condition_that_makes_more_rows_is_refused():
+    with pytest.raises(ValueError, match="more than one row"):
+        parsed("unnest(tags) = 'a'")

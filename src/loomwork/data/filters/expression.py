@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Nodes of an expression whose value depends on other rows: the verdict would depend on how rows lie in shards.
-ACROSS_ROWS = {"Agg", "Over", "Window", "Len", "Rank", "IntRange", "Quantile", "Correlation", "Shift"}
+ACROSS_ROWS = {"Agg", "Over", "Window", "Len", "Rank", "IntRange", "Quantile", "Correlation", "Shift", "Explode"}
 VALUES = ("Column", "Scalar")  # below these stand the user's words
 QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
 CLOCK = re.compile(r"\b(?:now|current_date|current_time|current_timestamp|localtime|localtimestamp)\b", re.IGNORECASE)
