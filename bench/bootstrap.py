@@ -21,7 +21,8 @@ from statistics import median
 
 import numpy as np
 
-from loomwork.stats import corpus
+from loomwork.metrics.entities import f1
+from loomwork.metrics.translation import bleu
 from loomwork.stats.sums import gather, statistic_interval, sums_drawn
 
 ITEMS, DRAWS = 2000, 10_000
@@ -56,7 +57,7 @@ def f1_case(generator: np.random.Generator, quick: bool) -> Case:
         return float(np.std([f1_score(gold[row], guess[row]) for row in rows]))
 
     rows = np.column_stack([gold & guess, guess, gold]).astype(float)
-    return Case(rows, corpus.f_score, "scikit-learn, each resample", peer, 200 if quick else 1000)
+    return Case(rows, f1, "scikit-learn, each resample", peer, 200 if quick else 1000)
 
 
 def perplexity_case(generator: np.random.Generator, quick: bool) -> Case:
@@ -74,7 +75,9 @@ def perplexity_case(generator: np.random.Generator, quick: bool) -> Case:
         )
         return float(found.standard_error)
 
-    return Case(rows, corpus.perplexity, "scipy.stats.bootstrap", peer, 2000 if quick else DRAWS)
+    return Case(
+        rows, lambda sums: np.exp(-sums[..., 0] / sums[..., 1]), "scipy.stats.bootstrap", peer, 2000 if quick else DRAWS
+    )
 
 
 def bleu_case(generator: np.random.Generator, quick: bool) -> Case:
@@ -92,7 +95,7 @@ def bleu_case(generator: np.random.Generator, quick: bool) -> Case:
         table = np.array(rows, dtype="float32")
         return float(np.std([scorer._compute_score_from_stats(table[pick].sum(0)).score for pick in picks]))
 
-    return Case(np.array(rows, float), corpus.bleu, "sacreBLEU", peer, 500 if quick else 2000)
+    return Case(np.array(rows, float), bleu, "sacreBLEU", peer, 500 if quick else 2000)
 
 
 def cpu(work: Callable[[], object]) -> tuple[float, object]:
