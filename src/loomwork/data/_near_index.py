@@ -112,20 +112,8 @@ def _map(file: IO[bytes]) -> np.ndarray:
 
 
 def texts_of(column: pa.ChunkedArray) -> Iterator[Texts]:
-    """The texts of a column without copying them; null is an empty text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for chunk in column.cast(pa.large_string()).chunks:
-        if chunk.null_count:
-            chunk = pc.fill_null(chunk, "")
-        _, offsets, content = chunk.buffers()
-        ends = (
-            np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-            if offsets
-            else np.zeros(1, np.int64)
-        )
-        yield Texts(np.frombuffer(content or b"", np.uint8), ends)
+    """The texts of a column, chunk by chunk."""
+    yield from map(Texts.of_column, column.chunks)
 
 
 def _empty(rows: int) -> Texts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
@@ -30,33 +30,19 @@ def require_kernels(step: str) -> None:
 
 def shard_words(data: Dataset, column: str) -> Iterator[tuple[Path, Texts, FoldedWords]]:
     """Each shard with its texts and their words."""
+    import pyarrow as pa
+
     from loomwork.core.tables import read_shard
+    from loomwork.text.minhash import Texts
     from loomwork.text.overlap import folded_words
 
     done, total = 0, len(data)
     for shard in data.shards():
         table = read_shard(shard, [column])
-        texts = as_texts(table.column(column) if column in table.column_names else [None] * len(table))
+        texts = Texts.of_column(table.column(column) if column in table.column_names else pa.nulls(len(table)))
         yield shard, texts, folded_words(texts)
         done += len(texts)
         context().progress(done, total, "rows")
-
-
-def as_texts(column: Any) -> Texts:
-    """A column of texts as one run of bytes; null counts as empty."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from loomwork.text.minhash import Texts
-
-    array = pa.array(column) if isinstance(column, list) else column.combine_chunks()
-    array = pc.fill_null(array.cast(pa.large_string()), "")
-    if len(array) == 0:
-        return Texts(np.empty(0, np.uint8), np.zeros(1, np.int64))
-    _, offsets, content = array.buffers()
-    ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return Texts(np.frombuffer(content or b"", np.uint8), ends)
 
 
 class Runs:

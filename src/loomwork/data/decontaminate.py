@@ -92,7 +92,7 @@ def _wanted_runs(
     """Runs to look for, by their length: sorted hashes uint64, the test row of each; the rows' ids; texts too short."""
     import numpy as np
 
-    from loomwork.data._runs import as_texts
+    from loomwork.text.minhash import Texts
     from loomwork.text.overlap import folded_words
 
     hashes: dict[int, list[np.ndarray]] = {}
@@ -104,7 +104,7 @@ def _wanted_runs(
             first = len(ids)
             ids += table.column("row_id").to_pylist()
             for column in columns:
-                found = folded_words(as_texts(table.column(column)))
+                found = folded_words(Texts.of_column(table.column(column)))
                 sizes = np.diff(found.rows)
                 ignored += int((sizes < shortest).sum())
                 for length in np.unique(np.clip(sizes[sizes >= shortest], None, words)).tolist():

@@ -38,12 +38,13 @@ def substring_dedup(data: Dataset, *, column: str = "text", words: int = 50, min
     """
     import numpy as np
 
-    from loomwork.data._runs import Runs, as_texts, require_kernels
+    from loomwork.data._runs import Runs, require_kernels
 
     require_text(data, column)
     if words < 2:
         raise InputError(f"words is {words}; a run has at least 2", "50 is usual; below 10 ordinary phrases are cut")
     require_kernels("data.substring_dedup")
+    from loomwork.text.minhash import Texts
     from loomwork.text.overlap import covered, folded_words
 
     runs = Runs(data, column, words, out)
@@ -64,7 +65,7 @@ def substring_dedup(data: Dataset, *, column: str = "text", words: int = 50, min
                 writer.share(shard)
                 continue
             old = table.column(column).to_pylist()
-            texts = as_texts(table.column(column))
+            texts = Texts.of_column(table.column(column))
             found = folded_words(texts)
             out_of = covered(mine, words)
             new = list(old)

@@ -56,6 +56,22 @@ class Texts:
         offsets = np.concatenate(([0], np.cumsum([len(p) for p in pieces]))).astype(np.int64)
         return cls(np.frombuffer(b"".join(pieces), np.uint8), offsets)
 
+    @classmethod
+    def of_column(cls, column: Any) -> Texts:
+        """A column of texts, Arrow's or Polars', without copying it where it is in one piece; null is an empty text."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        array = column.to_arrow() if hasattr(column, "to_arrow") else column
+        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        array = array.cast(pa.large_string())
+        array = pc.fill_null(array, "") if array.null_count else array
+        _, offsets, content = array.buffers()
+        if offsets is None:
+            return cls(np.empty(0, np.uint8), np.zeros(1, np.int64))
+        ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+        return cls(np.frombuffer(content or b"", np.uint8), ends)
+
     def __len__(self) -> int:
         return self.offsets.size - 1
 

@@ -88,14 +88,13 @@ def in_blocks(texts: pl.Series, measure: Callable[[np.ndarray, np.ndarray], Meas
     Returns: what it gives, in the order of the texts.
     """
     import numpy as np
-    import pyarrow as pa
 
-    chunk = texts.fill_null("").to_arrow().cast(pa.large_string())
-    _, offset_buffer, content = chunk.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-    data = np.frombuffer(content or b"\0", np.uint8)
+    from loomwork.text.minhash import Texts
+
+    found = Texts.of_column(texts)
+    data, offsets = found.data, found.offsets
     wanted = np.arange(offsets[0] + BLOCK_BYTES, offsets[-1], BLOCK_BYTES)
-    cuts = np.unique([0, *np.searchsorted(offsets, wanted), len(chunk)])
+    cuts = np.unique([0, *np.searchsorted(offsets, wanted), len(found)])
     blocks = [offsets[a : b + 1] for a, b in pairwise(cuts)]
     with ThreadPoolExecutor(max(1, min(context().threads, len(blocks)))) as pool:
         return list(pool.map(lambda block: measure(data, block), blocks))
