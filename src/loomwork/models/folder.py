@@ -52,6 +52,7 @@ class About:
         origin: where it is from: package or folder name, and the sha256 of its weights.
         training: the settings of the training that made it, by us.
         quantization: scheme and its parameters, where weights are not floats; see compress/quantize.py.
+        endpoint: of the engine "http", where the model answers; see models/engines/http.py.
     """
 
     task: str
@@ -64,6 +65,7 @@ class About:
     origin: dict[str, str] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     quantization: dict[str, Any] = field(default_factory=dict)
+    endpoint: dict[str, Any] = field(default_factory=dict)
 
 
 def dataset_name(digest: str, column: str) -> str:

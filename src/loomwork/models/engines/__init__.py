@@ -1,7 +1,7 @@
 """Engines: the libraries that compute what a model says. One module each, named in a model's `loomwork.json`.
 
-A module offers `encoder(model, about, threads)` (later also other kinds), and is imported only when it is asked
-for. A new engine is a new module here; nothing else changes.
+A module offers `encoder(model, about, threads)`, `scorer(model, about, threads, settings)`, or both, and is imported
+only when it is asked for. A new engine is a new module here; nothing else changes.
 """
 
 from __future__ import annotations
@@ -9,13 +9,18 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
 from loomwork.core.errors import InputError, MissingDependency, did_you_mean
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
+
+    from loomwork.models.scoring.requests import Request, Scoring
 
 
 class EncoderEngine(Protocol):
@@ -31,6 +36,18 @@ class EncoderEngine(Protocol):
             lengths: int64 (batch), how many of them are real; at least 1 each.
 
         Returns: float32 (batch, dim).
+        """
+
+
+class Scorer(Protocol):
+    """A causal language model that answers requests, wherever it runs."""
+
+    def score(self, requests: Sequence[Request], *, keep: Path | None = None) -> Scoring:
+        """Answer requests. No answer depends on the other requests or on their order, but for float noise.
+
+        Args:
+            requests: of any kinds; equal ones are asked once.
+            keep: a file in which each answer is kept at once, and looked up first; None for none.
         """
 
 

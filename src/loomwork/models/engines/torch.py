@@ -7,6 +7,9 @@ does: what goes into a layer is rounded, to 7 bits, over the range of the whole 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,10 @@ from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
 from loomwork.models.bert import Bert, Shape, own_name, pool
+from loomwork.models.decoder import Decoder, load_decoder
 from loomwork.models.folder import WEIGHTS, About
+from loomwork.models.scoring.requests import Request, Scoring
+from loomwork.models.scoring.run import Settings
 
 SCALE = ".weight_scale"
 
@@ -71,6 +77,22 @@ class DynamicLinear(torch.nn.Module):
     def forward(self, inner: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = torch.ops.quantized.linear_dynamic(inner, self.packed, True)  # 7 bits, as torch.ao does
         return found
+
+
+@dataclass(frozen=True)
+class TorchScorer:
+    """See `Scorer`."""
+
+    decoder: Decoder
+    settings: Settings
+
+    def score(self, requests: Sequence[Request], *, keep: Path | None = None) -> Scoring:
+        return self.decoder.score(requests, keep=keep, settings=self.settings)
+
+
+def scorer(model: Model, about: About, threads: int, settings: Settings | None) -> TorchScorer:
+    """Open a causal language model."""
+    return TorchScorer(load_decoder(model, threads=threads), settings or Settings())
 
 
 def encoder(model: Model, about: About, threads: int) -> TorchEncoder:

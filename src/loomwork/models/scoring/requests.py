@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 from loomwork.core.errors import InputError
 
@@ -119,10 +119,3 @@ class Scoring(Sequence[Answer]):
 
     def __iter__(self) -> Iterator[Answer]:
         return iter(self.answers)
-
-
-class Scorer(Protocol):
-    """A language model, wherever it runs. Made by `loomwork.models.scorer.load_scorer`."""
-
-    def score(self, requests: Sequence[Request]) -> Scoring:
-        """Answer requests. No answer depends on the other requests or on their order, but for float noise."""
