@@ -197,12 +197,11 @@ def check_unique(data: Dataset, columns: list[str], most: float, examples: int) 
     import numpy as np
     import polars as pl
 
+    from loomwork.data.exact_dedup import first_of_equals, row_hashes
+
     data.require(*columns)
-    hashes = []
-    for frame in _frames(data, columns):
-        row = pl.struct(columns)
-        hashes.append(frame.select(one=row.hash(1), two=row.hash(2)))
-    again = (~pl.concat(hashes).select(pl.struct("one", "two").is_first_distinct()).to_series()).to_numpy()
+    hashes = [row_hashes(frame.select(columns)) for frame in _frames(data, columns)]
+    again = first_of_equals(hashes) != np.arange(sum(map(len, hashes))) if hashes else np.zeros(0, bool)
     share = float(again.mean()) if again.size else 0.0
     places: list[str] = []
     start = 0

@@ -25,6 +25,9 @@ def exact_dedup(data: Dataset, *, columns: list[str], ignore_case: bool = False,
         data: rows in any order; the first of equal rows is kept.
         columns: what has to be equal.
         ignore_case: text that differs only in upper and lower case is equal.
+
+    Raises:
+        InputError: no column is given, or one is missing or holds lists.
     """
     import numpy as np
     import polars as pl
@@ -59,7 +62,7 @@ def row_hashes(frame: pl.DataFrame, ignore_case: bool = False) -> pl.DataFrame:
 
     nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
     if nested:
-        raise InputError(f"column {nested[0]!r} holds {frame.schema[nested[0]]}; exact_dedup compares plain values")
+        raise InputError(f"column {nested[0]!r} holds {frame.schema[nested[0]]}; only plain values are compared")
     if ignore_case:
         frame = frame.with_columns(cs.string().str.to_lowercase())
     one, two = (frame.select(pl.all().hash(seed)) for seed in (1, 2))
