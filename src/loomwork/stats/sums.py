@@ -115,48 +115,103 @@ def statistic_interval(
 
     Source: Efron (1987), Better bootstrap confidence intervals, JASA 82(397).
     """
-    cells = gather(statistics, clusters)
-    kind = "item" if clusters is None else "cluster"
-    value, interval, _ = _bca(cells, statistic, kind, level, draws, seed)
+    found = resample(statistics, statistic, clusters=clusters, draws=draws, seed=seed)
+    interval = found.interval(level)
     low, high = max(interval.low, within[0]), min(interval.high, within[1])
-    return value, Interval(low, high, level, interval.method)
+    return found.value, Interval(low, high, level, interval.method)
 
 
-def _bca(
-    cells: Cells, statistic: Statistic, unit: str, level: float, draws: int, seed: int
-) -> tuple[float, Interval, Floats]:
-    """The metric, its interval, and the metric of each resample."""
+@dataclass(frozen=True)
+class Resampled:
+    """A metric of sums, its resamples, and the BCa bounds that follow from them.
+
+    Args:
+        value: of the sample itself.
+        total: the sums of the sample.  # (k,)
+        draws: the metric of each resample.  # (draws,)
+        standard_error: by leaving out one unit at a time.
+        shift, acceleration: BCa's two corrections.
+        units: items, or clusters of them.
+        method: in words.
+    """
+
+    value: float
+    total: Floats
+    draws: Floats
+    standard_error: float
+    shift: float
+    acceleration: float
+    units: int
+    method: str
+
+    def bound(self, tail: float) -> float:
+        """Below the value where `tail` is small, above it where it is near 1: wrong in min(tail, 1 - tail)."""
+        if self.draws.min() == self.draws.max():
+            return self.value
+        z = self.shift + _NORMAL.inv_cdf(tail)
+        place = _NORMAL.cdf(self.shift + z / max(1 - self.acceleration * z, 1e-6))
+        found = float(np.quantile(self.draws, place))
+        outermost = min if tail < 0.5 else max
+        found = outermost(found, self.value)
+        if self.units < FEW_UNITS:
+            from scipy.special import stdtrit
+
+            found = outermost(found, self.value + float(stdtrit(self.units - 1, tail)) * self.standard_error)
+        return found
+
+    def p_below(self, threshold: float) -> float:
+        """The p-value of "the true metric is `threshold` or less": the tail whose bound it is."""
+        low, high = 1 / (len(self.draws) + 1), 0.5
+        if self.bound(low) > threshold:
+            return low
+        if self.bound(high) <= threshold:
+            return 1 - self.p_above(threshold)
+        while high - low > 1e-5:
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.bound(middle) > threshold else (middle, high)
+        return high
+
+    def p_above(self, threshold: float) -> float:
+        """The same of "it is `threshold` or more"."""
+        low, high = 1 / (len(self.draws) + 1), 0.5
+        while high - low > 1e-5:
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.bound(1 - middle) < threshold else (middle, high)
+        return high
+
+    def interval(self, level: float) -> Interval:
+        """Two-sided; of no width where no resample differs."""
+        return Interval(self.bound((1 - level) / 2), self.bound((1 + level) / 2), level, self.method)
+
+
+_NORMAL = NormalDist()
+
+
+def resample(
+    statistics: npt.ArrayLike, statistic: Statistic, *, clusters: Any = None, draws: int = DRAWS, seed: int = 0
+) -> Resampled:
+    """Draw resamples of a metric of sums. Arguments as of `statistic_interval`."""
+    cells = gather(statistics, clusters)
     value = float(statistic(cells.total))
     found = _finite(statistic(sums_drawn(cells, draws, np.random.default_rng(seed))))
-    method = f"BCa {unit} bootstrap of sums, {draws} draws"
-    spread, acceleration = _jackknife(cells, statistic)
     below = float((found < value).mean() + (found == value).mean() / 2)
-    if found.min() == found.max():
-        return value, Interval(value, value, level, method), found
-    normal = NormalDist()
-    below = min(max(below, 0.5 / draws), 1 - 0.5 / draws)
-    shift = normal.inv_cdf(below)
-    bounds = []
-    for tail in ((1 - level) / 2, (1 + level) / 2):
-        z = shift + normal.inv_cdf(tail)
-        bounds.append(float(np.quantile(found, normal.cdf(shift + z / max(1 - acceleration * z, 1e-6)))))
-    low, high = min(bounds[0], value), max(bounds[1], value)
+    left = _finite(statistic(cells.total - cells.rows))  # the metric without one unit  # (cells,)
+    away = float(cells.counts @ left) / cells.units - left
+    squares = float(cells.counts @ away**2)
+    error = float(np.sqrt((cells.units - 1) / cells.units * squares))
+    method = f"BCa {'item' if clusters is None else 'cluster'} bootstrap of sums, {draws} draws"
     if cells.units < FEW_UNITS:
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(cells.units - 1, (1 + level) / 2)) * spread
-        low, high = min(low, value - half), max(high, value + half)
         method += ", not narrower than the jackknife's t interval"
-    return value, Interval(low, high, level, method), found
-
-
-def _jackknife(cells: Cells, statistic: Statistic) -> tuple[float, float]:
-    """The standard error by leaving one unit out at a time, and the acceleration."""
-    left = _finite(statistic(cells.total - cells.rows))  # (cells,)
-    mean = float(cells.counts @ left) / cells.units
-    squares = float(cells.counts @ (mean - left) ** 2)
-    spread = float(np.sqrt((cells.units - 1) / cells.units * squares))
-    return spread, float(cells.counts @ (mean - left) ** 3) / (6 * squares**1.5) if squares > 0 else 0.0
+    return Resampled(
+        value,
+        cells.total,
+        found,
+        error,
+        _NORMAL.inv_cdf(min(max(below, 0.5 / draws), 1 - 0.5 / draws)),
+        float(cells.counts @ away**3) / (6 * squares**1.5) if squares > 0 else 0.0,
+        cells.units,
+        method,
+    )
 
 
 @dataclass(frozen=True)
@@ -202,13 +257,13 @@ def paired_bootstrap(
     Source: Koehn (2004), Statistical significance tests for machine translation evaluation; Riezler and Maxwell (2005)
         for the centring of the differences.
     """
-    both, width = _beside(candidate, baseline)
+    both, width = beside(candidate, baseline)
 
     def change(sums: Floats) -> Any:
         return statistic(sums[..., :width]) - statistic(sums[..., width:])
 
-    kind = "item" if clusters is None else "cluster"
-    value, interval, found = _bca(gather(both, clusters), change, kind, level, draws, seed)
+    drawn = resample(both, change, clusters=clusters, draws=draws, seed=seed)
+    value, interval, found = drawn.value, drawn.interval(level), drawn.draws
     if as_moses:
         beyond = np.abs(found) - np.abs(found).mean() > abs(value)
         p_value = float((beyond.sum() + 1) / (draws + 1))
@@ -237,7 +292,7 @@ def approximate_randomisation(
     Source: Noreen (1989); Riezler and Maxwell (2005), On some pitfalls in automatic evaluation and significance
         testing for MT.
     """
-    both, width = _beside(candidate, baseline)
+    both, width = beside(candidate, baseline)
     cells = gather(both, clusters)
     total = cells.total
     value = float(statistic(total[:width]) - statistic(total[width:]))
@@ -271,7 +326,8 @@ def _two_sided(moved: Floats, value: float) -> float:
     return float((far + 1) / (len(moved) + 1))
 
 
-def _beside(candidate: npt.ArrayLike, baseline: npt.ArrayLike) -> tuple[Floats, int]:
+def beside(candidate: npt.ArrayLike, baseline: npt.ArrayLike) -> tuple[Floats, int]:
+    """The statistics of both in one row an item, and how many columns each has.  # (n, 2 k)"""
     sides = [np.asarray(side, dtype=np.float64) for side in (candidate, baseline)]
     first, second = (side[:, None] if side.ndim == 1 else side for side in sides)
     if first.shape != second.shape or first.ndim != 2:
