@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from loomwork.core.errors import InputError, MissingDependency
+from loomwork.metrics.classification import binary_cells, binary_f1
 
 
 def mean(items: Sequence[float]) -> float:
@@ -54,13 +55,11 @@ def f1(items: Sequence[tuple[int, int]]) -> float:
     gold, predicted = _labels(items)
     if not set(np.unique(np.concatenate([gold, predicted]))) <= {0, 1}:
         raise InputError("the aggregation f1 is of two classes, 0 and 1", "with more, aggregate acc or mcc")
-    both = int((gold & predicted).sum())
-    there = int(gold.sum() + predicted.sum())
-    return 2 * both / there if there else 0.0
+    return float(binary_f1(binary_cells(gold, predicted).sum(axis=0)))
 
 
 def matthews_corrcoef(items: Sequence[tuple[int, int]]) -> float:
-    """Matthews' correlation of gold and predicted classes, two or more; 0 where one side is constant.
+    """Matthews' correlation of any number of classes; 0 where one side is constant. Of two it is the usual one.
 
     Source: Gorodkin (2004), Comparing two K-category assignments by a K-category correlation coefficient.
     """

@@ -47,13 +47,3 @@ def probabilities(log_probabilities: npt.ArrayLike) -> npt.NDArray[np.float64]:
     shares: npt.NDArray[np.float64] = np.exp(x - x.max())
     shares /= shares.sum()
     return shares
-
-
-def brier(log_probabilities: npt.ArrayLike, gold: int) -> float:
-    """The squared distance between the choices' probabilities and the truth: 0 is best, 2 worst.
-
-    Source: Brier (1950), Verification of forecasts expressed in terms of probability.
-    """
-    p = probabilities(log_probabilities)
-    p[gold] -= 1
-    return float((p**2).sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loomwork.core.errors import InputError
@@ -15,6 +15,7 @@ ROWS = st.lists(st.fixed_dictionaries({"q": st.integers(0, 6)}), min_size=8, max
 NAMES: Any = st.sampled_from(["default", "first_n"])
 
 
+@settings(deadline=None)
 @given(rows=ROWS, sampler=NAMES, leave_out=st.booleans(), n=st.integers(1, 6), seed=st.integers(0, 99))
 def test_a_question_is_never_among_its_examples(rows, sampler, leave_out, n, seed) -> None:
     """Also not as a copy: rows repeat here."""
@@ -31,6 +32,7 @@ def test_a_question_is_never_among_its_examples(rows, sampler, leave_out, n, see
         assert all(row in rows for row in drawn)
 
 
+@settings(deadline=None)
 @given(rows=ROWS, sampler=NAMES, leave_out=st.booleans(), seed=st.integers(0, 99))
 def test_the_same_seed_draws_the_same(rows, sampler, leave_out, seed) -> None:
     question = {"q": -1}
@@ -45,6 +47,7 @@ def test_another_seed_draws_others_and_examples_differ_from_one_another() -> Non
     assert all(len(set(d)) == 5 for d in draws)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=12, max_size=30, unique=True), st.integers(0, 5), st.booleans())
 def test_draws_are_those_of_lm_evals_samplers(values, n, first) -> None:
     samplers = pytest.importorskip("lm_eval.api.samplers", reason="lm-eval is not installed")

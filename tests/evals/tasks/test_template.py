@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loomwork.core.errors import InputError
@@ -42,6 +42,7 @@ def test_regex_replace_is_lm_evals(shipped) -> None:
     assert render(template, document) == apply_template(template, document) == "s. no to go s n t g"
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), st.text() | st.integers() | st.lists(st.text(max_size=5)), min_size=3))
 def test_any_columns_render_as_plain_jinja_renders_them(document: dict[str, Any]) -> None:
     template = "{{ a }} {{ b ~ c }}\n{% for x in [a, b] %}{{ x }}{% endfor %}"

@@ -56,7 +56,7 @@ def read_documents(task: Task, data: Dataset | None = None, *, num_fewshot: int 
 class _Splits:
     def __init__(self, task: Task, data: Dataset | None) -> None:
         self.task, self.data = task, data
-        if data is None and self._folder.is_dir() and (self._folder / "manifest.json").is_file():
+        if data is None and any(self._folder.glob("*/*.parquet")):
             self.data = Dataset(self._folder)
 
     @property

@@ -10,12 +10,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from loomwork.core.errors import InputError
 from loomwork.evals.tasks.answers import apply
 from loomwork.evals.tasks.prompt import Item
 from loomwork.evals.tasks.task import Metric, Task
 from loomwork.metrics import choice
 from loomwork.metrics.aggregation import AGGREGATIONS
+from loomwork.metrics.classification import brier
 from loomwork.metrics.exact_match import exact_match
 
 Key = tuple[str, str]  # metric, pipeline
@@ -111,6 +114,11 @@ def _pair(item: Item, found: Sequence[Likelihood]) -> tuple[int, int]:
     return _one_gold(item), choice.most_likely(_conditional(item, found))
 
 
+def _brier(log_probabilities: list[float], gold: int) -> float:
+    shares = choice.probabilities(log_probabilities)
+    return float(brier(shares[None, :], np.array([gold]))[0])
+
+
 def _one_gold(item: Item) -> int:
     numbers = gold_numbers(item)
     if len(numbers) != 1:
@@ -125,7 +133,7 @@ _CHOICES: dict[str, Callable[[Item, Sequence[Likelihood]], Any]] = {
     "acc_norm": _accuracy(lambda item, x: choice.most_likely_by_length(x, choice.characters(item.choices))),
     "acc_bytes": _accuracy(lambda item, x: choice.most_likely_by_length(x, choice.utf8_bytes(item.choices))),
     "acc_mutual_info": _mutual,
-    "brier_score": lambda item, found: choice.brier(_conditional(item, found), _one_gold(item)),
+    "brier_score": lambda item, found: _brier(_conditional(item, found), _one_gold(item)),
     "exact_match": lambda item, found: int(any(found[n][1] for n in gold_numbers(item))),
     "f1": _pair,
     "mcc": _pair,

@@ -22,6 +22,7 @@ from jinja2.visitor import NodeTransformer
 from loomwork.core.errors import InputError, did_you_mean
 
 MAX_STEPS = 1_000_000  # loop steps and calls of one rendering
+CALL_STEPS = 10  # what a call counts as
 MAX_CHARACTERS = 1_000_000  # of a text that a template makes
 WIDTH = re.compile(r"%[^a-zA-Z%]*(?:\d{6,}|\*)")  # a huge or computed width in "%...d"
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
@@ -92,7 +93,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return made
 
     def call(self, context: Context, function: Any, /, *arguments: Any, **named: Any) -> Any:
-        _spend(1)
+        _spend(CALL_STEPS)
         for value in arguments:
             if isinstance(value, int):
                 _small(abs(value))
