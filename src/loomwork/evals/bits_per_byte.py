@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from loomwork.core.artifact import Model, digest
-from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
-from loomwork.core.errors import InputError, Stopped
-from loomwork.core.score import Contamination, Score, write_scores
+from loomwork.core.errors import InputError, StepFailed
+from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
+from loomwork.evals._leak import look
 from loomwork.evals._mean_score import clusters_of, model_digest, texts_of
 
 if TYPE_CHECKING:
     import numpy as np
 
 NAME, CLEAN = "bits per byte", "bits per byte, clean subset"
-BLOCK = 32  # documents between two looks at the stop request
 LZMA = "lzma"
 
 
@@ -79,15 +77,11 @@ def bits_per_byte(
         training.require(text)
         training.require_rows()
     documents, clusters = texts_of(data, text), clusters_of(data, cluster)
-    known = None if training is None else texts_of(training, text)
+    known = [] if training is None or method == "model" else texts_of(training, text)
 
-    bits = _bits(method, documents, known or [], model, ngram_order)  # (documents,)
+    bits = _bits(method, documents, known, model, ngram_order)  # (documents,)
     size = bytes_of(documents)
-    found = _Leak.look(documents, known, clusters)
-    if model is not None and training is not None and not _saw_only(model, training, text):
-        found = replace(
-            found, word="unknown", note=f"{found.note}; but the model does not say that it saw nothing else"
-        )
+    found = look(documents, clusters, training, text, model)
     stated = {
         "data": data.digest,
         "model": model_digest(model),
@@ -130,18 +124,18 @@ def _bits(method: str, documents: list[str], known: list[str], model: Model | No
         ngram = train_ngram((t.encode() for t in known), order)
         # The end mark is left out: neither of the other methods pays for where a document ends.
         return np.array([-np.log2(ngram.byte_probabilities(t.encode())[:-1]).sum() for t in documents])
+    from loomwork.evals._rolling import rolled
     from loomwork.metrics.language import bits
-    from loomwork.models.decoder import load_decoder
 
     assert model is not None
-    decoder = load_decoder(model)
-    sums: list[float] = []
-    for start in range(0, len(documents), BLOCK):
-        if context().stop_requested:
-            raise Stopped(f"stopped after {start} of {len(documents)} documents")
-        sums += decoder.log_probabilities(documents[start : start + BLOCK])
-        context().progress(len(sums), len(documents), "documents")
-    return bits(sums)
+    answers = rolled(model, documents, "overlapping").answers
+    for number, answer in enumerate(answers):
+        if answer.failed:
+            raise StepFailed(
+                f"document {number} of {len(documents)} has no log-probability: {answer.failed}",
+                "run it again: the other answers are kept; evals.perplexity goes on without such documents",
+            )
+    return bits([answer.log_probability for answer in answers])
 
 
 def _score(
@@ -167,48 +161,3 @@ def _score(
         seed=seed,
         **stated,
     )
-
-
-def _saw_only(model: Model, training: Dataset, text: str) -> bool:
-    """Whether a model declares this dataset, and no other, as what it was trained on."""
-    from loomwork.models.folder import dataset_name, read_about
-
-    return read_about(model).training_data == [dataset_name(training.digest, text)]
-
-
-@dataclass(frozen=True)
-class _Leak:
-    """What was found of the test documents in the training text; `share` is NaN for documents too short to tell."""
-
-    word: Contamination
-    note: str
-    share: np.ndarray | None = None
-
-    @classmethod
-    def look(cls, documents: list[str], known: list[str] | None, clusters: list[str] | None) -> _Leak:
-        import numpy as np
-
-        from loomwork.evals._overlap import GRAM_WORDS, overlap
-
-        if known is None:
-            return cls("unknown", "the training data was not given, so the documents were not looked for in it")
-        share = overlap(documents, known)
-        hit, short = int((share > 0).sum()), int(np.isnan(share).sum())
-        told = f"{hit} of {len(documents)} documents share a run of {GRAM_WORDS} words with the {len(known)} training "
-        told += f"texts; {short} are too short to tell"
-        labels = np.arange(len(documents)) if clusters is None else np.array(clusters)
-        enough = len(np.unique(labels[share == 0])) >= 2  # clusters, without which there is no interval
-        if (hit and not enough) or short == len(documents):  # "checked" would be read as clean
-            return cls("unknown", f"{told}; no clean subset can be given", share)
-        return cls("clean subset given" if hit else "checked", told, share)
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        import numpy as np
-
-        if self.share is None:
-            return {}
-        return {
-            "documents_overlapping": float((self.share > 0).sum()),
-            "documents_too_short_to_tell": float(np.isnan(self.share).sum()),
-        }

@@ -1,0 +1,156 @@
+"""Word, byte and token perplexity of documents, however long, under a model that may run anywhere."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loomwork.core.artifact import Model, digest
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+from loomwork.core.score import Score, write_scores
+from loomwork.core.step import Card, step
+from loomwork.evals._leak import look
+from loomwork.evals._mean_score import clusters_of, model_digest, texts_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WORD, BYTE, TOKEN, BITS = "word perplexity", "byte perplexity", "token perplexity", "bits per byte"
+UNITS = {WORD: "perplexity of a word", BYTE: "perplexity of a byte", TOKEN: "perplexity of a token", BITS: BITS}
+
+
+@step(makes="scores", uses=["numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"], heavy=True)
+def perplexity(
+    data: Dataset,
+    model: Model,
+    training: Dataset | None = None,
+    *,
+    text: str = "text",
+    cluster: str | None = None,
+    max_tokens: int | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    out: Path,
+) -> Card:
+    """How surprised a model is by documents: perplexities over all of them, as lm-evaluation-harness computes them.
+
+    A long document is read in windows that overlap by one token; a beginning-of-text token that the tokenizer adds is
+    scored too; words are what lies between white space. evals.bits_per_byte reads with more context instead, and its
+    figures are lower. A document that an endpoint does not answer for is left out, and counted.
+
+    With `training` the documents are looked for in it, in runs of 13 words.
+
+    Args:
+        data: the documents.
+        model: a causal language model, or a folder that says at which endpoint it answers.
+        training: what the model was trained on.
+        text: the column of texts, in both datasets.
+        cluster: a column; rows that agree in it are not independent, and intervals count them as one draw.
+        max_tokens: the most tokens that the model reads at once; by default all of its context.
+        level: of the intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: a text is empty, there are too few rows or clusters, or too few were answered.
+
+    Source: EleutherAI/lm-evaluation-harness 0.4.13, lm_eval/api/metrics.py (weighted_perplexity, bits_per_byte).
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from loomwork.evals._rolling import rolled
+    from loomwork.metrics.language import bits, bytes_of
+
+    if max_tokens is not None and max_tokens < 2:
+        raise InputError(f"max_tokens={max_tokens}: the model must read at least 2 tokens")
+    data.require(text, "row_id", *([cluster] if cluster else []))
+    data.require_rows()
+    if training is not None:
+        training.require(text)
+        training.require_rows()
+    documents, clusters = texts_of(data, text), clusters_of(data, cluster)
+    answers = rolled(model, documents, "disjoint", max_tokens)
+    here = np.array([not a.failed for a in answers])
+    labels = [str(i) for i in range(len(documents))] if clusters is None else clusters
+    if len({c for c, k in zip(labels, here.tolist(), strict=True) if k}) < 2:
+        first = next(a.failed for a in answers if a.failed)
+        raise InputError(f"{int((~here).sum())} of {len(documents)} documents were not answered: {first}")
+    surprise = -np.array([a.log_probability for a in answers])  # nats
+    sizes = {
+        WORD: np.array([len(re.split(r"\s+", d)) for d in documents]),
+        BYTE: bytes_of(documents),
+        TOKEN: np.array([a.tokens for a in answers]),
+    }
+    found = look(documents, clusters, training, text, model)
+    stated: dict[str, Any] = {
+        "data": data.digest,
+        "model": model_digest(model),
+        "settings": digest({"windows": "disjoint", "text": text, "max_tokens": max_tokens, "engine": answers.engine}),
+        "cluster_unit": cluster or "document",
+        "contamination": found.word,
+        "contamination_note": found.note,
+    }
+    kept = None if clusters is None else [c for c, k in zip(clusters, here.tolist(), strict=True) if k]
+    scores = [_score(name, surprise[here], size[here], kept, level, seed, stated) for name, size in sizes.items()]
+    scores.append(_score(BITS, bits(-surprise[here]), sizes[BYTE][here], kept, level, seed, stated))
+    columns = {
+        "row_id": data.table(["row_id"]).column("row_id").combine_chunks(),
+        "cluster": pa.array(clusters if clusters is not None else [None] * len(documents), pa.string()),
+        "log_probability": pa.array(-surprise, mask=~here),
+        "words": pa.array(sizes[WORD]),
+        "weight": pa.array(sizes[BYTE]),  # bytes
+        "tokens": pa.array(sizes[TOKEN]),
+        BITS: pa.array(bits(-surprise) / sizes[BYTE], mask=~here),
+        "failed": pa.array([a.failed or None for a in answers], pa.string()),
+    }
+    write_scores(out, scores, pa.table(columns))
+    notes = [f"scored by {answers.engine}: {answers.why}", found.note]
+    if not here.all():
+        first = next(a.failed for a in answers if a.failed)
+        notes.insert(0, f"{int((~here).sum())} of {len(documents)} documents failed and are left out: {first}")
+    metrics = {"documents": len(documents), "failed": int((~here).sum()), **found.metrics}
+    metrics |= {name: answers.counts[name] for name in ("kept", "tokens_computed") if name in answers.counts}
+    return Card(metrics=metrics, scores=scores, notes=notes)
+
+
+def _score(
+    name: str,
+    above: np.ndarray,
+    below: np.ndarray,
+    clusters: list[str] | None,
+    level: float,
+    seed: int,
+    stated: dict[str, Any],
+) -> Score:
+    """Of a ratio of sums: its exponential, but for bits per byte."""
+    import math
+
+    from loomwork.stats.bootstrap import ratio_interval
+
+    value, interval = (
+        float(above.sum() / below.sum()),
+        ratio_interval(above, below, clusters=clusters, level=level, seed=seed),
+    )
+    if name != BITS:
+        value = math.exp(value)
+        interval = replace(
+            interval,
+            low=math.exp(interval.low),
+            high=math.exp(interval.high),
+            method=f"{interval.method}, exponentiated",
+        )
+    return Score(
+        name=name,
+        value=value,
+        unit=UNITS[name],
+        direction="lower is better",
+        n=len(above),
+        n_clusters=len(above) if clusters is None else len(set(clusters)),
+        interval=interval,
+        items="items",
+        seed=seed,
+        **stated,
+    )

@@ -1,0 +1,149 @@
+"""Against the definition, and against lm-evaluation-harness itself where it is installed."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from loomwork.core.artifact import Model
+from loomwork.core.context import Context, use_context
+from loomwork.core.errors import InputError
+from loomwork.evals.perplexity import BITS, BYTE, TOKEN, WORD, perplexity
+from loomwork.models.decoder import load_decoder
+
+TEXTS = [
+    "Once upon a time, there was a little girl named Lily. She loved to play outside in the park.",
+    "Tom and his dog went to the lake.  They saw a big fish and were very happy.\n",
+    "One day, a bird flew over the house. " * 60,
+]
+
+
+@pytest.fixture
+def documents(make_dataset):
+    return make_dataset([{"text": t, "book": str(i // 2)} for i, t in enumerate(TEXTS)])
+
+
+def by_hand(model: Model) -> list[float]:
+    """Each text in windows of 512 that overlap by one token."""
+    import torch
+
+    decoder = load_decoder(model, threads=1)
+    totals = []
+    for text in TEXTS:
+        ids, total = decoder.tokenizer(text)["input_ids"], 0.0
+        for start in range(0, len(ids), 512):
+            end = min(start + 512, len(ids))
+            read = [1, *ids[: end - 1]] if start == 0 else ids[end - 513 : end - 1]
+            with torch.inference_mode():
+                log_p = decoder.model(torch.tensor([read])).logits[0, -(end - start) :].double().log_softmax(-1)
+            total += float(log_p.gather(1, torch.tensor(ids[start:end])[:, None]).sum())
+        totals.append(total)
+    return totals
+
+
+def test_perplexities_are_those_of_the_definition(documents, stories, run_step):
+    found, card = run_step(perplexity, data=documents, model=stories)
+    totals = by_hand(stories)
+    assert found.items().column("log_probability").to_pylist() == pytest.approx(totals, abs=1e-3)
+    words = sum(len(t.split()) + (t != t.strip()) for t in TEXTS)  # a space at an end makes an empty word, as there
+    size = sum(len(t.encode()) for t in TEXTS)
+    assert found.score(WORD).value == pytest.approx(math.exp(-sum(totals) / words), rel=1e-5)
+    assert found.score(BYTE).value == pytest.approx(math.exp(-sum(totals) / size), rel=1e-5)
+    assert found.score(BITS).value == pytest.approx(-sum(totals) / size / math.log(2), rel=1e-5)
+    tokens = sum(found.items().column("tokens").to_pylist())
+    assert found.score(TOKEN).value == pytest.approx(math.exp(-sum(totals) / tokens), rel=1e-5)
+    for score in found.scores:
+        assert score.interval.low <= score.value <= score.interval.high
+        assert score.contamination == "unknown"
+        assert score.n == 3
+    assert "exponentiated" in found.score(WORD).interval.method
+    assert card.metrics["failed"] == 0
+    assert any("packed" in note for note in card.notes)
+
+
+def test_the_harness_gives_the_same(stories, documents, run_step):
+    pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval is an extra for benchmarks")
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    decoder = load_decoder(stories, threads=1)
+    lm = HFLM(pretrained=decoder.model, tokenizer=decoder.tokenizer, device="cpu")
+    asked = [Instance("loglikelihood_rolling", {}, (t,), n) for n, t in enumerate(TEXTS)]
+    theirs = lm.loglikelihood_rolling(asked, disable_tqdm=True)
+    found, _ = run_step(perplexity, data=documents, model=stories)
+    assert found.items().column("log_probability").to_pylist() == pytest.approx(theirs, abs=1e-3)
+
+
+def test_clusters_and_shorter_windows(documents, stories, run_step):
+    found, _ = run_step(perplexity, data=documents, model=stories, cluster="book", max_tokens=64)
+    whole, _ = run_step(perplexity, data=documents, model=stories)
+    assert (found.score(WORD).n_clusters, found.score(WORD).cluster_unit) == (2, "book")
+    assert found.score(BITS).value > whole.score(BITS).value
+    assert found.score(BITS).settings != whole.score(BITS).settings
+    with pytest.raises(InputError, match="at least 2"):
+        run_step(perplexity, data=documents, model=stories, max_tokens=1)
+
+
+def test_training_text_is_looked_through(documents, stories, make_dataset, run_step):
+    training = make_dataset([{"text": "Nothing of the kind."}])
+    found, card = run_step(perplexity, data=documents, model=stories, training=training)
+    assert "0 of 3 documents share" in found.score().contamination_note
+    assert found.score().contamination == "unknown"  # the model saw more than this
+    assert card.metrics["documents_overlapping"] == 0
+
+
+def test_a_killed_evaluation_reads_its_answers_again(documents, stories, run_step, tmp_path):
+    with use_context(Context(work_folder=tmp_path / "work")):
+        _, first = run_step(perplexity, data=documents, model=stories)
+        again, second = run_step(perplexity, data=documents, model=stories)
+    assert first.metrics["tokens_computed"] > 0
+    assert second.metrics["tokens_computed"] == 0
+    assert second.metrics["kept"] > 3  # windows
+    whole, _ = run_step(perplexity, data=documents, model=stories)
+    assert again.score(WORD).value == pytest.approx(whole.score(WORD).value, rel=1e-5)
+
+
+def test_documents_that_an_endpoint_does_not_answer_for_are_left_out_and_counted(
+    documents, run_step, tmp_path, refusing_endpoint
+):
+    about = {"task": "generate", "engine": "http", "endpoint": {"url": refusing_endpoint, "model": "m", "attempts": 1}}
+    (tmp_path / "loomwork.json").write_text(json.dumps(about))
+    found, card = run_step(perplexity, data=documents, model=Model(tmp_path))
+    assert card.metrics["failed"] == 1
+    assert "1 of 3 documents failed and are left out: 400" in card.notes[0]
+    assert found.score(BITS).n == 2
+    assert found.score(BITS).value == pytest.approx(1 / math.log(2))  # one nat a byte
+    assert [f is None for f in found.items().column("failed").to_pylist()] == [True, False, True]
+    assert found.items().column("log_probability").null_count == 1
+
+
+@pytest.fixture
+def refusing_endpoint():
+    """One token a byte, each of log-probability -1; texts with a fish are refused."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["prompt"]
+            count = len(prompt)
+            found = {
+                "tokens": list(prompt), "token_logprobs": [-1.0] * count, "text_offset": list(range(count)),
+                "top_logprobs": None,
+            }  # fmt: skip
+            refused = "fish" in prompt
+            body = json.dumps({"error": {"message": "no fish"}} if refused else {"choices": [{"logprobs": found}]})
+            self.send_response(400 if refused else 200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
