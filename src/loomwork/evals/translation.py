@@ -1,0 +1,207 @@
+"""Translations: BLEU, chrF and TER, as sacreBLEU computes them, from files of WMT or plain text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from loomwork.core.artifact import digest
+from loomwork.core.context import context
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+from loomwork.core.score import Direction, write_scores
+from loomwork.core.step import Card, step
+from loomwork.evals._files import digest_of, read_lines
+from loomwork.evals._mean_score import Provenance, sums_score
+from loomwork.evals._predictions import UNKNOWN, count_notes
+
+MetricName = Literal["bleu", "chrf", "ter"]
+CJK = ("\u3040", "\u9fff")  # kana and Han: texts without spaces between words
+UNSPACED = 0.3  # share of such letters from which words by spaces make no sense
+
+
+@step(makes="scores", uses=["numpy", "pyarrow", "scipy", "sacrebleu"])
+def translation(
+    rows: Dataset | None = None,
+    *,
+    predictions: Path | None = None,
+    references: Path | list[Path] | None = None,
+    metrics: list[MetricName] = ["bleu", "chrf"],  # noqa: B006
+    tokenize: Literal["13a", "intl", "zh", "char", "none"] = "13a",
+    lowercase: bool = False,
+    chrf_word_order: Literal[0, 2] = 0,
+    system: str = "",
+    translator: str = "",
+    documents: Path | None = None,
+    prediction: str = "prediction",
+    reference: str = "reference",
+    cluster: str = "",
+    level: float = 0.95,
+    seed: int = 0,
+    out: Path,
+) -> Card:
+    """Score translations of a test set against one reference or more; the unit of each score is its signature.
+
+    Segments of one document are one draw of the intervals, where the files say what the documents are.
+
+    Args:
+        rows: instead of files, a dataset with a translation and its reference(s) in each row.
+        predictions: the system's translations: one a line, or SGML (.sgm), or WMT's XML (.xml).
+        references: one file or several, of the same kinds; an XML file may hold several references.
+        metrics: bleu, chrf, ter; ter takes many times as long as the others.
+        tokenize: for BLEU; zh for Chinese, char for Japanese, none for what is tokenised already.
+        lowercase: ignore case in bleu and chrf; ter always does.
+        chrf_word_order: 2 makes chrF++.
+        system: which system's output, where an XML file has several.
+        translator: which reference, where an XML file has several; by default all of them.
+        documents: for plain text, the name of each line's document, one a line.
+        prediction: for rows, the column of translations.
+        reference: for rows, the column of references: a text or a list of texts.
+        cluster: for rows, a column; rows that agree in it are one draw.
+        level: of the intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: the files do not have as many segments, or a file is not of its format.
+        MissingDependency: sacrebleu is not installed.
+
+    Source: Post (2018), A call for clarity in reporting BLEU scores.
+    """
+    import pyarrow as pa
+
+    from loomwork.metrics import translation as metric
+
+    if not metrics or len(set(metrics)) < len(metrics):
+        raise InputError(f"metrics is {metrics}: name each metric once", "bleu, chrf, ter")
+    ids: Any
+    if rows is None:
+        said, wanted, ids, labels = _from_files(predictions, references, system, translator, documents)
+        unit = "document" if labels else "segment"
+        listed = references if isinstance(references, list) else [references]
+        stated = digest_of(*(p for p in listed if p)), digest_of(predictions or Path())
+    else:
+        if predictions or references:
+            raise InputError("give either predictions and references, or rows")
+        said, wanted, labels = _from_rows(rows, prediction, reference, cluster)
+        ids, unit = rows.table(["row_id"]).column("row_id").combine_chunks(), cluster or "segment"
+        stated = rows.digest, "none"
+    if labels is not None and len(set(labels)) < 2:
+        labels, unit = None, "segment"  # of one document only: there the segments are all that can be drawn
+
+    scores, columns, notes, signatures = [], {}, [], {}
+    settings = {
+        "tokenize": tokenize,
+        "lowercase": lowercase,
+        "chrf_word_order": chrf_word_order,
+        "references": len(wanted),
+    }
+    given = Provenance(
+        data=stated[0],
+        model=stated[1],
+        settings=digest(settings),
+        cluster_unit=unit,
+        clusters=labels,
+        contamination="unknown",
+        note=UNKNOWN,
+        level=level,
+        seed=seed,
+    )
+    for done, name in enumerate(metrics):
+        made = metric.make_metric(name, tokenize=tokenize, lowercase=lowercase, word_order=chrf_word_order)
+        sums = metric.segment_statistics(made, said, wanted)
+        signatures[name] = metric.signature(made)
+        direction: Direction = "lower is better" if name == "ter" else "higher is better"
+        statistic = metric.metric_of(name)
+        most = max(100.0, float(statistic(sums).max()))  # TER can be above 100; not above that of every segment
+        scores.append(sums_score(name, sums, statistic, signatures[name], direction, given, (0.0, most)))
+        columns[f"{name}:sums"] = pa.array(sums.tolist(), pa.list_(pa.float64()))
+        if name != "bleu":  # of a single sentence BLEU says little
+            columns[f"sentence_{name}"] = pa.array(statistic(sums), pa.float64())
+        context().progress(done + 1, len(metrics), "metrics")
+
+    empty_references = sum(not any(texts) for texts in zip(*wanted, strict=True))
+    notes += count_notes(
+        {
+            "translations are empty": sum(not text.strip() for text in said),
+            "segments have no reference": empty_references,
+        }
+    )
+    if "bleu" in metrics and tokenize in ("13a", "intl") and _unspaced(wanted[0]):
+        notes.append("the references have no spaces between words: for BLEU say tokenize=zh, or tokenize=char")
+    notes += [f"{name}: {text}" for name, text in signatures.items()]
+    items = {
+        "row_id": ids,
+        "cluster": pa.array(labels if labels is not None else [None] * len(said), pa.string()),
+        **columns,
+        "prediction": pa.array(said, pa.string()),
+        "references": pa.array([list(texts) for texts in zip(*wanted, strict=True)], pa.list_(pa.string())),
+    }
+    write_scores(out, scores, pa.table(items), {"signatures": signatures})
+    return Card(metrics={"segments": float(len(said)), "references": float(len(wanted))}, scores=scores, notes=notes)
+
+
+def _from_files(
+    predictions: Path | None,
+    references: Path | list[Path] | None,
+    system: str,
+    translator: str,
+    documents: Path | None,
+) -> tuple[list[str], list[list[str]], Any, list[str] | None]:
+    """Translations, the segments of each reference, ids, and the document of each segment."""
+    import pyarrow as pa
+
+    from loomwork.evals._translation_files import read_hypotheses, read_references
+
+    paths = references if isinstance(references, list) else [references] if references else []
+    if predictions is None or not paths:
+        raise InputError("give predictions and references, or rows", "as in predictions=hyp.en references=ref.en")
+    said, wanted = read_hypotheses(predictions, system), read_references(paths, translator)
+    for i, other in enumerate(wanted):
+        if len(other.texts) != len(said.texts):
+            raise InputError(
+                f"{predictions} has {len(said.texts)} segments and reference {i + 1} has {len(other.texts)}",
+                "each line, or <seg>, of one must be that of the other",
+            )
+        if said.ids and other.ids and said.ids != other.ids:
+            place = next(k for k, pair in enumerate(zip(said.ids, other.ids, strict=True)) if pair[0] != pair[1])
+            raise InputError(
+                f"segment {place + 1} is {said.ids[place]} in {predictions}, {other.ids[place]} in reference {i + 1}",
+                "both files need the same documents in the same order",
+            )
+    if len(said.texts) < 2:
+        raise InputError(f"{predictions} has {len(said.texts)} segment: at least two are needed for an interval")
+    named = [s for s in (said, *wanted) if s.ids]
+    labels = named[0].documents if named else None
+    if documents is not None:
+        labels = read_lines(documents)
+        if len(labels) != len(said.texts):
+            raise InputError(f"{documents} has {len(labels)} lines for {len(said.texts)} segments")
+    ids = (named[0].ids if named else None) or [str(i + 1) for i in range(len(said.texts))]
+    return said.texts, [s.texts for s in wanted], pa.array(ids, pa.string()), labels
+
+
+def _from_rows(
+    rows: Dataset, prediction: str, reference: str, cluster: str
+) -> tuple[list[str], list[list[str]], list[str] | None]:
+    rows.require(prediction, reference, *([cluster] if cluster else []))
+    rows.require_rows()
+    said: list[str] = []
+    texts: list[list[str]] = []
+    labels: list[str] = []
+    for i, row in enumerate(rows.rows(list(dict.fromkeys([prediction, reference, *([cluster] if cluster else [])])))):
+        own = [row[reference]] if isinstance(row[reference], str) else row[reference] or []
+        if not isinstance(row[prediction], str) or not own or not all(isinstance(text, str) for text in own):
+            raise InputError(f"row {i} has no text in {prediction!r} or {reference!r}", "leave such rows out first")
+        if texts and len(own) != len(texts[0]):
+            raise InputError(f"row {i} has {len(own)} references and row 0 has {len(texts[0])}")
+        said.append(row[prediction])
+        texts.append(own)
+        labels.append(str(row[cluster]) if cluster else "")
+    if len(said) < 2:
+        raise InputError("one segment gives no interval", "score at least two")
+    return said, [list(one) for one in zip(*texts, strict=True)], labels if cluster else None
+
+
+def _unspaced(texts: list[str]) -> bool:
+    letters = [c for text in texts[:200] for c in text if c.isalpha()]
+    return bool(letters) and sum(CJK[0] <= c <= CJK[1] for c in letters) > UNSPACED * len(letters)
