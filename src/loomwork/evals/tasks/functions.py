@@ -40,7 +40,7 @@ def load_function(name: Tagged, file: str) -> Callable[..., Any]:
     if path.stem == "" or not path.is_file():
         raise RecipeError(f"`{TAG} {name}`: there is no file {path}", "it is sought beside the file", file, name.line)
     try:
-        module = _module(path.resolve(), path.stat().st_mtime_ns)
+        module = load_module(path)
     except Exception as error:  # whatever foreign code raises
         what = f"`{TAG} {name}`: loading {path} failed: {type(error).__name__}: {error}"
         raise RecipeError(what, "", file, name.line) from error
@@ -48,6 +48,11 @@ def load_function(name: Tagged, file: str) -> Callable[..., Any]:
     if found is None:
         raise RecipeError(f"{path} has no {word!r}", did_you_mean(word, vars(module)), file, name.line)
     return found
+
+
+def load_module(path: Path) -> ModuleType:
+    """A Python file, run once until it changes."""
+    return _module(path.resolve(), path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)

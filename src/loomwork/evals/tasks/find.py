@@ -1,0 +1,54 @@
+"""A task by what a user writes: the name of one of ours, a YAML file, or a Python file with a constant TASK."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from loomwork.core.errors import InputError, did_you_mean
+from loomwork.evals.tasks import library
+from loomwork.evals.tasks.functions import ALLOW, load_module
+from loomwork.evals.tasks.task import Group, Task
+from loomwork.evals.tasks.task_file import load
+
+
+def own_tasks() -> list[str]:
+    """The names of our own tasks."""
+    return sorted(m.name for m in pkgutil.iter_modules(library.__path__))
+
+
+def find_task(name: str, *, trust: bool = False) -> Task | Group:
+    """Find a task.
+
+    Args:
+        name: "gsm8k", "my/task.yaml" or "my/task.py".
+        trust: whether code beside a YAML file, or a Python file of a task, may run.
+
+    Raises:
+        InputError: there is none, or a Python file is not trusted or has no TASK.
+        RecipeError: a task file is faulty.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return load(path, trust=trust)
+    if path.suffix == ".py":
+        return _from_python(path, trust)
+    if name in own_tasks():
+        found: Task = importlib.import_module(f"{library.__name__}.{name}").TASK
+        return found
+    raise InputError(f"there is no task {name!r}", did_you_mean(name, own_tasks()) + "; or name a .yaml or .py file")
+
+
+def _from_python(path: Path, trust: bool) -> Task:
+    if not path.is_file():
+        raise InputError(f"there is no task file {path}", f"looked in {Path.cwd()}")
+    if not trust:
+        raise InputError(f"the task {path} is Python code", ALLOW)
+    try:
+        found = getattr(load_module(path), "TASK", None)
+    except Exception as error:  # whatever foreign code raises
+        raise InputError(f"loading {path} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Task):
+        raise InputError(f"{path} has no task in the constant TASK", "TASK = Task(name=..., ...)")
+    return found
