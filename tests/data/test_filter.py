@@ -210,3 +210,12 @@ def test_real_web_text(test_data: Path, make_dataset, run_step):
     assert 200 < len(kept) < 260  # C4 kept these pages with an earlier sentence splitter; Gopher wants longer ones
     assert card.metrics["dropped: gopher_quality (too few words)"] == 29
     assert sum(v for n, v in card.metrics.items() if n.startswith("dropped:")) == 300 - len(kept)
+
+
+def test_data_without_texts_can_be_filtered_by_other_columns(make_dataset, run_step):
+    data = make_dataset([{"n": i, "url": f"https://a.org/{i}"} for i in range(10)])
+    made, _ = run_step(filter_step, data=data, rules=[{"expression": {"keep": "n > 5"}}])
+    assert [r["n"] for r in made.select("data").rows()] == [6, 7, 8, 9]
+    for rule in ("gopher_quality", {"length": {"min_words": 2}}, "c4"):
+        with pytest.raises(InputError, match="no column 'text'"):
+            run_step(filter_step, data=data, rules=[rule])

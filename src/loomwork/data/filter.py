@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_text
 from loomwork.data.filters import RULES, Learned, Rule, ready_rules
@@ -37,7 +38,8 @@ def filter(data: Dataset, *, rules: Rules, column: str = "text", count_alone: bo
     import polars as pl
 
     data.require_rows()
-    require_text(data, column)
+    if column in data.schema.names:  # rules on other columns need none; a rule that does says so
+        require_text(data, column)
     ready = ready_rules(data, rules, column)
     alone: Counter[str] = Counter({_label(ready, i): 0 for i in range(len(ready))})
     done, total = 0, len(data)
@@ -65,7 +67,12 @@ def _reasons(frame: pl.DataFrame, rules: list[tuple[str, Rule]], alone: Counter[
     left = pl.Series(range(len(frame)), dtype=pl.UInt32)  # the rows that no rule has rejected yet
     for i, (name, rule) in enumerate(rules):
         rows = frame if alone is not None or len(left) == len(frame) else frame[left]
-        reasons = rule(rows)
+        try:
+            reasons = rule(rows)
+        except pl.exceptions.ColumnNotFoundError as error:
+            missing = next(iter(re.findall(r'"([^"]*)"', str(error))), str(error))
+            hint = did_you_mean(missing, rows.columns)
+            raise InputError(f"rule {name}: the data has no column {missing!r}", hint) from None
         if len(reasons) != len(rows):
             raise InputError(
                 f"rule {name} gave {len(reasons)} verdicts on {len(rows)} rows", "one text a row is needed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
@@ -15,9 +15,6 @@ from loomwork.data._rows import counted, require_text, shard_tables, write_chang
 from loomwork.text.personal.find import detectors, version
 from loomwork.text.personal.find import kinds as known_kinds
 from loomwork.text.personal.replace import Mode, Redacted, Redactor
-
-if TYPE_CHECKING:
-    pass
 
 
 @step(makes="dataset", uses=["polars"], version=version())

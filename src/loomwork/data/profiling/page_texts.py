@@ -11,8 +11,6 @@ from loomwork.report.bars import Bar, bar_chart
 from loomwork.report.histogram import histogram
 from loomwork.report.page import Block, Cell, Column, Details, Figure, KeyFigure, KeyFigures, Row, Section, Table
 
-TOPICS_SHOWN = 12
-
 
 def lengths_section(report: dict[str, Any]) -> Section | None:
     text = report.get("text")
