@@ -64,7 +64,7 @@ def test_perplexities_are_those_of_the_definition(documents, stories, run_step):
 
 
 def test_the_harness_gives_the_same(stories, documents, run_step):
-    pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval is an extra for benchmarks")
+    pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval, or accelerate with it, is not installed")
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -116,6 +119,60 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(stories, contexts, tmp_p
     third = stories.score(requests, keep=keep)
     assert third.counts["tokens_computed"] == 0
     assert third.answers == again.answers
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from loomwork.core.artifact import Model
+from loomwork.core.context import Context, use_context
+from loomwork.models.decoder import load_decoder
+from loomwork.models.scoring.requests import LogLikelihood
+from loomwork.models.scoring.run import Settings
+
+def report(event):
+    if event["type"] == "progress" and event["done"] >= 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with use_context(Context(report=report, threads=1)):
+    requests = [LogLikelihood(f"Once upon a time there were {n} cats", " and a dog.") for n in range(30)]
+    load_decoder(Model(Path(sys.argv[1]))).score(requests, keep=Path(sys.argv[2]), settings=Settings(batch_tokens=1))
+"""
+
+
+def test_what_a_killed_process_had_answered_is_kept(stories, tmp_path):
+    keep = tmp_path / "kept"
+    died = subprocess.run([sys.executable, "-c", KILLED, stories.source.path, keep], capture_output=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    requests = [LogLikelihood(f"Once upon a time there were {n} cats", " and a dog.") for n in range(30)]
+    again = stories.score(requests, keep=keep)
+    assert 10 <= again.counts["kept"] < 30
+    expected = [a.log_probability for a in stories.score(requests)]
+    assert [a.log_probability for a in again] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_harness_gives_the_same_answers(stories, contexts):
+    pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval, or accelerate with it, is not installed")
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    tricky = [("Once upon ", "a time"), ("", " The end"), ("", "<s>The end"), ("<s>Lily", " ran"), ("a\n\n", "b")]
+    tricky += [
+        ("Lily was ", " sad"),
+        ("Tom said </s> hello", " Ünïcode 東京"),
+        ("Once upon a time. " * 200, " The end."),
+    ]
+    pairs = [*((r.context, r.continuation) for r in asked(contexts)), *tricky]
+    lm = HFLM(pretrained=stories.model, tokenizer=stories.tokenizer, device="cpu", batch_size=8)
+    theirs = lm.loglikelihood([Instance("loglikelihood", {}, p, n) for n, p in enumerate(pairs)], disable_tqdm=True)
+    found = stories.score([LogLikelihood(c, e) for c, e in pairs])
+    assert [a.log_probability for a in found] == pytest.approx([t[0] for t in theirs], abs=2e-4)
+    assert [a.greedy for a in found] == [t[1] for t in theirs]
+    settings = {"until": ["."], "max_gen_toks": 20, "do_sample": False}
+    made = lm.generate_until(
+        [Instance("generate_until", {}, (c, dict(settings)), n) for n, c in enumerate(contexts)], disable_tqdm=True
+    )
+    assert [a.text for a in stories.score([Generate(c, (".",), 20) for c in contexts])] == made
 
 
 def test_another_model_or_engine_does_not_read_the_kept_answers(stories, tiny, tmp_path):

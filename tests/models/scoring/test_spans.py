@@ -74,7 +74,7 @@ def test_disjoint_windows_are_lm_evaluation_harness_s(count, size):
 
 
 def test_the_harness_itself_cuts_so():
-    utils = pytest.importorskip("lm_eval.utils", reason="lm-eval is an extra for benchmarks")
+    utils = pytest.importorskip("lm_eval.utils", reason="lm-eval, or accelerate with it, is not installed")
     for count in range(40):
         for size in range(2, 12):
             ids = list(range(100, 100 + count))
