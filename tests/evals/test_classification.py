@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loomwork.core.errors import InputError
+from loomwork.evals.classification import classification
+
+sk = pytest.importorskip("sklearn.metrics")
+
+
+@pytest.fixture(scope="module")
+def topics(test_data):
+    """Coarse questions of TREC, classified by a small model that was trained on other ones, with its probabilities."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    lines = (test_data / "classification" / "trec_train.txt").read_text(encoding="latin1").splitlines()
+    pairs = [line.split(" ", 1) for line in lines]
+    gold, questions = [p[0].partition(":")[0] for p in pairs], [p[1] for p in pairs]
+    words = TfidfVectorizer().fit(questions[:1000])
+    model = LogisticRegression(max_iter=40, tol=1e-2).fit(words.transform(questions[:1000]), gold[:1000])
+    probabilities = model.predict_proba(words.transform(questions[4000:5000]))
+    names = model.classes_.tolist()
+    return [
+        {
+            "label": g,
+            "prediction": names[int(p.argmax())],
+            "all": dict(zip(names, p.tolist(), strict=True)),
+            "list": p.tolist(),
+            "best": float(p.max()),
+        }
+        for g, p in zip(gold[4000:5000], probabilities, strict=True)
+    ], names
+
+
+def test_a_real_classifier_by_scikit_learn(topics, make_dataset, run_step):
+    rows, names = topics
+    found, card = run_step(classification, data=make_dataset(rows), probabilities="all")
+    gold, said = [r["label"] for r in rows], [r["prediction"] for r in rows]
+    values = {s.name: s.value for s in found.scores}
+    assert values["accuracy"] == sk.accuracy_score(gold, said)
+    assert values["macro_f1"] == pytest.approx(sk.f1_score(gold, said, average="macro"))
+    assert values["micro_f1"] == pytest.approx(values["accuracy"])
+    probabilities = np.array([r["list"] for r in rows])
+    assert values["brier"] == pytest.approx(sk.brier_score_loss(gold, probabilities, labels=names, scale_by_half=False))
+    assert 0 < values["calibration_error"] < 0.5
+    extra = found.read_json("extra.json")
+    report = sk.classification_report(gold, said, output_dict=True, zero_division=0)
+    for name in names:
+        assert values[f"f1: {name}"] == pytest.approx(report[name]["f1-score"])
+        assert extra["report"][name]["precision"] == pytest.approx(report[name]["precision"])
+        assert extra["report"][name]["recall"] == pytest.approx(report[name]["recall"])
+        assert extra["report"][name]["items"] == report[name]["support"]
+    assert np.array(extra["confusion"])[:, :-1].tolist() == sk.confusion_matrix(gold, said, labels=names).tolist()
+    reliability = extra["reliability"]
+    assert sum(b["items"] for b in reliability) == 1000
+    error = sum(b["items"] * abs(b["confidence"] - b["accuracy"]) for b in reliability) / 1000
+    assert values["calibration_error"] == pytest.approx(error)
+    assert all(s.interval.low <= s.value <= s.interval.high for s in found.scores)
+    assert card.notes[-1].startswith("most often mistaken: ")
+
+
+def test_probabilities_as_lists_and_of_the_prediction_alone(topics, make_dataset, run_step):
+    rows, names = topics
+    data = make_dataset(rows[:300])
+    whole, listed, best = (
+        run_step(classification, data=data, probabilities=column, classes=names)[0]
+        for column in ("all", "list", "best")
+    )
+    for name in ("calibration_error", "brier"):
+        assert whole.score(name).value == listed.score(name).value
+    assert best.score("calibration_error").value == pytest.approx(whole.score("calibration_error").value)
+    right = np.array([r["label"] == r["prediction"] for r in rows[:300]])
+    sure = np.array([r["best"] for r in rows[:300]])
+    assert best.score("brier").value == pytest.approx(((right - sure) ** 2).mean())
+
+
+def test_missing_and_foreign_predictions_count_as_wrong(make_dataset, run_step):
+    rows = [{"label": i % 2, "prediction": [0, 1, None, 7][i % 4], "page": i // 2} for i in range(40)]
+    found, card = run_step(classification, data=make_dataset(rows), classes=["0", "1"], cluster="page")
+    assert found.score("accuracy").value == 0.5
+    assert found.score("micro_f1").value == pytest.approx(2 * 20 / (20 + 40))
+    assert (found.scores[0].n_clusters, found.scores[0].cluster_unit) == (20, "page")
+    assert found.read_json("extra.json")["confusion"] == [[10, 0, 10], [0, 10, 10]]
+    assert card.notes[0] == "10 rows have no prediction, and count as wrong; 10 predictions are not one of classes"
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        ([{"label": "a", "prediction": "a"}], {}, "one row gives no interval"),
+        ([{"label": None, "prediction": "a"}, {"label": "a", "prediction": "a"}], {}, "row 0 has nothing in"),
+        ([{"label": "a", "prediction": "a"}] * 3, {"classes": ["b"]}, "row 0: the label 'a' is not one of classes"),
+        ([{"label": "a", "prediction": "a"}] * 3, {"classes": ["a", "a"]}, "a class stands twice"),
+        ([{"label": "a", "prediction": "a"}] * 3, {"bins": 0}, "bins is 0"),
+        ([{"label": "a", "prediction": "a", "p": 1.5}] * 3, {"probabilities": "p"}, "row 0: what is in 'p' is 1.5"),
+        ([{"label": "a", "prediction": "a", "p": [0.5]}] * 3, {"probabilities": "p"}, "say which classes"),
+        (
+            [{"label": "a", "prediction": "a", "p": [0.5, 0.1]}] * 3,
+            {"probabilities": "p", "classes": ["a", "b"]},
+            "sum to 0.6",
+        ),
+        (
+            [{"label": "a", "prediction": "a", "p": [1.0]}] * 3,
+            {"probabilities": "p", "classes": ["a", "b"]},
+            "1 probabilities in 'p' for 2 classes",
+        ),
+        ([{"label": "a", "prediction": "a", "p": "x"}] * 3, {"probabilities": "p"}, "not probabilities"),
+        ([{"label": "a", "prediction": "a", "p": None}] * 3, {"probabilities": "p"}, "row 0 has no probabilities"),
+        ([{"label": "a", "guess": "a"}] * 3, {}, "no column 'prediction'"),
+    ],
+)
+def test_bad_input_is_refused(rows, settings, message, make_dataset, run_step):
+    with pytest.raises(InputError, match=message):
+        run_step(classification, data=make_dataset(rows), **settings)
