@@ -70,3 +70,26 @@ def test_a_clear_loss_is_refused_and_a_clear_gain_passes():
     assert decide_sums(bad, good, f1, Margin.parse("5%"), "not worse than")[1].outcome == "refuse"
     with pytest.raises(InputError, match="is no test"):
         decide_sums(good, bad, f1, Margin(0.05), "equal to")
+
+
+def test_few_changes_may_hide_more():
+    """A system that loses one item in 100 loses nowhere in many small samples; that is no proof."""
+    generator = np.random.default_rng(4)
+    passed, runs = 0, 600
+    for run in range(runs):
+        gold = generator.random(150) < 0.5
+        lost = gold & (generator.random(150) < 0.02)
+        base = np.column_stack([gold, gold, gold]).astype(float)
+        new = np.column_stack([gold & ~lost, gold & ~lost, gold]).astype(float)
+        margin = Margin(1 - 2 * 0.98 / (1 + 0.98))  # what is truly lost
+        passed += decide_sums(new, base, f1, margin, "not worse than", draws=199, seed=run)[1].outcome == "pass"
+    assert passed / runs <= ALPHA + 3 * (ALPHA * (1 - ALPHA) / runs) ** 0.5
+    same = [np.ones((2000, 3))] * 2
+    assert decide_sums(*same, f1, Margin(0.01), "not worse than", draws=99)[1].outcome == "pass"
+    small = [np.ones((50, 3))] * 2
+    found, decision = decide_sums(*small, f1, Margin(0.01), "not worse than", draws=99)
+    assert (decision.outcome, found.difference) == ("undecided", 0)
+    assert found.low < -0.01
+    assert "leave unseen" in found.method
+    options = {"draws": 99, "same_system": True}
+    assert decide_sums(*small, f1, Margin(0.01), "not worse than", **options)[1].outcome == "pass"

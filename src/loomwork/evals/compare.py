@@ -80,13 +80,67 @@ def _rule(
     from loomwork.stats import paired
 
     _same_measurement(candidate, baseline)
-    data = _paired_items(items, others, candidate.name)
     turn = 1.0 if candidate.direction == "higher is better" else -1.0
+    if f"{candidate.name}:sums" in items.column_names:
+        return _rule_on_sums(candidate, baseline, items, others, margins, alpha, turn)
+    data = _paired_items(items, others, candidate.name)
     ours, theirs = turn * data.pop("candidate"), turn * data.pop("baseline")
-    data["same_system"] = candidate.model == baseline.model != "none" and candidate.settings == baseline.settings
+    data["same_system"] = _same_system(candidate, baseline)
     found = paired.paired_difference(ours, theirs, alpha=alpha, **data)
     tests = {"not worse than": paired.not_worse_than, "better than": paired.better_than}
     decisions = {n: tests[n](ours, theirs, margin, alpha=alpha, **data) for n, margin in margins.items()}
+    return _ruling(candidate, baseline, found, decisions, margins, alpha)
+
+
+def _rule_on_sums(
+    candidate: Score,
+    baseline: Score,
+    items: pa.Table,
+    others: pa.Table,
+    margins: dict[str, Margin],
+    alpha: float,
+    turn: float,
+) -> Ruling:
+    """The same for a metric that is no mean of its items, such as F1: it is computed anew for each resample."""
+    from loomwork.evals._sums import sums_of
+    from loomwork.stats.paired_sums import decide_sums
+
+    ours, theirs = sums_of(items, candidate.name), sums_of(others, candidate.name)
+    if ours is None or theirs is None:
+        raise InputError(
+            f"the baseline's items have no column '{candidate.name}:sums', which the candidate's have",
+            "score both models with the same version of the step",
+        )
+    metric = ours[1]
+    order = _order(items, others)
+    clusters = _clusters(items)
+    tests: list[Any] = list(margins)
+    results = {
+        name: decide_sums(
+            ours[0],
+            theirs[0][order],
+            lambda sums: turn * metric(sums),
+            margins[name],
+            name,
+            clusters=clusters,
+            alpha=alpha,
+            same_system=_same_system(candidate, baseline),
+        )
+        for name in tests
+    }
+    found = next(iter(results.values()))[0]
+    return _ruling(candidate, baseline, found, {n: d for n, (_, d) in results.items()}, margins, alpha)
+
+
+def _ruling(
+    candidate: Score,
+    baseline: Score,
+    found: Paired,
+    decisions: dict[str, Decision],
+    margins: dict[str, Margin],
+    alpha: float,
+) -> Ruling:
+    """The worst of the decisions, with its numbers."""
     name, decision = max(decisions.items(), key=lambda d: (SEVERITY.index(d[1].outcome), d[1].p_value))
     numbers = {
         "candidate": candidate.value,
@@ -105,6 +159,10 @@ def _rule(
     return Ruling(decision.outcome, reason, alpha, numbers, _subject(candidate))
 
 
+def _same_system(candidate: Score, baseline: Score) -> bool:
+    return candidate.model == baseline.model != "none" and candidate.settings == baseline.settings
+
+
 def _same_measurement(candidate: Score, baseline: Score) -> None:
     for what in ("data", "direction", "cluster_unit"):
         ours, theirs = getattr(candidate, what), getattr(baseline, what)
@@ -115,13 +173,13 @@ def _same_measurement(candidate: Score, baseline: Score) -> None:
             )
 
 
-def _paired_items(items: pa.Table, others: pa.Table, metric: str) -> dict[str, Any]:
-    """The two value columns in one order, and the weights and clusters that go with them."""
+def _order(items: pa.Table, others: pa.Table) -> Any:
+    """For each of the candidate's items the row of the baseline's that it pairs with."""
     import numpy as np
 
     for table, whose in ((items, "candidate"), (others, "baseline")):
-        if metric not in table.column_names or "row_id" not in table.column_names:
-            raise InputError(f"the {whose}'s items have no columns 'row_id' and {metric!r}")
+        if "row_id" not in table.column_names:
+            raise InputError(f"the {whose}'s items have no column 'row_id'")
     ours, theirs = items.column("row_id").to_pylist(), others.column("row_id").to_pylist()
     place: dict[bytes, list[int]] = {}
     for row, name in enumerate(theirs):
@@ -138,12 +196,32 @@ def _paired_items(items: pa.Table, others: pa.Table, metric: str) -> dict[str, A
     order = np.array([next(taken[name], -1) for name in ours])
     if (order < 0).any():
         raise InputError("the two scores are not of the same items: a row is repeated in one of them only")
+    return order
+
+
+def _clusters(items: pa.Table) -> Any:
+    """The cluster of each item, or None where items are independent."""
+    import numpy as np
+
+    if "cluster" not in items.column_names or items.column("cluster").null_count:
+        return None
+    return np.asarray(items.column("cluster").to_pylist(), dtype=str)
+
+
+def _paired_items(items: pa.Table, others: pa.Table, metric: str) -> dict[str, Any]:
+    """The two value columns in one order, and the weights and clusters that go with them."""
+    import numpy as np
+
+    for table, whose in ((items, "candidate"), (others, "baseline")):
+        if metric not in table.column_names:
+            raise InputError(f"the {whose}'s items have no columns 'row_id' and {metric!r}")
+    order = _order(items, others)
     data: dict[str, Any] = {
         "candidate": items.column(metric).to_numpy(),
         "baseline": others.column(metric).to_numpy()[order],
     }
-    if "cluster" in items.column_names and items.column("cluster").null_count == 0:
-        data["clusters"] = np.asarray(items.column("cluster").to_pylist(), dtype=str)
+    if (clusters := _clusters(items)) is not None:
+        data["clusters"] = clusters
     if "weight" in items.column_names:
         data["weights"] = items.column("weight").to_numpy()
     scored = ~np.isnan(data["candidate"])  # a score of a subset leaves the other items empty

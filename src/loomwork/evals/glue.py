@@ -61,6 +61,8 @@ def glue(
     import pyarrow as pa
 
     from loomwork.evals._glue_files import TASKS, read_gold, read_predictions
+    from loomwork.evals._sums import with_sums
+    from loomwork.metrics.classification import binary_f1, matthews
 
     known = TASKS[task]
     data, predictions = either_files_or_rows(rows, data=data, predictions=predictions)
@@ -113,7 +115,11 @@ def glue(
         "label": pa.array(gold, pa.string()),
         "prediction": pa.array(said, pa.string()),
     }
-    write_scores(out, scores, pa.table(items))
+    table = pa.table(items)
+    for name, statistic in {"f1": binary_f1, "matthews": matthews}.items():
+        if f"{name}:sums" in table.column_names:
+            table = with_sums(table, name, table.column(f"{name}:sums").to_pylist(), statistic)
+    write_scores(out, scores, table)
     missing = sum(s is None for s in said)
     return Card(
         metrics={"items": float(len(gold)), "missing_predictions": float(missing)},

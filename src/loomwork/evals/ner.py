@@ -15,6 +15,7 @@ from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of, read_lines
 from loomwork.evals._mean_score import Provenance, sums_score
 from loomwork.evals._predictions import UNKNOWN, count_notes
+from loomwork.evals._sums import with_sums
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +147,10 @@ def ner(
         | {n: round(100 * float(m(per[:, i].sum(axis=0))), 4) for n, m in measures.items()}
         for kind, i in sorted(types.items())
     }
-    write_scores(out, scores, pa.table(items), {"types": by_type})
+    table = pa.table(items)
+    for name, measure in measures.items():
+        table = with_sums(table, name, total, measure, scale=100)
+    write_scores(out, scores, table, {"types": by_type})
     metrics = {"sentences": len(lengths), "tokens": int(lengths.sum()), "entities": int(total[:, 2].sum())}
     return Card(metrics={n: float(v) for n, v in metrics.items()}, scores=scores, notes=count_notes(counts))
 
