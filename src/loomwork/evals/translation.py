@@ -13,7 +13,7 @@ from loomwork.core.score import Direction, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of, read_lines
 from loomwork.evals._mean_score import Provenance, sums_score
-from loomwork.evals._predictions import UNKNOWN, count_notes
+from loomwork.evals._predictions import UNKNOWN, count_notes, referenced
 
 MetricName = Literal["bleu", "chrf", "ter"]
 CJK = ("\u3040", "\u9fff")  # kana and Han: texts without spaces between words
@@ -82,7 +82,7 @@ def translation(
     else:
         if predictions or references:
             raise InputError("give either predictions and references, or rows")
-        said, wanted, labels = _from_rows(rows, prediction, reference, cluster)
+        said, wanted, labels = referenced(rows, prediction, reference, cluster)
         ids, unit = rows.table(["row_id"]).column("row_id").combine_chunks(), cluster or "segment"
         stated = rows.digest, "none"
     if labels is not None and len(set(labels)) < 2:
@@ -178,28 +178,6 @@ def _from_files(
             raise InputError(f"{documents} has {len(labels)} lines for {len(said.texts)} segments")
     ids = (named[0].ids if named else None) or [str(i + 1) for i in range(len(said.texts))]
     return said.texts, [s.texts for s in wanted], pa.array(ids, pa.string()), labels
-
-
-def _from_rows(
-    rows: Dataset, prediction: str, reference: str, cluster: str
-) -> tuple[list[str], list[list[str]], list[str] | None]:
-    rows.require(prediction, reference, *([cluster] if cluster else []))
-    rows.require_rows()
-    said: list[str] = []
-    texts: list[list[str]] = []
-    labels: list[str] = []
-    for i, row in enumerate(rows.rows(list(dict.fromkeys([prediction, reference, *([cluster] if cluster else [])])))):
-        own = [row[reference]] if isinstance(row[reference], str) else row[reference] or []
-        if not isinstance(row[prediction], str) or not own or not all(isinstance(text, str) for text in own):
-            raise InputError(f"row {i} has no text in {prediction!r} or {reference!r}", "leave such rows out first")
-        if texts and len(own) != len(texts[0]):
-            raise InputError(f"row {i} has {len(own)} references and row 0 has {len(texts[0])}")
-        said.append(row[prediction])
-        texts.append(own)
-        labels.append(str(row[cluster]) if cluster else "")
-    if len(said) < 2:
-        raise InputError("one segment gives no interval", "score at least two")
-    return said, [list(one) for one in zip(*texts, strict=True)], labels if cluster else None
 
 
 def _unspaced(texts: list[str]) -> bool:
