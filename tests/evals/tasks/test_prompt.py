@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from loomwork.core.errors import InputError
-from loomwork.evals.tasks.prompt import Prompts, Request
+from loomwork.evals.tasks.prompt import Prompts
 from loomwork.evals.tasks.task import Metric, Shots, Source, Task
 from loomwork.evals.tasks.task_file import load_task
+from loomwork.models.scoring.requests import Generate, LogLikelihood, Request, Rolling
 
 PLACES = ["a lake", "Žilina", "the  moon ", "東京", 'a "quoted" place', "C:\\temp", "x & <y>"]
 
@@ -64,11 +65,14 @@ FILES = [
 ]
 
 
+KINDS = {LogLikelihood: "loglikelihood", Rolling: "loglikelihood_rolling", Generate: "generate_until"}
+
+
 def as_theirs(request: Request) -> tuple[Any, ...]:
     """A request in the form of lm-eval's Instance.arguments."""
-    if request.kind == "loglikelihood_rolling":
-        return (request.continuation,)
-    return (request.context, request.continuation) if request.kind == "loglikelihood" else (request.context,)
+    if isinstance(request, Rolling):
+        return (request.text,)
+    return (request.context, request.continuation) if isinstance(request, LogLikelihood) else (request.context,)
 
 
 def compare(ours: Prompts, theirs: Any) -> int:
@@ -76,8 +80,8 @@ def compare(ours: Prompts, theirs: Any) -> int:
     mine = [(item.index, request) for item in ours for request in item.requests]
     assert len(mine) == len(theirs.instances)
     for (index, request), instance in zip(mine, theirs.instances, strict=True):
-        wanted = instance.args[:1] if request.kind == "generate_until" else instance.args
-        assert (index, request.kind) == (instance.doc_id, instance.request_type)
+        wanted = instance.args[:1] if isinstance(request, Generate) else instance.args
+        assert (index, KINDS[type(request)]) == (instance.doc_id, instance.request_type)
         assert as_theirs(request) == tuple(wanted)
     return len(mine)
 
@@ -139,10 +143,9 @@ def test_gsm8k_on_its_real_test_set(shipped, oracle, test_data) -> None:
     ours = Prompts(load_task(file), splits["test"], splits["train"])
     assert compare(ours, theirs) == 60
     first = next(iter(ours)).requests[0]
+    assert isinstance(first, Generate)
     assert first.context.count("Question:") == 6  # five examples, and the question
-    assert first.generation is not None
-    assert first.generation.until == ("Question:", "</s>", "<|im_end|>")
-    assert first.generation.temperature == 0
+    assert (first.stop, first.max_tokens, first.temperature) == (("Question:", "</s>", "<|im_end|>"), 256, 0)
 
 
 @pytest.mark.parametrize("name", ["navigate", "date_understanding", "sports_understanding", "causal_judgement"])

@@ -110,7 +110,7 @@ def test_plain_words_are_text_as_yaml_1_2_has_them(write) -> None:
             "generation_kwargs: {until: [a], max_new_tokens: 9, do_sample: false, temperature: 0.7}",
             Generation(("a",), 9),
         ),
-        ("generation_kwargs: {temperature: 0.5, top_p: 0.9, top_k: 4}", Generation(("\n\n",), 256, 0.5, 0.9, 4)),
+        ("generation_kwargs: {temperature: 0.5, top_p: 0.9}", Generation(("\n\n",), 256, 0.5, 0.9)),
         ("generation_kwargs: {do_sample: true}", Generation(("\n\n",), temperature=1.0)),
     ],
 )
@@ -140,6 +140,8 @@ BAD: list[tuple[str, int, str]] = [
     ("filter_list: [{name: x, filter: [{function: take_first_k}]}]", 8, "needs the setting 'k'"),
     ("filter_list: [{filter: [{function: take_first}]}]", 8, "each entry has a `name`"),
     ("generation_kwargs: {untill: x}", 8, r"generation_kwargs.untill.*\n  did you mean 'until'"),
+    ("generation_kwargs: {top_k: 5}", 8, "top_k: is not supported"),
+    ("generation_kwargs: {top_p: 2}", 8, "is above 0 and at most 1"),
     ("generation_kwargs: {num_beams: 4}", 8, "beam search is not supported"),
     ("generation_kwargs: {max_gen_toks: none}", 8, "takes a whole number"),
     ("fewshot_config: {sampler: balanced}", 8, "'balanced' is none"),

@@ -10,31 +10,15 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.evals.tasks.shots import SEED, Sampler
-from loomwork.evals.tasks.task import Field, Generation, Row, Task
+from loomwork.evals.tasks.task import Field, Row, Task
 from loomwork.evals.tasks.template import is_template, render
+from loomwork.models.scoring.requests import Generate, LogLikelihood, Request, Rolling
 
-Kind = Literal["loglikelihood", "loglikelihood_rolling", "generate_until"]
 NAME = re.compile(r"[A-Za-z_]\w*")
-
-
-@dataclass(frozen=True)
-class Request:
-    """One question to a model.
-
-    Args:
-        kind: loglikelihood: of `continuation` after `context`; loglikelihood_rolling: of the whole `continuation`;
-            generate_until: what follows `context`.
-        generation: how an answer is generated; None where none is.
-    """
-
-    kind: Kind
-    context: str
-    continuation: str = ""
-    generation: Generation | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +28,8 @@ class Item:
     Args:
         index: its place in the evaluated split.
         document: its columns.
-        requests: what the model is asked, in order; of a multiple choice one for each choice, and with the metric
-            acc_mutual_info as many again, without the context.
+        requests: what the model is asked (models/scoring), in order: of a multiple choice one for each choice, and with
+            the metric acc_mutual_info as many again, without the context.
         choices: of a multiple choice, as they are scored.
         gold: the right answer: a text, the number of a choice, or a list of either.
         query: the text by which contamination is looked for; "" where the task does not say.
@@ -151,18 +135,20 @@ class Prompts:
     def _requests(self, contexts: list[str], target: Any, choices: list[str]) -> list[Request]:
         task = self.task
         if task.output_type == "generate_until":
-            return [Request("generate_until", contexts[0], generation=task.generation)]
+            how = task.generation
+            return [Generate(contexts[0], how.until, how.max_tokens, how.temperature, how.top_p)]
         if task.output_type == "loglikelihood_rolling":
-            return [Request("loglikelihood_rolling", "", _text_target(target))]
+            return [Rolling(_text_target(target))]
         if task.output_type == "loglikelihood":
-            return [Request("loglikelihood", contexts[0], _text_target(target))]
+            return [LogLikelihood(contexts[0], _text_target(target))]
         between = task.target_delimiter
+        made: list[Request]
         if self.choices_are_contexts:
-            made = [Request("loglikelihood", c, f"{between}{target}") for c in contexts]
+            made = [LogLikelihood(c, f"{between}{target}") for c in contexts]
         else:
-            made = [Request("loglikelihood", contexts[0], f"{between}{c}") for c in choices]
+            made = [LogLikelihood(contexts[0], f"{between}{c}") for c in choices]
         if any(m.name == "acc_mutual_info" for m in task.metrics):
-            made += [Request("loglikelihood", "", f"{between}{c}") for c in choices]
+            made += [LogLikelihood("", f"{between}{c}") for c in choices]
         return made
 
     def _text(self, document: Row, given: Field = None) -> Any:

@@ -20,6 +20,7 @@ from loomwork.metrics import choice
 from loomwork.metrics.aggregation import AGGREGATIONS
 from loomwork.metrics.classification import brier
 from loomwork.metrics.exact_match import exact_match
+from loomwork.models.scoring.requests import Rolling
 
 Key = tuple[str, str]  # metric, pipeline
 Likelihood = tuple[float, bool]  # summed log-probability, and whether each token is the most likely one
@@ -82,7 +83,8 @@ def _of_likelihoods(task: Task, item: Item, responses: Sequence[Any], many_targe
         total, greedy = responses[0]
         values: dict[str, Any] = {"perplexity": float(total), "acc": int(greedy)}
     elif task.output_type == "loglikelihood_rolling":
-        text = item.requests[0].continuation
+        asked = item.requests[0]
+        text = asked.text if isinstance(asked, Rolling) else ""
         words, bytes_ = len(re.split(r"\s+", text)), len(text.encode())
         total = float(responses[0])
         values = {

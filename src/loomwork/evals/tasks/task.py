@@ -106,14 +106,13 @@ class Generation:
     Args:
         until: texts at which it ends.
         max_tokens: at which it ends, too.
-        temperature, top_p, top_k: of sampling; temperature 0 is greedy.
+        temperature, top_p: of sampling; temperature 0 is greedy.
     """
 
     until: tuple[str, ...] = ()
     max_tokens: int = MAX_TOKENS
     temperature: float = 0.0
     top_p: float = 1.0
-    top_k: int = 0
 
 
 @dataclass(frozen=True)

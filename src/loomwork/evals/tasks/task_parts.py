@@ -32,7 +32,7 @@ SHOT_KEYS = frozenset(
 )
 METRIC_KEYS = frozenset({"metric", "aggregation", "higher_is_better", "hf_evaluate", "weight_by_size"})
 TOKEN_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the first that is there counts
-GENERATION_KEYS = frozenset({*TOKEN_KEYS, "until", "do_sample", "temperature", "top_p", "top_k", "num_beams"})
+GENERATION_KEYS = frozenset({*TOKEN_KEYS, "until", "do_sample", "temperature", "top_p", "num_beams"})
 
 
 def source_of(keys: Keys) -> Source:
@@ -179,12 +179,15 @@ def generation_of(keys: Keys, output: OutputType, delimiter: str) -> Generation:
         return Generation((delimiter,))
     if output != "generate_until" and inner.tree:
         raise keys.error("generation_kwargs", f"{output} tasks generate nothing", "leave it out")
-    inner.check_known(GENERATION_KEYS)
+    inner.check_known(GENERATION_KEYS, {"top_k": "sampling takes `temperature` and `top_p`"})
     if inner.whole("num_beams", 1) != 1:
         raise inner.error("num_beams", "beam search is not supported", "leave it out")
     tokens = next((key for key in TOKEN_KEYS if key in inner), TOKEN_KEYS[0])
     temperature = inner.number("temperature", 0.0)
     sample = inner.flag("do_sample", temperature > 0)
+    top_p = inner.number("top_p", 1.0)
+    if not 0 < top_p <= 1:
+        raise inner.error("top_p", "is above 0 and at most 1")
     if temperature < 0:
         raise inner.error("temperature", "is at least 0")
     if sample and temperature == 0 and "temperature" in inner:
@@ -193,6 +196,5 @@ def generation_of(keys: Keys, output: OutputType, delimiter: str) -> Generation:
         until=inner.texts("until") if "until" in inner.tree else (delimiter,),
         max_tokens=inner.whole(tokens, MAX_TOKENS, least=1),
         temperature=(temperature if "temperature" in inner else 1.0) if sample else 0.0,
-        top_p=inner.number("top_p", 1.0),
-        top_k=inner.whole("top_k", 0),
+        top_p=top_p,
     )
