@@ -196,3 +196,10 @@ def test_a_dictionary_that_is_none_is_refused(make_dataset, run_step, tmp_path):
     (tmp_path / "none.txt").write_text("words without counts\n")
     with pytest.raises(InputError, match="spelling_dictionary"):
         run_step(clean, data=make_dataset([{"text": "a"}]), spelling=True, spelling_dictionary=tmp_path / "none.txt")
+
+
+def test_texts_of_one_line_that_differ_in_a_number_are_no_boilerplate(make_dataset, run_step):
+    rows = [{"text": f"Order {n} was shipped.", "source": f"orders.jsonl:{n}"} for n in range(20)]
+    made, card = run_step(clean, data=make_dataset(rows), boilerplate_documents=5)
+    assert [r["text"] for r in made.rows()] == [r["text"] for r in rows]
+    assert card.metrics["lines_boilerplate"] == 0

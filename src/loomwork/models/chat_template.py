@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, str]
 
+MARK = re.compile(r"<\|\w+\|>|\[/?INST\]")
 TEMPLATES = {
     # Each begins with the tokenizer's beginning-of-text token where it has one, and marks every turn's end.
     "chatml": (
@@ -31,7 +33,7 @@ TEMPLATES = {
     ),
     "plain": (
         "{{ bos_token }}{% for m in messages %}{{ m.role.capitalize() }}: {{ m.content }}"
-        "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}"
+        "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
         "{% if add_generation_prompt %}Assistant: {% endif %}"
     ),
 }
@@ -89,7 +91,10 @@ class ChatTemplate:
                 "the tokenizer has no chat template of its own", f"choose one: template: {' | '.join(TEMPLATES)}"
             )
         self.tokenizer, self.template = tokenizer, TEMPLATES.get(name)
-        self.control_tokens = sorted(set(tokenizer.all_special_tokens), key=len, reverse=True)
+        # The template's own marks too: a tokenizer need not know them as tokens, and a model learns them all the same.
+        marks = MARK.findall(self.template or str(tokenizer.chat_template))
+        roles = [f"<|{role}|>" for role in ("system", "user", "assistant", "tool")] if name == "zephyr" else []
+        self.control_tokens = sorted({*tokenizer.all_special_tokens, *marks, *roles}, key=len, reverse=True)
 
     def text(self, messages: Sequence[Message], *, ask: bool = False) -> str:
         """The conversation as text; with `ask`, up to where the assistant begins to speak."""
