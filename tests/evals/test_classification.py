@@ -5,6 +5,7 @@ import pytest
 
 from loomwork.core.errors import InputError
 from loomwork.evals.classification import classification
+from loomwork.evals.compare import compare
 
 sk = pytest.importorskip("sklearn.metrics")
 
@@ -84,6 +85,16 @@ def test_missing_and_foreign_predictions_count_as_wrong(make_dataset, run_step):
     assert (found.scores[0].n_clusters, found.scores[0].cluster_unit) == (20, "page")
     assert found.read_json("extra.json")["confusion"] == [[10, 0, 10], [0, 10, 10]]
     assert card.notes[0] == "10 rows have no prediction, and count as wrong; 10 predictions are not one of classes"
+
+
+def test_two_classifiers_are_compared_by_macro_f1(topics, make_dataset, run_step):
+    rows, _ = topics
+    ours, theirs = (
+        run_step(classification, data=make_dataset(rows), prediction=column)[0] for column in ("prediction", "label")
+    )
+    verdict, _ = run_step(compare, candidate=ours, baseline=theirs, metric="macro_f1", not_worse_than=0.01)
+    assert verdict.ruling.decision == "refuse"
+    assert verdict.ruling.numbers["difference"] == pytest.approx(ours.score("macro_f1").value - 1)
 
 
 @pytest.mark.parametrize(

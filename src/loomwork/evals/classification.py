@@ -12,6 +12,7 @@ from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, sums_score
 from loomwork.evals._predictions import UNKNOWN, complete, count_notes, texts
+from loomwork.evals._sums import with_sums
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,9 +97,11 @@ def classification(
         sums_score("macro_f1", counts, metric.macro_f1, "mean F1 of classes", "higher is better", given),
         sums_score("micro_f1", counts, metric.micro_f1, "F1 of all decisions", "higher is better", given),
     ]
+    summed = {"macro_f1": (counts, metric.macro_f1), "micro_f1": (counts, metric.micro_f1)}
     if len(names) <= CLASSES_SCORED:
         for i, name in enumerate(names):
             cells = metric.binary_cells(gold == i, predicted == i)
+            summed[f"f1: {name}"] = (cells, metric.binary_f1)
             scores.append(
                 sums_score(f"f1: {name}", cells, metric.binary_f1, "F1 of one class", "higher is better", given)
             )
@@ -119,7 +122,10 @@ def classification(
         scores += found[0]
         columns |= {name: pa.array(values) for name, values in found[1].items()}
         extra["reliability"] = found[2]
-    write_scores(out, scores, pa.table(columns), extra)
+    items = pa.table(columns)
+    for name, (sums, statistic) in summed.items():
+        items = with_sums(items, name, sums, statistic)
+    write_scores(out, scores, items, extra)
     missing = sum(s is None for s in said)
     outside = int((predicted < 0).sum()) - missing
     notes = count_notes(

@@ -14,6 +14,7 @@ from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of, read_lines
 from loomwork.evals._mean_score import Provenance, sums_score
 from loomwork.evals._predictions import UNKNOWN, count_notes, referenced
+from loomwork.evals._sums import with_sums
 
 MetricName = Literal["bleu", "chrf", "ter"]
 CJK = ("\u3040", "\u9fff")  # kana and Han: texts without spaces between words
@@ -88,7 +89,7 @@ def translation(
     if labels is not None and len(set(labels)) < 2:
         labels, unit = None, "segment"  # of one document only: there the segments are all that can be drawn
 
-    scores, columns, notes, signatures = [], {}, [], {}
+    scores, columns, summed, notes, signatures = [], {}, {}, [], {}
     settings = {
         "tokenize": tokenize,
         "lowercase": lowercase,
@@ -114,7 +115,7 @@ def translation(
         statistic = metric.metric_of(name)
         most = max(100.0, float(statistic(sums).max()))  # TER can be above 100; not above that of every segment
         scores.append(sums_score(name, sums, statistic, signatures[name], direction, given, (0.0, most)))
-        columns[f"{name}:sums"] = pa.array(sums.tolist(), pa.list_(pa.float64()))
+        summed[name] = sums
         if name != "bleu":  # of a single sentence BLEU says little
             columns[f"sentence_{name}"] = pa.array(statistic(sums), pa.float64())
         context().progress(done + 1, len(metrics), "metrics")
@@ -129,14 +130,18 @@ def translation(
     if "bleu" in metrics and tokenize in ("13a", "intl") and _unspaced(wanted[0]):
         notes.append("the references have no spaces between words: for BLEU say tokenize=zh, or tokenize=char")
     notes += [f"{name}: {text}" for name, text in signatures.items()]
-    items = {
-        "row_id": ids,
-        "cluster": pa.array(labels if labels is not None else [None] * len(said), pa.string()),
-        **columns,
-        "prediction": pa.array(said, pa.string()),
-        "references": pa.array([list(texts) for texts in zip(*wanted, strict=True)], pa.list_(pa.string())),
-    }
-    write_scores(out, scores, pa.table(items), {"signatures": signatures})
+    items = pa.table(
+        {
+            "row_id": ids,
+            "cluster": pa.array(labels if labels is not None else [None] * len(said), pa.string()),
+            **columns,
+            "prediction": pa.array(said, pa.string()),
+            "references": pa.array([list(texts) for texts in zip(*wanted, strict=True)], pa.list_(pa.string())),
+        }
+    )
+    for name, sums in summed.items():
+        items = with_sums(items, name, sums, metric.metric_of(name))
+    write_scores(out, scores, items, {"signatures": signatures})
     return Card(metrics={"segments": float(len(said)), "references": float(len(wanted))}, scores=scores, notes=notes)
 
 
