@@ -28,6 +28,15 @@ def test_a_row_at_the_same_place_with_another_text_is_changed(make_dataset):
     assert line.endswith("TWO")
 
 
+def test_lines_that_moved_up_are_not_changed(make_dataset):
+    texts = [f"sentence number {i} speaks of {word}" for i, word in enumerate(["apples", "bears", "clouds", "doors"])]
+    other = ["a wholly different line", "nothing in common here", *texts]
+    found = version_diff(make_dataset(rows(other)), make_dataset(rows(texts)))
+    assert (found.kept, found.added, found.removed, found.changed) == (4, 0, 2, 0)
+    swapped = version_diff(make_dataset(rows(["red green blue", "x"])), make_dataset(rows(["one two three", "x"])))
+    assert (swapped.added, swapped.removed, swapped.changed) == (1, 1, 0)
+
+
 def test_a_cleaned_row_stands_for_its_origin(make_dataset, run_step):
     raw = make_dataset([{"text": f"row {i}" + "  " * (i % 3)} for i in range(9)])
     cleaned, _ = run_step(clean, data=raw)

@@ -31,8 +31,8 @@ def diff(
     \b
     Examples:
       loom diff 3f2a91c0 77b1d2e4            two runs; loom show lists them
-      loom diff docs-search@champion docs-search@previous
-      loom diff corpus@v1 corpus@v2
+      loom diff docs-search@champion 8f99a6c8cb48
+      loom diff corpus@v1 corpus@latest      a tag is a name of your own: see loom name
     """
     from loomwork.cli.text import echo_json, heading, short
     from loomwork.core.explain import diff as differ

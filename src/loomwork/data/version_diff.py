@@ -50,14 +50,14 @@ def version_diff(old: Dataset, new: Dataset) -> VersionDiff:
     """Compare two versions of a dataset, all their parts but `dropped`.
 
     A row is changed where a row of the new version comes from a row of the old one that is gone, where both come from
-    the same row, or where both stand at the same place of the same source and nowhere else. About a hundred bytes a
-    row are held in memory.
+    the same row, or where both stand at the same place of the same source, nowhere else, and share at least half of
+    their words. About a hundred bytes a row are held in memory, and the texts of what may have changed in place.
     """
     import polars as pl
 
     a, b = _ids(old), _ids(new)
     only_a, only_b = _without(a, b), _without(b, a)
-    pairs = _changed(only_a, only_b)
+    pairs = _changed(old, new, only_a, only_b)
     changed_a, changed_b = (
         only_a.filter(pl.col("n").is_in(pairs["a"].implode())),
         only_b.filter(pl.col("n").is_in(pairs["b"].implode())),
@@ -124,7 +124,7 @@ def _without(some: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     return some.with_columns(turn).join(others.with_columns(turn), on=["content", "turn"], how="anti").drop("turn")
 
 
-def _changed(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
+def _changed(old: Dataset, new: Dataset, a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
     """Pairs (a, b) of row numbers that are the same row with another content, each row in one pair at most."""
     import polars as pl
 
@@ -135,10 +135,30 @@ def _changed(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
     found = [
         a.join(by_origin, left_on="row_id", right_on="origin_ids"),
         a.explode("origin_ids").drop_nulls("origin_ids").join(by_origin, on="origin_ids"),
-        unique(a, "source").join(unique(b, "source"), on="source"),
+        _alike(old, new, unique(a, "source").join(unique(b, "source"), on="source")),
     ]
     pairs = pl.concat([f.select(a="n", b="n_right") for f in found])
     return pairs.unique("a", keep="first", maintain_order=True).unique("b", keep="first", maintain_order=True)
+
+
+def _alike(old: Dataset, new: Dataset, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Those pairs whose texts share at least half of their words: lines that were moved are not lines that changed."""
+    from loomwork.text.words import search_words
+
+    words = [
+        {row["row_id"]: set(search_words(_text(row))) for row in _rows_of(data, set(pairs[column]))}
+        for data, column in ((old, "row_id"), (new, "row_id_right"))
+    ]
+    keep = []
+    for x, y in zip(pairs["row_id"], pairs["row_id_right"], strict=True):
+        one, two = words[0].get(x, set()), words[1].get(y, set())
+        keep.append(2 * len(one & two) >= len(one | two))
+    return pairs.filter(keep)
+
+
+def _text(row: dict[str, Any]) -> str:
+    """A row's longest text, without where it stands."""
+    return max((v for k, v in row.items() if isinstance(v, str) and k != "source"), key=len, default="")
 
 
 def _moved(old: Dataset, new: Dataset) -> list[str]:
@@ -166,9 +186,8 @@ def _examples(data: Dataset, rows: pl.DataFrame) -> list[str]:
     wanted = list(rows["row_id"].head(EXAMPLES))
     shown: dict[bytes, str] = {}
     for row in _rows_of(data, set(wanted)):
-        text = max((v for k, v in row.items() if isinstance(v, str) and k != "source"), key=len, default="")
         place = f"  {row['source']}" if row.get("source") else ""
-        shown[row["row_id"]] = f"{row['row_id'].hex()[:12]}{place}  {' '.join(text.split())[:SHOWN_CHARS]}"
+        shown[row["row_id"]] = f"{row['row_id'].hex()[:12]}{place}  {' '.join(_text(row).split())[:SHOWN_CHARS]}"
     return [shown[i] for i in wanted if i in shown]
 
 
