@@ -39,7 +39,8 @@ class Layout(NamedTuple):
     Args:
         rows, time: the shape of a table with one line a row.
         place: the cell of each token in the flat table, (tokens).
-        biases: for each window of attention what is added to the scores, (rows, 1, time, prefix + time).
+        biases: for each window of attention what is added to the scores, (rows, 1, time, prefix + time); none where
+            each token sees all before it, and a table of that size need not be made.
     """
 
     rows: int
@@ -119,9 +120,13 @@ class PackedForward:
     def layout(self, batch: list[Row], past: Past | None) -> Layout:
         prefix = past.tokens if past else 0
         time = max(len(row) for row in batch)
+        place = torch.from_numpy(np.concatenate([np.arange(len(row)) + n * time for n, row in enumerate(batch)]))
+        deepest = max(int(row.positions.max()) for row in batch)
+        narrow = {w for w in self.windows if 0 < w <= deepest}  # the other windows hold everything
+        if not narrow and not prefix and all(len(row.branches) == 1 for row in batch):
+            return Layout(len(batch), time, place.to(self.device), {})  # plain causal attention
         sees = np.zeros((len(batch), time, prefix + time), bool)
-        away = np.zeros((len(batch), time, prefix + time), np.int64) if self.windows != {0} else None
-        place = []
+        away = np.zeros(sees.shape, np.int32) if narrow else None
         for number, row in enumerate(batch):
             size = len(row)
             sees[number, :size, :prefix] = True
@@ -129,14 +134,13 @@ class PackedForward:
             if away is not None:
                 before = np.concatenate([np.arange(prefix), row.positions])
                 away[number, :size, : prefix + size] = row.positions[:, None] - before
-            place.append(np.arange(size) + number * time)
         biases = {}
         for window in self.windows:
-            seen = sees & (away < window) if window and away is not None else sees
+            seen = sees & (away < window) if away is not None and window in narrow else sees
             bias = torch.zeros(seen.shape, dtype=self.dtype)
             bias.masked_fill_(torch.from_numpy(~seen), float("-inf"))
             biases[window] = bias[:, None].to(self.device)
-        return Layout(len(batch), time, torch.from_numpy(np.concatenate(place)).to(self.device), biases)
+        return Layout(len(batch), time, place.to(self.device), biases)
 
     def log_probabilities(
         self, states: Tensor, places: np.ndarray, targets: np.ndarray
@@ -203,8 +207,9 @@ def _attend(
             for before, now in zip(past, (keys, values), strict=True)
         )
     mixed = F.scaled_dot_product_attention(
-        table(q), keys, values, layout.biases[block.window], scale=block.scale, enable_gqa=q.shape[1] != k.shape[1]
-    )
+        table(q), keys, values, layout.biases.get(block.window), is_causal=not layout.biases,
+        scale=block.scale, enable_gqa=q.shape[1] != k.shape[1],
+    )  # fmt: skip
     flat = mixed.transpose(1, 2).reshape(rows * time, -1)
     cells = place if chosen is None else place[chosen]
     return flat if len(cells) == rows * time else flat[cells]
