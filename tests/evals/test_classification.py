@@ -78,7 +78,10 @@ def test_probabilities_as_lists_and_of_the_prediction_alone(topics, make_dataset
 
 
 def test_missing_and_foreign_predictions_count_as_wrong(make_dataset, run_step):
-    rows = [{"label": i % 2, "prediction": [0, 1, None, 7][i % 4], "page": i // 2} for i in range(40)]
+    rows = [
+        {"label": i % 2, "prediction": ["0", "1", None if i < 20 else "", "7"][i % 4], "page": i // 2}
+        for i in range(40)
+    ]
     found, card = run_step(classification, data=make_dataset(rows), classes=["0", "1"], cluster="page")
     assert found.score("accuracy").value == 0.5
     assert found.score("micro_f1").value == pytest.approx(2 * 20 / (20 + 40))

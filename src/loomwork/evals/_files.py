@@ -77,7 +77,8 @@ def read_json(path: Path) -> tuple[Any, int]:
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
         hint = "the file ends too early: was it copied whole?" if cut else ""
-        raise InputError(f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}", hint) from None
+        why = error.msg.removesuffix(" at")
+        raise InputError(f"{path}, line {error.lineno}, column {error.colno}: no JSON: {why}", hint) from None
     except RecursionError:
         raise InputError(f"{path} is nested too deeply to be read") from None
     return found, repeated

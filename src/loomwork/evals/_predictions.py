@@ -38,8 +38,8 @@ def count_notes(counts: Mapping[str, int]) -> list[str]:
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:
-    """A column as text: 1 is "1"."""
-    return [None if v is None else str(v) for v in table.column(column).to_pylist()]
+    """A column as text: 1 is "1". What is blank is missing: so a CSV file has what is missing."""
+    return [None if v is None or not str(v).strip() else str(v) for v in table.column(column).to_pylist()]
 
 
 def complete(table: pa.Table, column: str) -> list[str]:
