@@ -31,6 +31,7 @@ from loomwork.core.tables import OURS as OURS
 from loomwork.core.tables import (
     as_array,
     beside_shard,
+    given_names,
     marked,
     read_schema,
     read_shard,
@@ -244,9 +245,7 @@ class DatasetWriter:
         for count in pc.value_counts(pc.replace_substring_regex(reasons, "(?s):.*", "")).to_pylist():
             self.reasons[count["values"]] += count["counts"]
         if len(table):
-            if "reason" in table.column_names:
-                table = table.drop_columns([n for n in ("given_reason",) if n in table.column_names])
-                table = table.rename_columns({"reason": "given_reason"})
+            table = table.rename_columns(given_names(table.column_names, ("reason",)))
             self.carry(table.append_column("reason", reasons), part=DROPPED)
 
     def keep(

@@ -161,3 +161,16 @@ def _read(file: Path, columns: Sequence[str] | None) -> pa.Table:
     with pq.ParquetFile(file) as parquet:  # a third of the overhead of read_table, which asks what a folder holds
         names = None if columns is None else [c for c in columns if c in parquet.schema_arrow.names]
         return parquet.read(columns=names)
+
+
+def given_names(names: Sequence[str], ours: Sequence[str]) -> list[str]:
+    """The names of the user's columns: one that is ours gets `given_` before it, as often as it takes to be free."""
+    taken = {*names, *ours}
+    found = []
+    for name in names:
+        new = name
+        while name in ours and new in taken:
+            new = f"given_{new}"
+        taken.add(new)
+        found.append(new)
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from loomwork.core.dataset import OURS, DatasetWriter
+from loomwork.core.tables import given_names
 from loomwork.data._rows import set_aside
 from loomwork.data.readers import FAULT_CHARS, Chunk, Fault, SourceFile
 
@@ -139,7 +140,7 @@ def _wider(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
 
 def _renamed(table: pa.Table) -> pa.Table:
     """The user's columns that have the names of ours get a prefix."""
-    return table.rename_columns([f"given_{n}" if n in OWN_NAMES else n for n in table.column_names])
+    return table.rename_columns(given_names(table.column_names, OWN_NAMES))
 
 
 def _has_empty_object(kind: pa.DataType) -> bool:

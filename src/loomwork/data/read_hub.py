@@ -11,6 +11,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import MAIN, DatasetWriter
 from loomwork.core.errors import InputError, MissingDependency, Stopped, did_you_mean
 from loomwork.core.step import Card, Revision, step
+from loomwork.core.tables import given_names
 from loomwork.data._read_rows import OWN_NAMES
 from loomwork.data._rows import counted
 
@@ -106,7 +107,7 @@ def _tables(path: str, found: Any) -> Iterator[pa.Table]:
 def _with_source(table: pa.Table, sources: list[str]) -> pa.Table:
     import pyarrow as pa
 
-    names = [f"given_{name}" if name in OWN_NAMES else name for name in table.column_names]
+    names = given_names(table.column_names, OWN_NAMES)
     plain = table.rename_columns(names).replace_schema_metadata(None)
     return plain.append_column("source", pa.array(sources, pa.string()))
 
