@@ -49,3 +49,10 @@ def test_deep_nesting_is_linear():
     deep = 20000
     assert plain_text("{{a|" * deep + "x" + "}}" * deep + "end") == "end"
     assert plain_text("[[" * deep + "x" + "]]" * deep).strip("[]") == "x"
+
+
+def test_tags_that_are_never_closed_cost_one_search():
+    """A search for each would take minutes."""
+    for tag, left in (("<nowiki>", ""), ("<ref>", ""), ("<ref>a<math>", "a")):
+        assert plain_text(tag * 200_000) == left * 200_000  # tags are taken out, what they would hide stays
+    assert plain_text("a( " + " " * 200_000 + "[http:" + "b" * 200_000).startswith("a(")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 
 KEPT = frozenset(
     ("lang", "nowrap", "nobr", "transl", "translit", "abbr", "small", "big", "em", "strong", "visible anchor")
@@ -18,17 +19,17 @@ _UNWANTED = (  # namespaces of files and categories, in the languages of the lar
     "kategori soubor tiedosto luokka"
 )
 UNWANTED = frozenset(_UNWANTED.split())
-NOWIKI = re.compile(r"<nowiki\s*/>|<nowiki>(.*?)</nowiki\s*>", re.I | re.S)
+NOWIKI = re.compile(r"<(nowiki)(?:\s*(/))?>", re.I)
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
 HIDDEN = re.compile(
     r"<(ref|math|chem|gallery|timeline|graph|score|hiero|imagemap|templatestyles|mapframe|maplink|references|style|script)"
-    r"\b(?:[^<>/]|/(?!>))*(?:/>|>.*?</\1\s*>)",
-    re.I | re.S,
+    r"\b(?:[^<>/]|/(?!>))*(/)?>",
+    re.I,
 )
 PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")  # of a template, seen on its own page
 BRACES = re.compile(r"\{\{|\}\}|\{\||\|\}(?!\})")
 BRACKETS = re.compile(r"\[\[|\]\]")
-EXTERNAL = re.compile(r"\[(?:https?:|ftp:|mailto:|//)[^\s\[\]<>]*\s*([^\[\]\n]*)\]", re.I)
+EXTERNAL = re.compile(r"\[(?:https?:|ftp:|mailto:|//)[^\s\[\]<>]*+\s*+([^\[\]\n]*)\]", re.I)
 PREFIX = re.compile(r"^:?\s*([^:|\[\]\n]{1,40}):")
 TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*\b[^<>]*>")
 BREAK = re.compile(r"<(?:br|hr|/?p|/?div|/?blockquote|/?li|/?ul|/?ol|/?pre|/?center)\b[^<>]*>", re.I)
@@ -36,7 +37,7 @@ QUOTES = re.compile(r"'{2,5}")
 HEADING = re.compile(r"^(={1,6})[ \t]*(.+?)[ \t]*\1[ \t]*$", re.M)
 ITEM = re.compile(r"^([*#;:]+)[ \t]*", re.M)
 SWITCH = re.compile(r"__[A-Z]{3,}__")
-EMPTY = re.compile(r"\(\s*[,;]?\s*\)|\[\s*\]")
+EMPTY = re.compile(r"\(\s*+(?:[,;]\s*+)?\)|\[\s*\]")
 HELD = re.compile("\x01(\\d+)\x02")
 
 
@@ -48,13 +49,13 @@ def plain_text(markup: str) -> str:
     """
     held: list[str] = []
 
-    def hold(match: re.Match[str]) -> str:
-        held.append(match[1] or "")
+    def hold(inner: str) -> str:
+        held.append(inner)
         return f"\x01{len(held) - 1}\x02"
 
     text = re.sub("[\x01\x02]", "", markup)
-    text = NOWIKI.sub(hold, text)
-    text = HIDDEN.sub("", COMMENT.sub("", text))
+    text = _without(text, NOWIKI, hold)
+    text = _without(COMMENT.sub("", text), HIDDEN, lambda inner: "")
     text = _without_braces(PARAMETER.sub(lambda m: m[1] or "", text))
     text = EXTERNAL.sub(r"\1", _without_brackets(text))
     text = TAG.sub("", BREAK.sub("\n", text))
@@ -68,6 +69,29 @@ def plain_text(markup: str) -> str:
     text = re.sub(r" *\n *", "\n", text)
     text = re.sub(r"^-?$\n?", "\n", text, flags=re.M)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _without(text: str, opening: re.Pattern[str], shown: Callable[[str], str]) -> str:
+    """Elements replaced by what is shown of what they hold; one that is never closed stays.
+
+    Args:
+        opening: the tag, with the name and "/" as its groups.
+    """
+    pieces, end = [], 0
+    never: set[str] = set()  # so that a thousand open tags do not make a thousand searches
+    for match in opening.finditer(text):
+        name, inner, stop = match[1].lower(), "", match.end()
+        if match.start() < end or (name in never and not match[2]):
+            continue
+        if not match[2]:
+            closing = re.compile(rf"</{name}\s*>", re.I).search(text, stop)
+            if closing is None:
+                never.add(name)
+                continue
+            inner, stop = text[stop : closing.start()], closing.end()
+        pieces += [text[end : match.start()], shown(inner)]
+        end = stop
+    return "".join([*pieces, text[end:]])
 
 
 def _without_braces(text: str) -> str:

@@ -89,7 +89,7 @@ def mended(text: str) -> str:
     A broken word keeps its hyphen where the page has it with one elsewhere, or where its second half is a name.
     """
     text = text.translate(LIGATURES)
-    words = set(re.findall(r"\w+(?:-\w+)+", text))
+    words = set(re.findall(r"(?<!\w)\w++(?:-\w++)++", text))
 
     def joined(match: re.Match[str]) -> str:
         first, second = match[1], match[2]
