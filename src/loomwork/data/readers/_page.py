@@ -12,6 +12,7 @@ from loomwork.text.encoding import SUPERSETS, decodes, detect, looks_utf8, marke
 
 NO_TEXT = "HTML without text"
 LAST_DATE = "2099-12-31"  # a page may not be dated later; fixed, so that the clock does not decide
+MOST_CHILDREN = 50_000  # of one element: trafilatura's work grows with their square, 2 s for so many
 BEGIN_BYTES = 1 << 12  # where a page may say its encoding
 SAMPLE_BYTES = 1 << 18
 TAG = re.compile(r"<\s*[!?/]?[a-zA-Z]")
@@ -80,6 +81,8 @@ def page_of(markup: str, url: str = "") -> dict[str, Any] | str:
             tree = _tree(trafilatura, markup)
             if tree is None:
                 return NO_TEXT
+            if (most := max(map(len, tree.iter()))) > MOST_CHILDREN:
+                return f"too many elements in one: {most:,}, of which at most {MOST_CHILDREN:,} are read"
             language = _language(tree)
             found = trafilatura.bare_extraction(
                 tree,
