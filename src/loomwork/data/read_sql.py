@@ -21,7 +21,7 @@ from loomwork.core.errors import InputError, MissingDependency, Stopped, without
 from loomwork.core.step import Card, Revision, step
 from loomwork.data._read_rows import RowWriter
 from loomwork.data._rows import counted
-from loomwork.data.readers import CHUNK_ROWS, Fault, SourceFile, in_chunks
+from loomwork.data.readers import CHUNK_ROWS, TOO_DEEP, Fault, SourceFile, in_chunks, too_deep
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 STORABLE = (str, bytes, bool, int, float, Decimal, datetime.date, datetime.time, datetime.timedelta, list, dict)
@@ -78,6 +78,7 @@ def read_sql(
 
 def _rows(url: str, query: str) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    _require_file(engine.url)
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(postgresql_readonly=True)
@@ -94,7 +95,20 @@ def _rows(url: str, query: str) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
             raise InputError(f"the query gives two columns called {twice!r}", "name them with AS")
         rows = (row for batch in result.partitions(CHUNK_ROWS) for row in batch)
         for place, row in enumerate(rows, 1):
-            yield place, dict(zip(names, map(_storable, row), strict=True))
+            values = dict(zip(names, map(_storable, row), strict=True))
+            yield place, Fault(place, TOO_DEEP) if too_deep(values) else values
+
+
+def _require_file(url: sa.engine.URL) -> None:
+    """SQLite makes an empty database of a file that is not there."""
+    file = url.database
+    if url.get_backend_name() != "sqlite" or not file or file == ":memory:" or file.startswith("file:"):
+        return
+    if not Path(file).is_file():
+        raise InputError(
+            f"no such SQLite file: {Path(file).name}",
+            "sqlite:///a.db is a.db in this folder, sqlite:////home/me/a.db an absolute path",
+        )
 
 
 def _storable(value: Any) -> Any:

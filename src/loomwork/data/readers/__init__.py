@@ -30,6 +30,8 @@ from loomwork.data.readers._unpacked import Limits, Meter, seekable, unpacked
 CHUNK_ROWS = 2048
 CHUNK_BYTES = 32 << 20  # of texts, about
 FAULT_CHARS = 1 << 20  # of what could not be read, that are kept
+DEEPEST = 32  # of values within values: Parquet cannot store what is nested some hundred deep
+TOO_DEEP = f"nested too deeply: more than {DEEPEST} values within one another"
 
 
 class Fault(NamedTuple):
@@ -163,6 +165,35 @@ def _installed(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "none"
+
+
+def too_deep(value: Any) -> bool:
+    """Whether objects and lists lie more than DEEPEST within one another."""
+    layer = [value]
+    for _ in range(DEEPEST):
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list | tuple)
+        ]
+        if not layer:
+            return False
+    return True
+
+
+def require_shallow(schema: Any) -> None:
+    """The same for the types of an Arrow schema.
+
+    Raises:
+        ValueError: a column is nested too deeply.
+    """
+    for column in schema:
+        layer = [column.type]
+        for _ in range(DEEPEST):
+            layer = [kind.field(i).type for kind in layer for i in range(kind.num_fields)]
+        if layer:
+            raise ValueError(f"column {column.name!r} is {TOO_DEEP}")
 
 
 def in_chunks(found: Iterator[tuple[int, dict[str, Any] | Fault]]) -> Iterator[Chunk]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from loomwork.data.readers import Chunk, SourceFile
+from loomwork.data.readers import Chunk, SourceFile, require_shallow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +22,7 @@ def read(file: SourceFile) -> Iterator[Chunk]:
     with file.open_seekable() as stream:
         for batch in _batches(stream):
             batch.validate(full=True)
+            require_shallow(batch.schema)
             yield Chunk(pa.Table.from_batches([batch]), range(place, place + len(batch)))
             place += len(batch)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
+from loomwork.data.readers import TOO_DEEP, Chunk, Fault, SourceFile, in_chunks, too_deep
 from loomwork.data.readers.text import not_utf8, shown, too_large
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def as_row(value: Any, place: int, text: str) -> dict[str, Any] | Fault:
     if isinstance(value, str):
         return {"text": value}
     if isinstance(value, dict) and value:
-        return value
+        return Fault(place, TOO_DEEP, text) if too_deep(value) else value
     return Fault(place, f"not an object: {type(value).__name__}", text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loomwork.data.readers import Chunk, SourceFile
+from loomwork.data.readers import Chunk, SourceFile, require_shallow
 
 EXTENSIONS = (".parquet", ".pq")
 BATCH_ROWS = 1 << 14
@@ -17,6 +17,7 @@ def read(file: SourceFile) -> Iterator[Chunk]:
 
     place = 1
     with file.open_seekable() as stream, pq.ParquetFile(stream) as parquet:
+        require_shallow(parquet.schema_arrow)
         for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
             yield Chunk(pa.Table.from_batches([batch]), range(place, place + len(batch)))
             place += len(batch)
