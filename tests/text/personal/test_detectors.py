@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from faker import Faker
@@ -244,23 +243,15 @@ SEEDS = [
 ]  # fmt: skip
 
 
+HOSTILE_CHARS = 300_000
+
+
 @pytest.mark.parametrize("kind", kinds())
-def test_time_grows_with_the_text_and_no_faster(kind):
-    """Eight times the text costs at most 24 times the work, where a quadratic search would cost 64 times."""
+def test_hostile_texts_are_searched_to_their_end(kind):
+    """No clock: in a text of so many characters a quadratic search takes 10^11 steps, and the suite does not end."""
     for seed in SEEDS:
-        small, large = (cpu_seconds(kind, (seed * size)[:size]) for size in (10_000, 80_000))
-        assert large <= 24 * max(small, 2e-3), seed
-
-
-def cpu_seconds(kind: str, text: str) -> float:
-    """The least of three tries."""
-    tries = []
-    for _ in range(3):
-        start = time.process_time()
-        for _ in ALL[kind].spans(text):
-            pass
-        tries.append(time.process_time() - start)
-    return min(tries)
+        text = (seed * HOSTILE_CHARS)[:HOSTILE_CHARS]
+        assert all(0 <= start < end <= len(text) for start, end in ALL[kind].spans(text)), seed
 
 
 def test_every_kind_has_a_source_and_a_prefilter_that_both_engines_read():
