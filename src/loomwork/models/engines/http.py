@@ -110,13 +110,14 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 class HttpScorer:
     """See `Scorer`."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint, self._key = endpoint, endpoint.key()
+    def __init__(self, endpoint: Endpoint, revision: str = "") -> None:
+        self.endpoint, self.revision, self._key = endpoint, revision, endpoint.key()
         self._open = urllib.request.build_opener(_Stay).open
 
     def score(self, requests: Sequence[Request], *, keep: Path | None = None) -> Scoring:
         unique = list(dict.fromkeys(requests))
-        kept = Keep(keep, {"url": self.endpoint.url, "model": self.endpoint.model, "begin": self.endpoint.begin})
+        where = self.endpoint
+        kept = Keep(keep, [where.url, where.model, self.revision, where.begin, where.window_characters])
         keys = {r: kept.key(canonical_json([type(r).__name__, asdict(r)])) for r in unique}
         try:
             known = {key: Answer(**json.loads(text)) for key, (_, _, text) in kept.read(keys.values()).items()}
@@ -226,4 +227,4 @@ def scorer(model: Model, about: About, threads: int, settings: object | None) ->
     """
     if settings is not None:
         raise InputError(f"{model.path} answers over http: how it computes cannot be set here")
-    return HttpScorer(Endpoint.of(model, about))
+    return HttpScorer(Endpoint.of(model, about), about.origin.get("revision", ""))
