@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.parse
+import urllib.request
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, LoomError
 from loomwork.core.files import digest_files, list_files
 from loomwork.core.home import open_home
 from loomwork.core.runner import run_recipe
@@ -208,3 +210,44 @@ def test_files_and_folders_without_rights_are_counted(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "'rows': 1" in done.stdout
     assert "'dropped: unreadable file': 2" in done.stdout
+
+
+SECRETS = ["token=hunter2", "a=1&X-Amz-Signature=hunter2", "api_key=hunter2${X}"]
+
+
+@pytest.mark.parametrize("query", SECRETS)
+@pytest.mark.parametrize("step", [{"use": "data.read"}, {"use": "data.read_hub"}, {"use": "data.clean"}])
+def test_a_secret_in_a_url_is_refused_before_anything_is_stored(step, query, tmp_path):
+    home = open_home(tmp_path / ".loom")
+    given = {**step, "data" if step["use"] == "data.clean" else "path": f"http://127.0.0.1:9/a.jsonl?{query}"}
+    with pytest.raises(InputError, match="would be stored") as caught:
+        run_recipe({"recipe": "r", "steps": {"a": given}}, home=home)
+    assert "${NAME}" in caught.value.hint
+    assert "hunter2" not in str(caught.value)
+    assert not any(b"hunter2" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+
+
+def test_a_secret_in_the_environment_is_used_and_never_stored(server, tmp_path, monkeypatch):
+    (tmp_path / "web/a.jsonl").write_bytes(LINES)
+    home, secret = open_home(tmp_path / ".loom"), "s3cr3t/+&= value"
+    asked = []
+    ask = urllib.request.urlopen
+    monkeypatch.setattr(urllib.request, "urlopen", lambda r, **k: (asked.append(r.full_url), ask(r, **k))[1])
+
+    def status(path: str) -> str:
+        recipe = {"recipe": "r", "steps": {"a": {"use": "data.read", "path": path}}}
+        return run_recipe(recipe, home=home).steps["a"].status
+
+    with pytest.raises(LoomError, match="variable SHOP_KEY is not set"):
+        status(f"{server}/a.jsonl?token=${{SHOP_KEY}}")
+    monkeypatch.setenv("SHOP_KEY", secret)
+    assert status(f"{server}/a.jsonl?token=${{SHOP_KEY}}") == "ran"
+    assert status(f"{server}/a.jsonl?token=${{SHOP_KEY}}") == "hit"
+    assert {url.partition("?")[2] for url in asked} == {"token=" + urllib.parse.quote(secret, safe="")}
+    for missing in (f"{server}/b.jsonl?other=${{SHOP_KEY}}", "nothing://${SHOP_KEY}/b", "memory://none/${SHOP_KEY}"):
+        with pytest.raises(LoomError) as caught:
+            status(missing)
+        assert not any(form in str(caught.value) for form in (secret, urllib.parse.quote(secret, safe="")))
+    stored = b"".join(p.read_bytes() for p in (tmp_path / ".loom").rglob("*") if p.is_file())
+    assert b"SHOP_KEY" in stored
+    assert not any(form.encode() in stored for form in (secret, urllib.parse.quote(secret, safe="")))

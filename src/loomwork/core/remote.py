@@ -1,7 +1,7 @@
 """Files behind URLs: http:// and https://, and through fsspec s3://, gs://, memory:// and whatever else it knows.
 
 Keys and regions come from where fsspec and the store's own library look for them (environment, configuration files),
-never from a recipe.
+never from a recipe. What else is secret in a URL is written ${NAME}, an environment variable's name.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from loomwork.core.errors import InputError, LoomError, MissingDependency, did_you_mean
+from loomwork.core.secret import filled, hidden
 
 WEB = ("http", "https")  # core/web.py reads them; its imports take 30 ms
 URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.-]+)*://", re.IGNORECASE)
@@ -49,8 +50,7 @@ class Remote:
 
     def open(self) -> BinaryIO:
         """Its bytes, from the start, read as they are needed."""
-        with _explained(self.url):
-            return cast(BinaryIO, self.opener())
+        return cast(BinaryIO, self.opener())
 
 
 def list_remote(url: str) -> list[tuple[str, Remote]]:
@@ -62,14 +62,20 @@ def list_remote(url: str) -> list[tuple[str, Remote]]:
         InputError: nothing is there, or it cannot be reached.
         MissingDependency: fsspec, or what it needs for this kind of URL.
     """
+    shown, values = url, list[str]()
+    url = filled(url, values)
+    explained = partial(_explained, shown, values)
     if urlsplit(url).scheme in WEB:  # a "?" is no wildcard here, and a folder cannot be listed
         from loomwork.core.web import head, open_web
 
-        name = PurePosixPath(urlsplit(url).path).name or "index.html"
-        return [(name, _remote(url, head(url), partial(open_web, url)))]
-    system, path = _system(url)
+        name = PurePosixPath(urlsplit(shown).path).name or "index.html"
+        with explained():
+            info = head(url)
+        return [(name, _remote(explained, shown, info, partial(open_web, url)))]
+    with explained():
+        system, path = _system(url)
     base = path
-    with _explained(url):
+    with explained():
         if glob.has_magic(path):
             fixed = PurePosixPath(path).parts
             base = str(PurePosixPath(*fixed[: next(i for i, p in enumerate(fixed) if glob.has_magic(p))] or "."))
@@ -78,18 +84,23 @@ def list_remote(url: str) -> list[tuple[str, Remote]]:
             found = system.find(path, detail=True)
     files = {p: i for p, i in found.items() if i.get("type", "file") == "file" and not _hidden(p, base)}
     if not files:
-        raise InputError(f"nothing is at {url}", "a file, a folder, or a glob as in s3://bucket/corpus/*.jsonl")
-    found = {p: _remote(url, i, partial(system.open, p, "rb")) for p, i in files.items()}
+        raise InputError(f"nothing is at {shown}", "a file, a folder, or a glob as in s3://bucket/corpus/*.jsonl")
+    found = {p: _remote(explained, shown, i, partial(system.open, p, "rb")) for p, i in files.items()}
     return sorted(((_name(p, base), remote) for p, remote in found.items()), key=itemgetter(0))
 
 
-def _remote(url: str, info: dict[str, Any], opener: Callable[[], Any]) -> Remote:
+def _remote(explained: Callable[[], _explained], url: str, info: dict[str, Any], opener: Callable[[], Any]) -> Remote:
     lower = {str(key).lower(): value for key, value in info.items()}
     size = lower.get("size")
     mark = next((f"{key} {lower[key]}" for key in MARKS if lower.get(key)), "")
     time = next((f"{key} {lower[key]}" for key in TIMES if lower.get(key)), "")
     stamp = f"{mark or time}, {size} bytes" if mark or (time and size is not None) else ""
-    return Remote(url, size, stamp, opener)
+
+    def opened() -> Any:
+        with explained():
+            return opener()
+
+    return Remote(url, size, stamp, opened)
 
 
 def _name(path: str, base: str) -> str:
@@ -120,16 +131,21 @@ def _system(url: str) -> tuple[Any, str]:
 class _explained:
     """Says which URL could not be read, in place of the errors of many libraries."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, values: list[str]) -> None:
+        self.url, self.values = url, values
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, LoomError):
+            error.what, error.hint = (hidden(text, self.values) for text in (error.what, error.hint))
+            error.args = (error.what, error.hint)
         if error is None or isinstance(error, LoomError) or not isinstance(error, Exception):
             return
         if isinstance(error, FileNotFoundError):
             raise InputError(f"nothing is at {self.url}", "check the address") from None
-        what = f"{type(error).__name__}: {error}".strip(": ")
-        raise InputError(f"{self.url} cannot be read: {what}", "check the address and your rights to it") from error
+        what = hidden(f"{type(error).__name__}: {error}".strip(": "), self.values)
+        raise InputError(f"{self.url} cannot be read: {what}", "check the address and your rights to it") from (
+            None if self.values else error
+        )

@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from loomwork.core.artifact import Artifact
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.score import Score
+from loomwork.core.secret import require_no_secret
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -164,11 +165,15 @@ class Step:
     @cached_property
     def settings_model(self) -> type[BaseModel]:
         """A pydantic model of the settings: unknown names and wrong types are errors."""
-        from pydantic import ConfigDict, create_model
+        from pydantic import AfterValidator, ConfigDict, create_model
 
-        fields: dict[str, Any] = {
-            n: (self.hints.get(n, Any), ... if p.default is p.empty else p.default) for n, p in self.settings.items()
-        }
+        fields: dict[str, Any] = {}
+        sources = {m.source for n in self.settings if (m := self.marker(n, Revision))}
+        for n, p in self.settings.items():
+            hint = self.hints.get(n, Any)
+            if self.marker(n, Files) or n in sources:
+                hint = Annotated[hint, AfterValidator(_without_secrets)]
+            fields[n] = (hint, ... if p.default is p.empty else p.default)
         config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
         return create_model(self.name or self.function.__name__, __config__=config, **fields)
 
@@ -290,6 +295,14 @@ def _nested(hint: Any) -> Iterator[Any]:
     yield hint
     for inner in typing.get_args(hint):
         yield from _nested(inner)
+
+
+def _without_secrets(value: Any) -> Any:
+    """A setting of paths, none of which is a URL that holds a secret."""
+    for path in value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else [value]:
+        if isinstance(path, str | Path) and ":/" in str(path):
+            require_no_secret(str(path))
+    return value
 
 
 def _artifact_type(hint: Any) -> tuple[type[Artifact], Shape] | None:

@@ -26,6 +26,8 @@ def read(
     reader: Annotated[str | None, Names("loomwork.data.readers")] = None,
     text_unit: Literal["file", "page", "paragraph", "line"] = "file",
     encoding: str | None = None,
+    header: bool | Literal["auto"] = "auto",
+    columns: list[str] | None = None,
     max_row_bytes: int = Limits.row_bytes,
     max_unpacked_bytes: int = Limits.unpacked_bytes,
     max_ratio: float = Limits.ratio,
@@ -41,11 +43,16 @@ def read(
 
     Args:
         path: a file, a folder with all below it, a glob, a URL (s3://bucket/folder, https://...), or "-" for the
-            standard input.
+            standard input. A password, key or token in a URL is given as ${NAME} of an environment variable that holds
+            it as it is; only the variable's name is stored.
         reader: how the files are read ("json_lines"); by default their extension says it. Archives are opened anyway.
         text_unit: what is a row of a text or document: the whole file (of a web archive, wiki dump or mailbox a page,
             an article, a message), a page (of PDF and EPUB), a paragraph or a line.
         encoding: of all texts ("cp1250"); by default each file's is detected.
+        header: of CSV and TSV, whether the first line names the columns ("yes" or "no"). "auto" takes it for names
+            unless `columns` are given, and notes on the card where they look like a row's values. Without names the
+            columns are `column_1`, `column_2` and so on.
+        columns: of CSV and TSV, the columns' names ([label, text]); with header=yes in place of the first line's.
         max_row_bytes: a longer line, record or text is set aside.
         max_unpacked_bytes: no compressed file or archive is unpacked beyond so many bytes in all.
         max_ratio: nor beyond so many times its size, from 64 MB on.
@@ -54,7 +61,7 @@ def read(
         InputError: nothing is there, nothing of it could be read, or there is no such reader or encoding.
     """
     limits = Limits(max_row_bytes, max_unpacked_bytes, max_ratio)
-    _check(reader, encoding, limits)
+    _check(reader, encoding, limits, columns)
     known = Choice(reader or ("text" if str(path) == STANDARD_INPUT else None))
     sources = list_sources(path)
     with DatasetWriter(out) as writer:
@@ -73,7 +80,7 @@ def read(
     return counted(writer, files=known.files)
 
 
-def _check(reader: str | None, encoding: str | None, limits: Limits) -> None:
+def _check(reader: str | None, encoding: str | None, limits: Limits, columns: list[str] | None) -> None:
     if reader is not None and reader not in names():
         raise InputError(f"there is no reader {reader!r}", did_you_mean(reader, names(), show=30))
     if encoding is not None:
@@ -81,5 +88,7 @@ def _check(reader: str | None, encoding: str | None, limits: Limits) -> None:
             codecs.lookup(encoding)
         except LookupError:
             raise InputError(f"there is no encoding {encoding!r}", "as in utf-8, cp1252, gb18030, shift_jis") from None
+    if columns is not None and (not columns or "" in columns or len(set(columns)) < len(columns)):
+        raise InputError(f"columns: no name, an empty one or one twice: {columns}", "as in columns=[label, text]")
     if min(limits.row_bytes, limits.unpacked_bytes, limits.ratio) <= 0:
         raise InputError("max_row_bytes, max_unpacked_bytes and max_ratio must be above zero")

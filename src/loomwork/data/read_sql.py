@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import datetime
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from pydantic import AfterValidator
 
 from loomwork.core.context import context
 from loomwork.core.dataset import DatasetWriter
-from loomwork.core.errors import InputError, MissingDependency, Stopped, without_secrets
+from loomwork.core.errors import InputError, MissingDependency, Stopped
+from loomwork.core.secret import VARIABLE, filled, hidden, require_no_secret
 from loomwork.core.step import Card, Revision, step
 from loomwork.data._read_rows import RowWriter
 from loomwork.data._rows import counted
 from loomwork.data.readers import CHUNK_ROWS, TOO_DEEP, Fault, SourceFile, in_chunks, too_deep
 
-VARIABLE = re.compile(r"\$\{(\w+)\}")
 STORABLE = (str, bytes, bool, int, float, Decimal, datetime.date, datetime.time, datetime.timedelta, list, dict)
-HINT = "write ${NAME} in place of a password, or of the whole URL: an environment variable that holds it"
 
 
 def _without_password(url: str) -> str:
     """The URL, if it holds no secret itself: settings are stored."""
-    bare = VARIABLE.sub("", url).replace(":@", "@")  # a password that is only a variable leaves nothing
-    if without_secrets(bare) != bare:
-        raise InputError("the URL of a database holds a password, which would be stored", HINT)
+    require_no_secret(url, "the URL of a database")
     return url
 
 
@@ -119,20 +113,12 @@ def _storable(value: Any) -> Any:
 
 def _filled(url: str, values: list[str]) -> str:
     """The URL with the values of its variables, which are also put into `values`, to be kept out of messages."""
-    whole = VARIABLE.fullmatch(url)
-
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1], "")
-        if not found:
-            raise InputError(f"the environment variable {match[1]} is not set; the URL of the database names it", HINT)
-        values.append(found)
-        if whole:
-            with_password = sa.engine.make_url(found)
-            values.extend([str(with_password.password)] if with_password.password else [])
-            return found
-        return quote(found, safe="")
-
-    return VARIABLE.sub(value, url)
+    if not VARIABLE.fullmatch(url):
+        return filled(url, values)
+    found = filled(url, values, encode=str)
+    password = sa.engine.make_url(found).password
+    values.extend([str(password)] if password else [])
+    return found
 
 
 def _name(url: str) -> str:
@@ -154,8 +140,6 @@ def _explained(url: str, values: list[str]) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise MissingDependency(f"the database {url}", error.name or str(error)) from None
     except (sa.exc.SQLAlchemyError, UnicodeError) as error:
-        text = str(getattr(error, "orig", None) or error).strip()
-        for value in sorted(values, key=len, reverse=True):
-            text = text.replace(value, "***").replace(quote(value, safe=""), "***")
+        text = hidden(str(getattr(error, "orig", None) or error).strip(), values)
         hint = "check the query and the URL"
         raise InputError(f"the database {url} cannot be read: {type(error).__name__}: {text}", hint) from None
