@@ -131,7 +131,7 @@ def main() -> None:
         if not options.json:
             print(
                 f"{name:10} {case.draws:6} draws: ours {median(ours):.4f} s, {case.peer} {median(theirs):.3f} s, "
-                f"{median(theirs) / max(median(ours), 1e-6):.0f} times faster; standard deviations {spread:.5f} and "
+                f"{median(theirs) / max(median(ours), 1e-6):.1f} times faster; standard deviations {spread:.5f} and "
                 f"{other:.5f}; interval of {DRAWS:,} draws: {median(full):.3f} s"
             )
     if options.json:

@@ -128,7 +128,7 @@ class Resampled:
     Args:
         value: of the sample itself.
         total: the sums of the sample.  # (k,)
-        draws: the metric of each resample.  # (draws,)
+        draws: the metric of each resample, sorted.  # (draws,)
         standard_error: by leaving out one unit at a time.
         shift, acceleration: BCa's two corrections.
         units: items, or clusters of them.
@@ -146,11 +146,13 @@ class Resampled:
 
     def bound(self, tail: float) -> float:
         """Below the value where `tail` is small, above it where it is near 1: wrong in min(tail, 1 - tail)."""
-        if self.draws.min() == self.draws.max():
+        if self.draws[0] == self.draws[-1]:
             return self.value
         z = self.shift + _NORMAL.inv_cdf(tail)
         place = _NORMAL.cdf(self.shift + z / max(1 - self.acceleration * z, 1e-6))
-        found = float(np.quantile(self.draws, place))
+        place *= len(self.draws) - 1
+        at = min(int(place), len(self.draws) - 2)
+        found = float(self.draws[at] + (place - at) * (self.draws[at + 1] - self.draws[at]))
         outermost = min if tail < 0.5 else max
         found = outermost(found, self.value)
         if self.units < FEW_UNITS:
@@ -205,7 +207,7 @@ def resample(
     return Resampled(
         value,
         cells.total,
-        found,
+        np.sort(found),
         error,
         _NORMAL.inv_cdf(min(max(below, 0.5 / draws), 1 - 0.5 / draws)),
         float(cells.counts @ away**3) / (6 * squares**1.5) if squares > 0 else 0.0,
@@ -252,7 +254,7 @@ def paired_bootstrap(
         draws: how many resamples.
         seed: of the resampling.
         as_moses: compute the p-value of Moses and sacreBLEU, which centres the draws' absolute values. It repeats
-            published figures; where both systems are equal it falls below 5 % in about 11 % of samples.
+            published figures; where both systems are equal it falls below 5 % in about 15 % of samples.
 
     Source: Koehn (2004), Statistical significance tests for machine translation evaluation; Riezler and Maxwell (2005)
         for the centring of the differences.
