@@ -57,7 +57,10 @@ def forget(
     conditions = [text for text in rows if not looks_like_row(text)]
     found = {row for text in conditions for row in rows_where(opened, text, within=within)}
     if conditions and not found and len(conditions) == len(rows):
-        raise InputError(f"no row matches {' or '.join(map(repr, conditions))}", "loom show DATASET shows its columns")
+        raise InputError(
+            f"no row matches {' or '.join(map(repr, conditions))}",
+            "loom show DATASET lists its columns, loom rows DATASET --where shows rows",
+        )
     plan = plan_forget(opened, [text for text in rows if text not in conditions], rows=found)
     if plan.already and not as_json:
         typer.echo("These rows were forgotten already: no dataset that is in use holds them. Nothing to do.")

@@ -22,6 +22,7 @@ VERBS = {
     "call": "loomwork.cli.call:call",
     "steps": "loomwork.cli.steps:steps",
     "show": "loomwork.cli.show:show",
+    "rows": "loomwork.cli.rows:rows",
     "why": "loomwork.cli.why:why",
     "diff": "loomwork.cli.diff:diff",
     "lineage": "loomwork.cli.lineage:lineage",

@@ -6,9 +6,11 @@ from typing import Any
 
 from loomwork.cli.card import as_json, recorded, scores_table
 from loomwork.cli.text import clip, columns, duration, heading, number, paint, short, size, when
+from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, LostArtifact
 from loomwork.core.home import Home
 from loomwork.core.score import Score
+from loomwork.core.tables import sidecar_of
 
 HEX = set("0123456789abcdef")
 SERIES_SHOWN = 8
@@ -35,7 +37,10 @@ def find(home: Home, text: str) -> dict[str, Any]:
     last = home.ledger.last_runs(name=name, limit=1) or home.ledger.last_runs(step=name, limit=1)
     if last and not label:
         return run(home, last[0]["id"])
-    home.find(text)  # raises, with the nearest names
+    thing, _, part = text.partition("/")
+    home.find(thing)  # raises, with the nearest names
+    if part:
+        raise InputError(f"loom show is about the whole of {thing}", f"loom rows {text} shows rows of that part")
     raise InputError(f"there is no {text!r} in {home.root}")
 
 
@@ -56,11 +61,13 @@ def artifact(home: Home, artifact_id: str) -> dict[str, Any]:
     record = ledger.artifact(artifact_id) or {}
     here = (store.path(artifact_id).parent / "manifest.json").is_file()
     faults = store.faults(artifact_id) if here else []
-    parts = []
+    parts, columns_found = [], []
     if here and not faults:
         for name, entry in store.manifest(artifact_id)["parts"].items():
             rows = _rows(home, artifact_id, [n for n in entry["files"] if n.endswith(".parquet")])
             parts.append({"part": name, "files": len(entry["files"]), "bytes": entry["bytes"], "rows": rows})
+        if store.manifest(artifact_id)["kind"] == Dataset.kind:
+            columns_found = _columns(store.open(artifact_id, Dataset))
     makers = ledger.makers(artifact_id)
     return {
         "type": "artifact",
@@ -72,6 +79,7 @@ def artifact(home: Home, artifact_id: str) -> dict[str, Any]:
         "faults": faults,
         "path": str(store.path(artifact_id)) if here else "",
         "parts": parts,
+        "columns": columns_found,
         "names": [f"{n['name']}@{n['label']}" for n in ledger.names() if n["artifact"] == artifact_id],
         "stale": [e["data"] for e in ledger.events(kind="stale", subject=artifact_id)],
         "notes": ledger.notes(artifact_id),
@@ -101,6 +109,18 @@ def _rows(home: Home, artifact_id: str, files: list[str]) -> int | None:
 
     rows: int = sum(pq.read_metadata(home.store.path(artifact_id) / f).num_rows for f in files)
     return rows
+
+
+def _columns(data: Dataset) -> list[dict[str, Any]]:
+    """The columns of a dataset: name, type, the parts that have it, and the sidecar that it lies in, if in one."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for part in data.parts:
+        chosen = data.select(part)
+        for field in chosen.schema if chosen.shards() else ():
+            kind = str(field.type)
+            entry = {"column": field.name, "type": kind, "sidecar": sidecar_of(field), "parts": []}
+            found.setdefault((field.name, kind), entry)["parts"].append(part)
+    return list(found.values())
 
 
 def run(home: Home, run_id: str) -> dict[str, Any]:
@@ -160,6 +180,19 @@ def _artifact(found: dict[str, Any]) -> str:
     ]
     if parts:
         sections.append(columns(parts, header=("part", "files", "bytes", "rows"), right="bcd"))
+    if found["columns"]:
+        everywhere = len({p for c in found["columns"] for p in c["parts"]})
+        listed = [
+            (
+                c["column"],
+                c["type"],
+                "" if len(c["parts"]) == everywhere else f"in {', '.join(c['parts'])}",
+                f"sidecar {c['sidecar']}" if c["sidecar"] else "",
+            )
+            for c in found["columns"]
+        ]
+        hint = paint(f"  rows: loom rows {short(found['id'])}, or {short(found['id'])}/PART", "dim")
+        sections.append(f"{columns(listed, header=('column', 'type', '', ''))}\n{hint}")
     if found["made_by"]:
         sections.append(f"{heading('Made by')}\n{_run(found['made_by'])}")
     return "\n\n".join(sections)
