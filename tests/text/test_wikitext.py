@@ -56,3 +56,5 @@ def test_tags_that_are_never_closed_cost_one_search():
     for tag, left in (("<nowiki>", ""), ("<ref>", ""), ("<ref>a<math>", "a")):
         assert plain_text(tag * 200_000) == left * 200_000  # tags are taken out, what they would hide stays
     assert plain_text("a( " + " " * 200_000 + "[http:" + "b" * 200_000).startswith("a(")
+    assert plain_text("=" + " " * 200_000) == "="
+    assert plain_text("{{" * 100_000 + "|}" * 100_000).startswith("{{")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Callable
 
 KEPT = frozenset(
@@ -60,6 +61,7 @@ def plain_text(markup: str) -> str:
     text = EXTERNAL.sub(r"\1", _without_brackets(text))
     text = TAG.sub("", BREAK.sub("\n", text))
     text = SWITCH.sub("", QUOTES.sub("", text))
+    text = re.sub(r"[ \t]+", " ", text)  # headings and items are searched for with blanks before and after
     text = HEADING.sub(r"\n\2\n", text)
     text = ITEM.sub(lambda m: "- " if m[1][-1] in "*#" else "", text)
     text = html.unescape(HELD.sub(lambda m: held[int(m[1])], text))
@@ -97,6 +99,7 @@ def _without(text: str, opening: re.Pattern[str], shown: Callable[[str], str]) -
 def _without_braces(text: str) -> str:
     """Templates and tables, however they are nested, replaced by what is left of them."""
     open_at: list[tuple[str, int]] = []  # the kind, and the number of pieces before it
+    waiting = Counter[str]()  # of each kind in `open_at`
     pieces: list[str] = []
     at = 0
     for match in BRACES.finditer(text):
@@ -107,10 +110,12 @@ def _without_braces(text: str) -> str:
             pieces.append(mark)  # no table: one begins on a line of its own
         elif opener is None:
             open_at.append((mark, len(pieces)))
+            waiting[mark] += 1
             pieces.append(mark)
-        elif any(kind == opener for kind, _ in open_at):
+        elif waiting[opener]:
             while True:
                 kind, start = open_at.pop()
+                waiting[kind] -= 1
                 if kind == opener:
                     break
             inner = "".join(pieces[start + 1 :])
