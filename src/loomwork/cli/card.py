@@ -27,7 +27,7 @@ def _rows(metrics: Mapping[str, float]) -> list[str]:
     kept = [
         f"{number(v)} {'rows' if n == 'rows' else n.removeprefix('rows_')}"
         for n, v in metrics.items()
-        if n == "rows" or (n.startswith("rows_") and n not in ("rows_dropped", "rows_changed"))
+        if n == "rows" or (n.startswith("rows_") and v and n not in ("rows_dropped", "rows_changed"))
     ]
     dropped = metrics.get("rows_dropped")
     if dropped:
