@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
 
 from cli.conftest import Project
-from loomwork.cli.call import as_step
+from loomwork.cli.call import as_step, is_list
 from loomwork.cli.step_doc import describe, read_docstring, type_name
+from loomwork.core.errors import InputError
 from loomwork.core.step import find_step
+from loomwork.data.expect import ColumnRules
 
 
 def test_call_on_a_name_keeps_the_result_and_finds_it_again(ran: Project) -> None:
@@ -62,6 +65,76 @@ def test_bad_calls(ran: Project) -> None:
     assert "words" in ran.result("call", "sample_steps:longer", data, "words=many", code=2).stderr
     assert "no step" in ran.result("call", "data.spilt", data, code=2).stderr
     assert "this one is broken" in ran("call", "sample_steps:broken", data, code=1)
+
+
+@pytest.mark.parametrize(
+    ("step", "given", "message"),
+    [
+        ("data.near_dedup", ["data=a.jsonl", "data=b.jsonl"], "data is given twice, and data.near_dedup takes one"),
+        ("data.near_dedup", ["data=a.jsonl", "threshold=0.7", "threshold=0.8"], "leave one out"),
+        ("data.expect", ["data=a.jsonl", "baseline=b.jsonl", "baseline=c.jsonl"], "baseline is given twice"),
+        ("data.decontaminate", ["against_columns=a", "against_columns=b"], r"against_columns=\[a,b\]"),
+        ("data.profile", ["tokenizers.a=x", "tokenizers.a=y"], "tokenizers.a is given twice"),
+    ],
+)
+def test_what_is_given_twice_is_refused(step: str, given: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_step(find_step(step), given)
+
+
+def test_one_value_for_a_list_is_a_list_of_one() -> None:
+    step = find_step("data.decontaminate")
+    found = as_step(step, ["against=a.jsonl", "against=b.jsonl", "against_columns=question", "column=no"])
+    assert found["against"] == ["a.jsonl", "b.jsonl"]
+    assert found["against_columns"] == ["question"]
+    assert found["column"] == "no"
+    assert as_step(step, ["against_columns=[a, b]"])["against_columns"] == ["a", "b"]
+    assert as_step(step, ["against_columns=null"])["against_columns"] is None
+    assert [is_list(hint) for hint in (list[str], list[int] | None, Annotated[list[str], "x"])] == [True] * 3
+    assert [is_list(hint) for hint in (str | list[str], str, dict[str, int] | None, None)] == [False] * 4
+
+
+def test_test_data_without_the_column_is_named_with_the_setting(project: Project) -> None:
+    pytest.importorskip("numba")
+    project.write('{"question": "what is the sea and why is it so very blue today"}\n', "q.jsonl")
+    call = ("call", "data.decontaminate", "data=lines.txt", "against=q.jsonl")
+    told = project(*call, code=1)
+    assert "against, number 1, cannot be read: dataset part 'data' has no column 'text'" in told
+    assert "set against_columns=[...]; its text columns: question" in told
+    assert "data cannot be read: dataset part 'data' has no column 'txt'" in project(*call, "column=txt", code=1)
+    assert project.json(*call, "against_columns=question")["steps"]["decontaminate"]["card"]["metrics"]["rows"] == 1
+
+
+def test_a_model_folder_is_taken_for_a_tokenizer(project: Project, test_data: Path) -> None:
+    pytest.importorskip("transformers")
+    folder = test_data / "models" / "stories260K-hf"
+    found = project.json("call", "data.tokenize", "data=lines.txt", f"tokenizer={folder}")
+    assert found["steps"]["tokenize.tokenizer"]["kind"] == "model"
+    assert found["steps"]["tokenize"]["card"]["metrics"]["rows"] == 1
+    file = project.json("call", "data.tokenize", "data=lines.txt", f"tokenizer={folder / 'tokenizer.json'}")
+    assert file["steps"]["tokenize"]["status"] == "hit"
+
+
+def test_a_tokenizer_without_a_model_is_refused_with_the_way_out(project: Project) -> None:
+    project.write("{}", "tokenizer.json")
+    told = project.result("call", "data.tokenize", "data=lines.txt", "tokenizer=.", code=2).stderr
+    assert "a tokenizer without a model" in told
+    assert "train.base path=FOLDER" in told
+    text = project.result("call", "data.tokenize", "data=lines.txt", "tokenizer=lines.txt", code=1).stdout
+    assert "tokenizer.json" in text
+
+
+def test_the_keys_of_a_setting_are_documented_and_checked(project: Project) -> None:
+    keys = {k["name"]: k for s in describe("data.expect")["settings"] for k in s.get("keys", ())}
+    assert set(keys) == set(ColumnRules.__annotations__)
+    assert all(k["about"] for k in keys.values())
+    assert keys["min_chars"] == {"name": "min_chars", "type": "int", "about": "the shortest text, in characters."}
+    assert "most_null: float" in project("steps", "data.expect").split("Keys in columns")[1]
+    wrong = project.result("call", "data.expect", "data=lines.txt", "columns={text: {min_char: 3}}", code=2).stderr
+    assert "columns.text has a key 'min_char'" in wrong
+    assert "did you mean 'min_chars'" in wrong
+    wrong = project.result("call", "data.expect", "data=lines.txt", "columns={text: {low: x}}", code=2).stderr
+    assert "columns.text.low should be a valid number" in wrong
 
 
 def test_steps_lists_and_documents(project: Project) -> None:

@@ -187,3 +187,20 @@ def test_a_terminal_without_colour_gets_plain_marks(project: Project) -> None:
     assert "\x1b" not in out
     ascii_only, errors = project.spawn("run", PYTHONIOENCODING="ascii:strict").communicate(timeout=120)
     assert "nothing to do" in ascii_only, errors
+
+
+def test_a_refusal_tells_every_check_that_is_not_met(project: Project) -> None:
+    pytest.importorskip("scipy")
+    rules = "{min_rows: 7, columns: {text: {max_chars: 5}, " + ", ".join(f"c{i}: {{low: 0}}" for i in range(10)) + "}}"
+    project.write(
+        "recipe: r\nsteps:\n  raw: {use: data.read, path: lines.txt, text_unit: line}\n"
+        f"  checked: {{use: data.expect, data: $raw, {rules[1:-1]}}}\ngate: $checked\n"
+    )
+    for told in (project("run", code=3), project("run", code=3)):  # as it ran, and as a hit
+        notes = told.split("Notes of checked")[1]
+        assert notes.count("not met: ") == 10
+        assert "not met: 6 rows, where at least 7 are expected" in notes
+        assert "and 2 more: loom show checked" in notes
+    assert project("show", "checked").count("\n  not met: ") == 12
+    project.write("recipe: r\nsteps:\n  raw: {use: data.read, path: lines.txt}\n  ok: {use: data.expect, data: $raw}")
+    assert "Notes of" not in project("run")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 
@@ -89,10 +90,29 @@ def as_step(step: Step, given: list[str]) -> dict[str, Any]:
             call.setdefault(role, []).append(value)
         elif shape == "dict":
             named = call.setdefault(role, {})
+            if inner in named:
+                raise InputError(f"{key} is given twice", "give each a name of its own")
             named[inner or str(len(named))] = value
+        elif key in call:
+            hint = f"write a list as {key}=[a,b]" if is_list(step.hints.get(key)) else "leave one out"
+            if shape:
+                hint = f"many files are one glob, as in {key}=*.jsonl; data.mix makes one dataset of several"
+            raise InputError(f"{key} is given twice, and {step.name} takes one", hint)
         else:
             call[key] = value if shape or value == "-" else parse_value(value)
+            if is_list(step.hints.get(key)) and isinstance(call[key], str | int | float):
+                call[key] = [call[key]]
     return call
+
+
+def is_list(hint: Any) -> bool:
+    """Whether a setting can be nothing but a list, or none: then one value alone is a list of one."""
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return is_list(inside[0])
+    if origin in (Union, UnionType):
+        return all(is_list(kind) for kind in inside if kind is not type(None))
+    return origin is list
 
 
 def copy_out(home: Home, artifact_id: str, out: Path) -> None:

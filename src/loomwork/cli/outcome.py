@@ -14,9 +14,11 @@ from loomwork.core.runner import ALREADY
 if TYPE_CHECKING:
     from loomwork.core.home import Home
     from loomwork.core.runner import RecipeRun
+    from loomwork.core.schedule import StepResult
     from loomwork.core.score import Ruling, Score
 
 DECISIONS = {"pass": ("✓", "green"), "first": ("✓", "green"), "refuse": ("✗", "red"), "undecided": ("?", "yellow")}
+NOTES = 10  # of a gate that refused; the rest stands in `loom show STEP`
 
 
 def executed(result: RecipeRun) -> bool:
@@ -62,6 +64,12 @@ def sections(home: Home, result: RecipeRun, order: Iterable[str]) -> Iterator[st
     verdicts = find_verdicts(home, result, order)
     if verdicts:
         yield f"{heading('Verdicts')}\n{_verdicts(verdicts, set(result.rulings))}"
+        for name, ruling in verdicts.items():
+            unmet = [] if ruling.passed else _notes(home, result.steps[name], ruling)
+            if unmet:
+                more = f"\n  and {len(unmet) - NOTES} more: loom show {name}" if len(unmet) > NOTES else ""
+                shown = columns([[note] for note in unmet[:NOTES]], wrap=True)
+                yield f"{heading(f'Notes of {name}')}\n{shown}{more}"
     if result.moved or result.kept:
         yield f"{heading('Names')}\n{_names(result)}"
     if result.failed:
@@ -74,6 +82,14 @@ def summary(result: RecipeRun) -> str:
     told = ", ".join(f"{n} {'hits' if s == 'hit' and n > 1 else s}" for n, s in counts if n)
     steps = f"{len(result.steps)} step{'s' if len(result.steps) != 1 else ''}"
     return f"{steps} in {duration(result.seconds)}: {told}; run {short(result.id)}"
+
+
+def _notes(home: Home, step: StepResult, ruling: Ruling) -> list[str]:
+    """What a step that ruled has told, but for what repeats its reason."""
+    notes = step.card.notes
+    if step.status == "hit":
+        notes = (home.ledger.run(step.run) or {}).get("outcome", {}).get("notes", [])
+    return [note for note in notes if ruling.reason not in note]
 
 
 def _scores(home: Home, result: RecipeRun, order: list[str]) -> list[tuple[str, Score]]:

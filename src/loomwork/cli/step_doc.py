@@ -12,7 +12,7 @@ from typing import Any
 from loomwork.cli.text import columns, heading, paint
 from loomwork.core.calls import Callee, callees, find_callee
 from loomwork.core.errors import InputError
-from loomwork.core.step import Calls, Files, Names, Step, find_step
+from loomwork.core.step import Calls, Files, Names, Step, find_step, keyed_types
 
 SECTION = re.compile(r"^(Args|Returns|Raises|Source|Sources):\s*$")
 
@@ -66,6 +66,7 @@ def _described(step: Step) -> dict[str, Any]:
             "default": None if p.default is p.empty else _plain(p.default),
             "about": arguments.get(n, ""),
             **_marks(step, n),
+            **_keys(step.hints.get(n)),
         }
         for n, p in step.settings.items()
     ]
@@ -144,6 +145,16 @@ def _marks(step: Step, setting: str) -> dict[str, Any]:
     return found
 
 
+def _keys(hint: Any) -> dict[str, Any]:
+    """The keys of the mappings in a setting whose type says which there are, with what their docstring says."""
+    found = []
+    for kind in keyed_types(hint):
+        about = read_docstring(inspect.getdoc(kind) or "")[1]
+        hints = typing.get_type_hints(kind)
+        found += [{"name": n, "type": type_name(t), "about": about.get(n, "")} for n, t in hints.items()]
+    return {"keys": found} if found else {}
+
+
 def choices(package: str) -> list[str]:
     """What a setting that names code may name: the public functions of a module, or the modules of a package."""
     import ast
@@ -210,6 +221,9 @@ def told(found: dict[str, Any]) -> str:
     if found["settings"]:
         sections.append(f"{heading('Settings')}\n{columns([_setting(s) for s in found['settings']], wrap=True)}")
     for setting in found["settings"]:
+        if setting.get("keys"):
+            listed = [(f"{k['name']}: {k['type']}", k["about"]) for k in setting["keys"]]
+            sections.append(f"{heading('Keys in ' + setting['name'])}\n{columns(listed, wrap=True)}")
         if setting.get("calls"):
             listed = [(c["name"], c["summary"]) for c in setting["calls"]]
             hint = f"  one of them whole: loom steps {found['step']}.{listed[0][0]}"

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import graphlib
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,13 +33,15 @@ from loomwork.core.fingerprint import object_parts
 from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value
 from loomwork.core.secret import read_secret
-from loomwork.core.step import Calls, Files, Input, Names, Secret, Step, find_step
+from loomwork.core.step import Calls, Files, Input, Names, Secret, Step, find_step, keyed_types
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 __all__ = ["Recipe", "Reference", "StepCall", "load_recipe"]
 READ = "data.read"  # reads the files of an input that is a path
+TOKENIZER = "tokenizer.json"
+TAKE = "train.base"  # takes the folder of a model in, where an input is one
 
 
 @dataclass(frozen=True)
@@ -211,15 +213,30 @@ def _with_readers(value: Any, wanted: Input, name: str, keys: Tree, role: str, r
         return {n: _with_readers(v, wanted, f"{name}.{n}", keys, role, readers) for n, v in value.items()}
     if value is None or value.kind != "path":
         return value
-    if wanted.type.kind not in ("dataset", ""):
-        raise keys.error(
-            f"{role} needs a {wanted.type.kind}, and {value.target} is a path", "give a step that makes one", role
-        )
-    reader = Tree({"use": READ, "path": value.target}, keys.file, keys.line_of(role))
-    step = find_step(READ)
-    checked = _validated(name, reader, step, {"path": value.target})
+    use, path = _reader(value.target, wanted, keys, role)
+    reader = Tree({"use": use, "path": path}, keys.file, keys.line_of(role))
+    step = find_step(use)
+    checked = _validated(name, reader, step, {"path": path})
     readers.append(StepCall(name, step.name, step, {}, checked, reader.line))
     return replace(value, kind="step", target=name)
+
+
+def _reader(target: str, wanted: Input, keys: Tree, role: str) -> tuple[str, str]:
+    """The step that reads a path for an input, and the path for it: files are data, a model's folder is a model."""
+    kind, folder = wanted.type.kind, Path(target).expanduser()
+    if kind == "dataset":
+        return READ, target
+    if folder.name == TOKENIZER and folder.is_file():
+        folder = folder.parent
+    if (folder / "config.json").is_file() and (kind == "model" or (folder / TOKENIZER).is_file()):
+        return TAKE, str(folder)
+    if (folder / TOKENIZER).is_file():
+        hint = f"give the folder of a model that has one, through {TAKE} path=FOLDER, or what train.tokenizer made"
+        raise keys.error(f"{role} is {target}, a tokenizer without a model", hint, role)
+    if kind:
+        hint = "give a step that makes one" + (f", as {TAKE} of a model's folder does" if kind == "model" else "")
+        raise keys.error(f"{role} needs a {kind}, and {target} is a path", hint, role)
+    return READ, target
 
 
 def _settings(scope: Scope, full: str, keys: Tree, step: Step) -> dict[str, Any]:
@@ -262,15 +279,32 @@ def _wrong_setting(error: ValidationError, full: str, keys: Tree, step: Step, gi
     key = str(faults[0]["loc"][0])
     if faults[0]["type"] == "missing":
         return keys.error(f"step {full!r}: {step.name} needs the setting {key!r}", f"{key}: ...", key)
+    for fault in faults:
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument") and len(fault["loc"]) > 1:
+            known = [n for kind in keyed_types(step.hints.get(key)) for n in kind.__annotations__]
+            *around, wrong = map(str, fault["loc"])
+            what = f"step {full!r}: {'.'.join(around)} has a key {wrong!r}, which it cannot have"
+            return keys.error(what, did_you_mean(wrong, known, show=len(known)), key)
     wanted = {}
     for fault in faults:
         if fault["loc"][0] == key:
-            inner = "".join(f"[{i}]" for i in fault["loc"][1:] if isinstance(i, int))
+            inner = _place(given.get(key), fault["loc"][1:])
             message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ").split(", unable")[0]
             wanted[f"{key}{inner} {message}"] = fault["input"]
     value = given.get(key)
     hint = "write it in quotes" if isinstance(value, int | float) and "valid string" in str(wanted) else ""
     return keys.error(f"step {full!r}: {key} is {value!r}; {' or '.join(wanted)}", hint, key)
+
+
+def _place(value: Any, path: Sequence[str | int]) -> str:
+    """Where in a value pydantic's path leads, as ".text[0]"; the names of types in the path are left out."""
+    told = ""
+    for step in path:
+        if isinstance(value, Mapping) and step in value:
+            value, told = value[step], f"{told}.{step}"
+        elif isinstance(value, list) and isinstance(step, int):
+            value, told = value[step], f"{told}[{step}]"
+    return told
 
 
 # -- all calls together

@@ -17,7 +17,7 @@ import pkgutil
 import types
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -303,6 +303,14 @@ def _without_secrets(value: Any) -> Any:
         if isinstance(path, str | Path) and ":/" in str(path):
             require_no_secret(str(path))
     return value
+
+
+def keyed_types(hint: Any) -> list[type]:
+    """The types inside a setting's hint that say which keys a mapping has: TypedDicts and dataclasses."""
+    from typing_extensions import is_typeddict
+
+    kinds = [k for k in _nested(hint) if is_typeddict(k) or (isinstance(k, type) and is_dataclass(k))]
+    return list(dict.fromkeys(kinds))
 
 
 def _artifact_type(hint: Any) -> tuple[type[Artifact], Shape] | None:

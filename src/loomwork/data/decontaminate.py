@@ -50,13 +50,13 @@ def decontaminate(
 
     from loomwork.data._runs import require_kernels, shard_words
 
-    require_text(data, column)
+    _require("data", data, [column], "column")
     if not 1 <= shortest <= words:
         raise InputError(f"words is {words}, shortest is {shortest}", "shortest lies between 1 and words")
     if not against:
         raise InputError("decontaminate needs data to compare against", "for example against: [$test]")
-    for other in against:
-        require_text(other, *(against_columns or [column]))
+    for place, other in enumerate(against):
+        _require(f"against, number {place + 1},", other, against_columns or [column], "against_columns")
     require_kernels("data.decontaminate")
     wanted, owners, ids, ignored = _wanted_runs(against, against_columns or [column], words, shortest)
     if not wanted:
@@ -84,6 +84,18 @@ def decontaminate(
             else:
                 writer.share(shard)
     return counted(writer, against_rows=len(ids), against_rows_found=len(hit_items), against_texts_too_short=ignored)
+
+
+def _require(role: str, data: Dataset, columns: list[str], setting: str) -> None:
+    """Refuse an input that has not these text columns, with the setting that names others."""
+    try:
+        require_text(data, *columns)
+    except InputError as error:
+        text = [f.name for f in data.schema if str(f.type) in ("string", "large_string")] if data.shards() else []
+        hint = f"{error.hint}; " if error.hint.startswith("did you mean") else ""
+        shape = "[...]" if setting == "against_columns" else "..."
+        known = f"set {setting}={shape}; its text columns: {', '.join(text)}" if text else error.hint
+        raise InputError(f"the input {role} cannot be read: {error.what}", hint + known if text else known) from None
 
 
 def _wanted_runs(
