@@ -1,5 +1,6 @@
 """recipes/curate.yaml on real pages and texts."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ def folder(tmp_path_factory) -> Path:
         pytest.skip(f"no test data at {DATA}: set LOOMWORK_TEST_DATA")
     made = tmp_path_factory.mktemp("corpus")
     for page in sorted((DATA / "web" / "article-extraction" / "html").iterdir())[:PAGES]:
-        (made / page.name).symlink_to(page)
-    (made / "book.txt").symlink_to(DATA / "lm" / "wizard_of_oz.txt")
-    (made / "web.jsonl").symlink_to(DATA / "lm" / "c4_demo.jsonl")
+        shutil.copyfile(page, made / page.name)
+    shutil.copyfile(DATA / "lm" / "wizard_of_oz.txt", made / "book.txt")
+    shutil.copyfile(DATA / "lm" / "c4_demo.jsonl", made / "web.jsonl")
     (made / "notes.xyz").write_bytes(b"\x00\x01")
     return made
 

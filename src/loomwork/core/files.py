@@ -96,6 +96,22 @@ def list_files(path: str | Path, marker: Files | None = None) -> list[tuple[str,
     return sorted(_below(top, marker))
 
 
+def leads_out(path: str | Path, file: Path) -> bool:
+    """Whether a file that a folder or glob means lies elsewhere, behind a link.
+
+    Args:
+        path: the setting; a link that it names itself is followed.
+        file: what `list_files` gives for it.
+    """
+    text = Path(unquote(urlsplit(str(path)).path) if str(path).lower().startswith("file://") else path).expanduser()
+    top = text
+    if glob.has_magic(str(text)) and not text.exists():
+        top = Path(*text.parts[: next(i for i, piece in enumerate(text.parts) if glob.has_magic(piece))])
+    elif not text.is_dir():
+        return False
+    return not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(top))
+
+
 def _below(top: Path, marker: Files) -> list[tuple[str, Path]]:
     found: list[tuple[str, Path]] = []
 

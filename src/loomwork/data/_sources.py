@@ -24,12 +24,17 @@ class Choice:
     def __init__(self, reader: str | None) -> None:
         self._all = by_name(reader) if reader else None
         self._known: dict[str, str] = {} if self._all else readers()
-        self.files = 0
+        self._tables = by_name("csv").read
+        self.files = self.tables = 0  # tables: files read as CSV or TSV
 
     @property
     def extensions(self) -> list[str]:
         """Those that can be read."""
         return sorted(self._all.EXTENSIONS if self._all else self._known)
+
+    def is_table(self, reader: Reader) -> bool:
+        """Whether it is the reader of CSV and TSV, which the settings `header` and `columns` are for."""
+        return reader is self._tables
 
     def reader(self, file: SourceFile) -> Reader | None:
         """The reader of a file, or None."""
@@ -73,8 +78,13 @@ def chunks(file: SourceFile, known: Choice) -> Iterator[tuple[SourceFile, Chunk]
         if reader is None:
             yield file, Chunk(faults=[Fault(0, f"unknown format: {suffixes(file.name)[0] or 'no extension'}")])
             return
+        known.tables += known.is_table(reader)
+        nothing = True
         for chunk in reader(file):
+            nothing = nothing and not len(chunk.rows) and not chunk.faults
             yield file, chunk
+        if nothing:
+            yield file, Chunk(faults=[Fault(0, "empty file")])
     except Refused as error:
         if inside:
             raise

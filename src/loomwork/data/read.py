@@ -9,14 +9,17 @@ from typing import Annotated, Literal
 from loomwork.core.context import context
 from loomwork.core.dataset import DatasetWriter
 from loomwork.core.errors import InputError, did_you_mean
-from loomwork.core.files import STANDARD_INPUT, list_sources
+from loomwork.core.files import STANDARD_INPUT, leads_out, list_sources
 from loomwork.core.step import Card, Names, step
 from loomwork.data._read_rows import RowWriter
 from loomwork.data._rows import counted
 from loomwork.data._sources import Choice, chunks, source_file
-from loomwork.data.readers import names, version
+from loomwork.data.readers import Chunk, Fault, names, version
 from loomwork.data.readers._archives import ARCHIVES
 from loomwork.data.readers._unpacked import COMPRESSIONS, Limits
+
+NO_HEADER = "header=no, or columns=[name, name, ...]"
+SHOWN_DOUBTS = 10  # files
 
 
 @step(makes="dataset", version=version())
@@ -39,7 +42,8 @@ def read(
     "archive.zip!folder/file.jsonl:12", and `encoding` if its text was not UTF-8; the user's columns `source`, `row_id`
     and `origin_ids` become `given_source` and so on. What cannot be read (cut-off JSON, bytes of no known encoding,
     unknown formats, values of another type than the column's first ones) goes to `dropped` with the reason. The times
-    of files are not kept: a copy has another, and the same bytes make the same dataset.
+    of files are not kept: a copy has another, and the same bytes make the same dataset. A link in a folder or glob is
+    followed if it stays inside; one that leads out of it is set aside.
 
     Args:
         path: a file, a folder with all below it, a glob, a URL (s3://bucket/folder, https://...), or "-" for the
@@ -64,11 +68,18 @@ def read(
     _check(reader, encoding, limits, columns)
     known = Choice(reader or ("text" if str(path) == STANDARD_INPUT else None))
     sources = list_sources(path)
+    doubts: dict[str, str] = {}  # by file, why its header may be none
     with DatasetWriter(out) as writer:
         rows = RowWriter(writer)
         for done, (name, source) in enumerate(sources):
-            for file, chunk in chunks(source_file(source, name, text_unit, encoding, limits), known):
+            given = source_file(source, name, text_unit, encoding, limits)
+            given.header, given.columns = header, columns or ()
+            if isinstance(source, Path) and leads_out(path, source):
+                rows.write(Chunk(faults=[Fault(0, "refused: a link that leads out of the folder")]), given)
+                continue
+            for file, chunk in chunks(given, known):
                 rows.write(chunk, file)
+                doubts |= {file.name: file.doubt} if file.doubt else {}
             context().progress(done + 1, len(sources), "files")
         if not writer.counts["data"]:
             why = [f"{n} x {reason} ({rows.first[reason]})" for reason, n in writer.reasons.most_common(3)]
@@ -77,7 +88,16 @@ def read(
                 f"readable are {', '.join(known.extensions)}, also with {', '.join(COMPRESSIONS)}, and in "
                 f"{', '.join(ARCHIVES)}; another reader: reader=, another encoding: encoding=",
             )
-    return counted(writer, files=known.files)
+        if (header != "auto" or columns) and not known.tables:
+            raise InputError(f"header and columns are for CSV and TSV, of which {path} has none", "leave them out")
+    card = counted(writer, files=known.files)
+    card.notes += [
+        f"the first line of {name} was taken for the columns' names, yet {why}; if it is a row: {NO_HEADER}"
+        for name, why in list(doubts.items())[:SHOWN_DOUBTS]
+    ]
+    if len(doubts) > SHOWN_DOUBTS:
+        card.notes.append(f"the same of {len(doubts) - SHOWN_DOUBTS} more files")
+    return card
 
 
 def _check(reader: str | None, encoding: str | None, limits: Limits, columns: list[str] | None) -> None:

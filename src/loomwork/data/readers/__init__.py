@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from loomwork.data.readers._decoded import Utf8Stream
 from loomwork.data.readers._unpacked import Limits, Meter, seekable, unpacked
@@ -71,6 +71,8 @@ class SourceFile:
         limits: how large a row, and what an archive unpacks to, may be.
         opener: gives its bytes as they lie there; by default those of `path`.
         meter: counts what the whole file on disk unpacks to.
+        header: of CSV and TSV, whether the first record names the columns; "auto" if `columns` are not given.
+        columns: of CSV and TSV, the columns' names.
     """
 
     path: Path
@@ -81,6 +83,9 @@ class SourceFile:
     limits: Limits = field(default_factory=Limits)
     opener: Callable[[], BinaryIO] | None = None
     meter: Meter | None = None
+    header: bool | Literal["auto"] = "auto"
+    columns: Sequence[str] = ()
+    doubt: str = ""  # why the header that was read may be none
     found_encoding: str = "utf-8"  # of the text that was read last
 
     def __post_init__(self) -> None:

@@ -93,6 +93,8 @@ def _member(archive: SourceFile, name: str, opener: Any) -> SourceFile:
         archive.limits,
         opener,
         archive.own_meter,
+        archive.header,
+        archive.columns,
     )
 
 
