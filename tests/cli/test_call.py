@@ -12,7 +12,8 @@ import yaml
 from cli.conftest import Project
 from loomwork.cli.call import as_step, is_list
 from loomwork.cli.step_doc import describe, read_docstring, type_name
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, RecipeError
+from loomwork.core.recipe import load_recipe
 from loomwork.core.step import find_step
 from loomwork.data.expect import ColumnRules
 
@@ -215,3 +216,14 @@ def test_the_project_of_init_runs(project: Project, monkeypatch: pytest.MonkeyPa
     assert "loom ask mine 'what about the sea?'" in out
     assert ".txt" in project("lineage", row[1], "--home", ".loom")
     assert {n["label"] for n in project.json("name", "--home", ".loom")["names"]} == {"data", "index"}
+
+
+def test_a_model_folder_is_taken_for_a_model(project: Project) -> None:
+    folder = project.folder / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    calls = load_recipe({"steps": {"small": {"use": "compress.quantize", "model": str(folder)}}}).steps
+    assert (calls["small.model"].use, calls["small.model"].settings["path"]) == ("train.base", str(folder))
+    with pytest.raises(RecipeError, match=r"model needs a model, and lines\.txt is a path") as error:
+        load_recipe({"steps": {"small": {"use": "compress.quantize", "model": "lines.txt"}}})
+    assert "train.base" in error.value.hint

@@ -142,3 +142,5 @@ def _tell(home: Home, run_id: str, artifact_id: str, out: Path | None) -> None:
     for page in sorted((out or home.store.path(artifact_id)).glob("*.html")):
         typer.echo(f"  its page: {page}")
     typer.echo(f"  {'copied into ' + str(out) if out else 'its files: loom show ' + short(artifact_id)}")
+    if kind == "dataset":
+        typer.echo(f"  its rows: loom rows {short(artifact_id)}")

@@ -129,6 +129,7 @@ def loom(
       loom init my-project --data texts/     a project that runs on your own files
       loom run recipe.yaml                   run its steps; what is unchanged is not run again
       loom show                              what is there
+      loom rows dedup/dropped                the rows that the step dedup dropped, and why
       loom steps data.near_dedup             everything about one step
 
     \b
