@@ -3,7 +3,8 @@
     python bench/redact_quality.py [--quick] [--json] [--seed 0]
 
 On the labelled texts of bench/_personal.py: values by faker in thirteen locales, within sentences of which half have a
-word that says what the value is, and hard negatives (versions, hashes, ISBNs, dates, decimals, order numbers, code).
+word that says what the value is, and hard negatives (versions, hashes, ISBNs, dates, decimals, order numbers, code);
+and those of bench/_passwords.py: passwords as people make them, in nine languages, files and code.
 Recall is the share of values that one finding of their kind covers, precision the share of findings that touch a value
 of their kind; both with Wilson's interval at 95 %. `valid` is the share
 of faker's telephone numbers that the numbering plan of their own country has; some of the others are valid elsewhere.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from _passwords import no_passwords, passwords
 from _personal import labelled, negatives
 
 from loomwork.core.score import Interval
@@ -62,6 +64,7 @@ def main() -> None:
     per_kind, per_form = (40, 100) if arguments.quick else (300, 1000)
     using = detectors()
     samples = [*labelled(per_kind, arguments.seed), *negatives(per_form, arguments.seed)]
+    samples += [*passwords(per_kind, arguments.seed), *no_passwords(per_form // 10, arguments.seed)]
     table = measure(samples, lambda text: find(text, using))
     kinds = {d.kind: total(counts for (kind, _), counts in table.items() if kind == d.kind) for d in using}
     locales = {group: counts for (kind, group), counts in table.items() if kind == "phone" and counts.labelled}

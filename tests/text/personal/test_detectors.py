@@ -264,3 +264,37 @@ def test_every_kind_has_a_source_and_a_prefilter_that_both_engines_read():
         assert "Source: " in module.__doc__
         re.compile(module.PREFILTER)
         pl.Series([""]).str.contains(module.PREFILTER)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("password: hunter22", "hunter22"), ('"password": "hunter22!"', "hunter22!"),
+        ("password: correcthorse9", "correcthorse9"), ('DB_PASSWORD="hunter22!"', "hunter22!"),
+        ("Passwort: Geheim2024!", "Geheim2024!"), ("mot de passe : Chat2020!", "Chat2020!"),
+        ("Password = Tr0ub4dor&3", "Tr0ub4dor&3"), ("My password is Summer2024!.", "Summer2024!"),
+        ("Login: ann, Kennwort: Haus-77, danke", "Haus-77"), ('password: "Summer2024."', "Summer2024."),
+        ("Server=x;Password=abc123!;Database=y", "abc123!"), ("{user: a, password: hunter22}", "hunter22"),
+        (r'{\"password\": \"hunter22!\"}', "hunter22!"), ("Hasło to Kot2020!", "Kot2020!"),
+        ("lösenord: Katt99!", "Katt99!"), ("contraseña: Perro_2020", "Perro_2020"), ("senha=Gato2020", "Gato2020"),
+        ("wachtwoord: Fiets#12", "Fiets#12"), ("pass=P@$$w0rd", "P@$$w0rd"), ("secret: MySecret123!", "MySecret123!"),
+        ('password: str = "hunter22!"', "hunter22!"), ("connect(h, password=hunter22!)", "hunter22!"),
+    ],
+)  # fmt: skip
+def test_a_password_is_taken_whole(text, value):
+    (span,) = find(text, detectors(["password"]))
+    assert text[span.start : span.end] == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: required", "password: str", "password = None", 'password = os.environ["X"]', "password=${DB}",
+        "password: ********", 'type="password"', "Password must be at least 8 characters", "password: sha256",
+        "forgot your password? click here", "def f(user: str, password: str = None, x1=2)", "fn f(password: &str)",
+        "password: Vec<u8>", "password is 8-16 characters", "password_min_length: 12", "password = form.password2",
+        "pass: 120, fail: 3", "compass=north45",
+    ],
+)  # fmt: skip
+def test_what_is_no_password_stays(text):
+    assert find(text, detectors(["password"])) == []

@@ -110,7 +110,7 @@ def version() -> str:
     fingerprint cannot see them."""
     package: ModuleType = importlib.import_module(DETECTORS)
     folder = Path(package.__path__[0])
-    sources = [*sorted(folder.glob("*.py")), folder.parent / "shapes.py"]
+    sources = [*sorted(folder.glob("*.py")), folder.parent / "shapes.py", folder.parent / "password_value.py"]
     try:
         library = importlib.metadata.version("phonenumbers")
     except importlib.metadata.PackageNotFoundError:
