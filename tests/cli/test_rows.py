@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from cli.conftest import LINES, Project
+from loomwork.cli.rows import plain
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.home import open_home
 
@@ -86,6 +87,26 @@ def test_rows_are_written_out(scored: Project, ending: str) -> None:
     few = scored("rows", "scored@data/data", "-n", "3", "--columns", "text", "--out", f"few.{ending}")
     assert few.startswith("3 rows written")
     assert _read(scored.folder / f"few.{ending}") == [{"text": t} for t in LINES[:3]]
+
+
+def test_conversations_come_out_as_they_went_in(project: Project, test_data: Path) -> None:
+    given = test_data / "preference" / "dpo_en_demo.json"
+    made = project.json("call", "data.read", f"path={given}")["artifact"]
+    for ending in ("csv", "jsonl", "parquet"):
+        project("rows", made, "--columns", "conversations,chosen", "--out", f"rows.{ending}")
+    rows = [{k: row[k] for k in ("conversations", "chosen")} for row in json.loads(given.read_text("utf-8"))]
+    assert _read(project.folder / "rows.jsonl") == rows
+    assert _read(project.folder / "rows.parquet") == rows
+    table = _read(project.folder / "rows.csv")
+    assert [{k: json.loads(str(v)) for k, v in row.items()} for row in table] == rows
+
+
+def test_bytes_and_what_is_no_number_are_json_too() -> None:
+    assert plain({"a": [float("nan"), 1.5, b"\xff"], "b": float("inf"), "c": None}) == {
+        "a": [None, 1.5, "ff"],
+        "b": None,
+        "c": None,
+    }
 
 
 def _read(file: Path) -> list[dict[str, object]]:
