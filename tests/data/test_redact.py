@@ -179,3 +179,11 @@ def test_values_and_key_are_in_neither_card_nor_ledger_nor_log(tmp_path, key):
         assert KEY.encode() not in content, file
     for file in (tmp_path / "home").rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes()
+
+
+def test_what_is_left_on_purpose_is_counted(make_dataset, run_step):
+    text = "ann@example.com, bob@mail.example.org at 10.0.0.7, 192.168.1.20 and 192.0.2.1, key AKIAIOSFODNN7EXAMPLE"
+    made, card = run_step(redact, data=make_dataset([{"text": text}, {"text": "jane@acme.io at 8.8.8.8"}]))
+    assert [row["text"] for row in made.rows()] == [text, "[EMAIL] at [IP]"]
+    left = {name: n for name, n in card.metrics.items() if name.startswith("left")}
+    assert left == {"left: example domain": 2, "left: special address": 3, "left: example key": 1}

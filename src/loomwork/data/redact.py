@@ -12,7 +12,7 @@ from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.secret import read_secret
 from loomwork.core.step import Card, Secret, step
 from loomwork.data._rows import counted, require_text, shard_tables, write_changed
-from loomwork.text.personal.find import detectors, version
+from loomwork.text.personal.find import detectors, left_on_purpose, version
 from loomwork.text.personal.find import kinds as known_kinds
 from loomwork.text.personal.replace import Mode, Redacted, Redactor
 
@@ -36,6 +36,9 @@ def redact(
     national identity numbers (us_ssn, uk_nino, es_dni, fr_nir, it_codice_fiscale, de_tax_id, nl_bsn, pl_pesel, br_cpf,
     se_personnummer, cn_resident_id, in_aadhaar), passwords that are assigned, secrets in URLs, API keys and private
     keys. Names of persons, addresses and dates of birth are not found: that needs a model, for they have no fixed form.
+
+    What names nobody stays and is counted as "left": addresses at example.com and other reserved domains, private and
+    special IP addresses, and example keys such as AKIA...EXAMPLE.
 
     A masked value becomes its kind, as [EMAIL]; a pseudonym is the same for the same value, by a secret key, and keeps
     the form for e-mail and IP addresses. A row with a value whose mode is "drop" goes to the part `dropped`, where it
@@ -62,10 +65,12 @@ def redact(
     modes = _modes(mode, kinds, leave or [])
     redactor = Redactor(detectors(modes, regions), modes, _key(modes, key_from), allow or [])
     found: Counter[str] = Counter()
+    left: Counter[str] = Counter()
     changed = done = 0
     with DatasetWriter(out) as writer:
         for shard, table in shard_tables(data):
             texts = pl.Series(table.column(column)).cast(pl.String)
+            left.update(left_on_purpose(texts, modes))
             results = redactor.column(texts)
             for result in results.values():
                 found.update(result.counts)
@@ -73,7 +78,9 @@ def redact(
             changed += write_changed(writer, shard, table, column, new, _reasons(results, len(table)))
             done += len(table)
             context().progress(done, unit="rows")
-    return counted(writer, rows_changed=changed, **{f"found: {kind}": n for kind, n in sorted(found.items())})
+    metrics = {f"found: {kind}": n for kind, n in sorted(found.items())}
+    metrics |= {f"left: {name}": n for name, n in sorted(left.items()) if n}
+    return counted(writer, rows_changed=changed, **metrics)
 
 
 def _modes(mode: Mode, kinds: dict[str, Mode] | list[str] | None, leave: list[str]) -> dict[str, Mode]:

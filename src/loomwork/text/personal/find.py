@@ -147,6 +147,18 @@ def joined(text: str, using: Sequence[Detector]) -> list[Span]:
     return spans
 
 
+def left_on_purpose(texts: pl.Series, chosen: Iterable[str]) -> dict[str, int]:
+    """How many values were not taken because they name nobody, by what they are: "example domain".
+
+    Args:
+        texts: strings.
+        chosen: kinds; those without a pattern `LEFT` leave nothing on purpose.
+    """
+    modules = [importlib.import_module(f"{DETECTORS}.{kind}") for kind in sorted(chosen)]
+    forms = [module.LEFT for module in modules if hasattr(module, "LEFT")]
+    return {name: int(texts.str.count_matches(pattern).sum() or 0) for name, pattern in forms}
+
+
 def find_all(texts: pl.Series, using: Sequence[Detector]) -> Iterator[tuple[int, str, list[Span]]]:
     """What stands in a column of texts: (row, text, spans) for each row that has anything.
 

@@ -19,6 +19,7 @@ PREFILTER = (
     "AKIA|ASIA|AIza|gh[oprsu]_|github_pat_|glpat-|xox[abeoprs]-|hooks.slack.com|[rs]k_(?:live|test)_|whsec_|GOCSPX-|ya29[.]|"
     "sk-|hf_|npm_|pypi-A|SG[.]|dop_v1_|shp(?:at|ca|pa|ss)_|AccountKey=|:AA|eyJ|AGE-SECRET-KEY-|lin_api_|gsk_|dckr_pat_"
 )
+LEFT = ("example key", r"\bA[KS]IA[A-Z0-9]{9}EXAMPLE\b")  # AWS writes it in its own pages
 PRIORITY = 8
 ALNUM, URL = "[A-Za-z0-9]", "[A-Za-z0-9_-]"
 # The first group is the part that a machine made: its entropy is looked at.

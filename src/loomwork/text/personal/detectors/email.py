@@ -21,6 +21,11 @@ LABEL = rf"[{LETTERS}](?:[{LETTERS}-]{{0,61}}[{LETTERS}])?"
 DOMAIN = re.compile(rf"((?:{LABEL}\.){{1,8}})([^\W\d_]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}})(?![{LETTERS}_])", re.ASCII)
 DOMAIN_WIDE = re.compile(DOMAIN.pattern)  # a top-level domain in another script: иван@почта.рф
 RESERVED = re.compile(r"(?:^|\.)(?:example\.(?:com|net|org)|example|invalid|test|localhost|local)$", re.IGNORECASE)
+# What is left on purpose, to be counted: its name, and a pattern for Rust's `regex`.
+LEFT = (
+    "example domain",
+    r"(?i)[a-z0-9]@(?:[a-z0-9-]+\.)*(?:example\.(?:com|net|org)|[a-z0-9-]+\.(?:example|invalid|test|localhost|local))\b",
+)
 LOGIN = re.compile(r"://[^\s/@:]*:$")  # user:password@host is the url_secret's
 # Endings of file names and of systemd units, none of them a top-level domain.
 ENDINGS = (

@@ -20,6 +20,12 @@ V4 = re.compile(r"[0-9]{1,3}+(?:\.[0-9]{1,3}+){3}(?![0-9A-Za-z_])(?!\.[0-9])(?!-
 V6 = re.compile(r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,35}+(?![0-9A-Za-z_])")
 TOUCHES_V4 = re.compile(r"(?:[0-9A-Za-z_]|[0-9]\.)\Z")
 TOUCHES_V6 = re.compile(r"[0-9A-Za-z_:.]\Z")
+# What is left on purpose, to be counted: private, loopback, link-local and documentation addresses of version 4.
+LEFT = (
+    "special address",
+    r"\b(?:10\.[0-9]{1,3}|127\.[0-9]{1,3}|192\.168|172\.(?:1[6-9]|2[0-9]|3[01])|169\.254|192\.0\.2|198\.51\.100|"
+    r"203\.0\.113)(?:\.[0-9]{1,3}){1,2}\b",
+)
 VERSION = re.compile(
     r"(?:version|(?<![A-Za-z])(?:v|ver|vers|versions|versie|rel|releases?|rev|revision|build|firmware|sections?|sec|"
     r"chapter|clause|figure|table|annex|rfc|oid|protocol|update|upgraded? to)|§)[\"']?[.:=]?\s?[\"'(]?\s?$|"
