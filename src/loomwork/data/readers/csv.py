@@ -219,10 +219,16 @@ class Lines:
                 good += len(next(csv.reader([line], **self._settings), ())) == width
         return good * 2 > len(others)
 
+    def _forget(self) -> None:
+        """Let the blocks go that end before the current record."""
+        while len(self._kept) > 1 and self._kept[1].first <= self.place:
+            self._kept.popleft()
+
     def _taken(self) -> list[str]:
         """The lines of the current record."""
         last = self.before + self.reader.line_num
         found: list[str] = []
+        self._forget()
         for block in self._kept:
             if block.first <= last:
                 if self._split[0] != block.first:
@@ -241,8 +247,7 @@ class Lines:
                 yield self._keep(content.decode("utf-8", "surrogateescape"))
 
     def _keep(self, text: str) -> io.StringIO:
-        while len(self._kept) > 1 and self._kept[1].first <= self.place:
-            self._kept.popleft()
+        self._forget()
         # all before it has been taken: the csv module asks for it
         self._kept.append(Block(self.before + self.reader.line_num + 1, io.StringIO(text, newline=self._newline)))
         return self._kept[-1].text
