@@ -53,7 +53,7 @@ def pick(
     notes = [f"took {taken}: {small:,} bytes, {small / _bytes_of(fallback):.0%} of the fallback's"]
     for name in sorted(candidates):
         if name != taken:
-            word = "passed, but is larger" if name in passed else rulings[name].decision
+            word: str = "passed, but is larger" if name in passed else rulings[name].decision
             if rulings[name].passed and name not in passed:
                 word = f"passed alone, not among {len(candidates)} (corrected p = {adjusted[name]:.3g})"
             notes.append(f"{name} ({size[name]:,} bytes): {word}: {rulings[name].reason}")
