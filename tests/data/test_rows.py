@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.data.balance import balance
 from loomwork.data.clean import clean
 from loomwork.data.exact_dedup import exact_dedup
+from loomwork.data.filter import filter as filter_step
+from loomwork.data.paragraph_dedup import paragraph_dedup
 from loomwork.data.query_pairs import query_pairs
+from loomwork.data.redact import redact
 from loomwork.data.split import split
+from loomwork.data.substring_dedup import substring_dedup
 
 texts = st.none() | st.text("ab. \n\r\x00é", max_size=12)
 corpora = st.lists(st.tuples(texts, st.sampled_from("uvwx")), min_size=1, max_size=25)
@@ -58,6 +63,11 @@ def check_rows(before: Dataset, after: Dataset) -> None:
     [
         (clean, {}),
         (clean, {"min_chars": 3}),
+        (filter_step, {"rules": [{"length": {"min_words": 2}}]}),
+        (paragraph_dedup, {"unit": "line", "min_chars": 1}),
+        (substring_dedup, {"words": 2}),
+        (redact, {"mode": "drop", "kinds": ["email"]}),
+        (balance, {"column": "group", "method": "undersample"}),
         (exact_dedup, {"columns": ["text"]}),
         (exact_dedup, {"columns": ["text", "group"], "ignore_case": True}),
         (query_pairs, {"min_words": 1, "carry": ("n",)}),
