@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loomwork.text.lines import Counts, line_keys, without_lines, without_repeats
+from tests.characters import ASSIGNED
 
 line = st.sampled_from(["Home", " Home ", "Page 1", "Page 22", "---", "", "    code()", "\ta", "Zeile", "x"]) | st.text(
-    max_size=3
+    ASSIGNED, max_size=3
 )
 text = st.lists(line, max_size=7).map("\n".join)
 columns = st.lists(st.tuples(text, st.integers(0, 2)), max_size=10)
