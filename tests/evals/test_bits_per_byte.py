@@ -7,8 +7,8 @@ import pytest
 
 from loomwork.core.errors import InputError
 from loomwork.evals._lzma_bytes import lzma_bytes
-from loomwork.evals._overlap import overlap
-from loomwork.evals.bits_per_byte import CLEAN, NAME, bits_per_byte
+from loomwork.evals._contamination import CLEAN
+from loomwork.evals.bits_per_byte import NAME, bits_per_byte
 
 STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park."
 
@@ -47,7 +47,7 @@ def test_the_primed_compressor_as_a_step(paragraphs, make_dataset, run_step):
     assert score.direction == "lower is better"
     assert score.model == "none"
     assert score.contamination in ("checked", "clean subset given")
-    assert "of 60 documents share a run of 13 words" in score.contamination_note
+    assert "of 60 items share a run of 13 words" in score.contamination_note
     assert card.metrics["bytes"] == size.sum()
 
 
@@ -56,29 +56,17 @@ def test_leaked_documents_are_found_and_the_others_scored_apart(paragraphs, make
     leaked = [f"{paragraphs[3]} And something new.", paragraphs[7]]
     data = make_dataset(train=[{"text": t} for t in training], holdout=[{"text": t} for t in [*fresh, *leaked, "Hm."]])
     found, card = run_step(bits_per_byte, data=data.select("holdout"), training=data.select("train"), method="lzma")
-    share = found.items().column("overlap").to_pylist()
+    share = found.items().column("overlap_13").to_pylist()
     assert share[-3] > 0.8
     assert share[-2] == 1
     assert share[-1] is None
-    assert card.metrics["documents_overlapping"] >= 2
-    assert card.metrics["documents_too_short_to_tell"] == 1
-    full, clean = found.score(NAME), found.score(CLEAN)
+    assert card.metrics["items_in_training_data"] >= 2
+    assert card.metrics["items_too_short_to_tell"] == 1
+    full, clean = found.score(NAME), found.score(NAME + CLEAN)
     assert full.contamination == clean.contamination == "clean subset given"
     assert clean.value > full.value
     assert clean.n == sum(s == 0 for s in share)
-    assert found.items().column(CLEAN).null_count == 23 - clean.n
-
-
-def test_overlap_counts_runs_of_words():
-    words = [f"w{i}" for i in range(40)]
-    training = [" ".join(words[:20]), " ".join(words[20:])]
-    documents = [" ".join(words[:14]), " ".join(words[10:30]), " ".join(words[:12]), " ".join(words[20:33]) + " new"]
-    shares = overlap(documents, training)
-    assert shares[0] == 1
-    assert shares[1] == 0  # no run goes over the end of a text
-    assert np.isnan(shares[2])
-    assert shares[3] == 0.5
-    assert overlap(["A " * 13], ["b " + "a, " * 13]).tolist() == [1]
+    assert found.items().column(NAME + CLEAN).null_count == 23 - clean.n
 
 
 def test_a_real_model_knows_its_stories_better_than_an_encyclopedia(stories, paragraphs, make_dataset, run_step):
@@ -104,7 +92,7 @@ def test_the_n_gram_model_knows_best_what_it_was_made_of(paragraphs, make_datase
     assert 1.5 < held.score().value < 3.5
     assert seen.score().value < held.score().value
     assert seen.score().contamination == "unknown"  # all of it overlaps: "checked" would read as clean
-    assert "400 of 400 documents share" in seen.score().contamination_note
+    assert "400 of 400 items share" in seen.score().contamination_note
 
 
 def test_inputs_that_do_not_fit_the_method_are_refused(make_dataset, run_step, stories):
@@ -115,12 +103,15 @@ def test_inputs_that_do_not_fit_the_method_are_refused(make_dataset, run_step, s
         run_step(bits_per_byte, data=data, method="lzma")
     with pytest.raises(InputError, match="learns from `training`"):
         run_step(bits_per_byte, data=data, training=data, model=stories, method="ngram")
+    with pytest.raises(InputError, match="learns nothing here"):
+        run_step(bits_per_byte, data=data, training=data, model=stories)
     with pytest.raises(InputError, match="no text in column"):
         run_step(bits_per_byte, data=make_dataset([{"text": "a"}, {"text": ""}]), training=data, method="lzma")
 
 
 def test_a_model_that_may_have_seen_more_than_the_training_text_stays_unknown(stories, make_dataset, run_step):
     data = make_dataset(train=[{"text": "Something else."}], holdout=[{"text": STORY}, {"text": STORY[:80]}])
-    found, _ = run_step(bits_per_byte, data=data.select("holdout"), training=data.select("train"), model=stories)
+    found, _ = run_step(bits_per_byte, data=data.select("holdout"), seen=[data.select("train")], model=stories)
     assert found.score().contamination == "unknown"
-    assert "0 of 2 documents share" in found.score().contamination_note
+    assert "0 of 2 items share" in found.score().contamination_note
+    assert "its base was trained on is unknown" in found.score().contamination_note

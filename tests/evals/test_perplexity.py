@@ -88,10 +88,10 @@ def test_clusters_and_shorter_windows(documents, stories, run_step):
 
 def test_training_text_is_looked_through(documents, stories, make_dataset, run_step):
     training = make_dataset([{"text": "Nothing of the kind."}])
-    found, card = run_step(perplexity, data=documents, model=stories, training=training)
-    assert "0 of 3 documents share" in found.score().contamination_note
+    found, card = run_step(perplexity, data=documents, model=stories, seen=[training])
+    assert "0 of 3 items share" in found.score().contamination_note
     assert found.score().contamination == "unknown"  # the model saw more than this
-    assert card.metrics["documents_overlapping"] == 0
+    assert card.metrics["items_in_training_data"] == 0
 
 
 def test_a_killed_evaluation_reads_its_answers_again(documents, stories, run_step, tmp_path):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from loomwork.core import key as keys
 from loomwork.core.artifact import Artifact
+from loomwork.core.dataset import Dataset
 from loomwork.core.errors import DamagedArtifact, InputError, LostArtifact
 from loomwork.core.home import Home
 from loomwork.core.job import Job
 from loomwork.core.ledger import Used
 from loomwork.core.recipe import Reference, StepCall
-from loomwork.core.step import Files, Step
+from loomwork.core.step import Files, Step, TrainedOn
+from loomwork.core.training_data import training_data
 
 Sources = Mapping[str, tuple[str, str]]  # step name -> (artifact id, the run that made it)
 
@@ -72,10 +75,22 @@ def get_ready(home: Home, call: StepCall, sources: Sources) -> Ready:
         InputError: an input is of the wrong kind, or lacks the part.
     """
     inputs = {role: _each(home, call, role, value, sources) for role, value in call.inputs.items()}
+    for role in [r for r, value in inputs.items() if value is None]:
+        if marker := call.step.marker(role, TrainedOn):
+            inputs[role] = _trained_on(home, inputs[marker.model])
     digests = {role: found.artifact.digest for role, found in flat(inputs)}
     gone = sorted(forgotten_rows(home)) if reads_outside(call.step, digests) else []
     parts = keys.key_parts(call.step, call.settings, digests, digests=home.root / "digests", forgotten=gone)
     return Ready(call, inputs, parts, keys.make_key(parts), gone)
+
+
+def _trained_on(home: Home, model: Any) -> list[Found] | None:
+    """What is still there of the data that went into a model; None where the ledger knows of none."""
+    known: list[Found] = []
+    for row in training_data(home, model.run) if isinstance(model, Found) and model.run else ():
+        with suppress(LostArtifact, DamagedArtifact):
+            known.append(Found(home.store.open(row["artifact"], Dataset, row["part"]), row["made_by"]))
+    return known or None
 
 
 def reads_outside(step: Step, inputs: Collection[str]) -> bool:

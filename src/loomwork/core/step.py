@@ -115,6 +115,21 @@ class Revision:
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """Marks an input that the runner fills in where it is not given: all datasets that went into making a model.
+
+    seen: Annotated[list[Dataset] | None, TrainedOn("model")] = None
+
+    The ledger knows them (core/training_data.py); they are inputs like any others, in the key and in the lineage.
+
+    Args:
+        model: the input that takes the model.
+    """
+
+    model: str
+
+
+@dataclass(frozen=True)
 class Input:
     """One artifact-typed parameter."""
 
@@ -183,7 +198,7 @@ class Step:
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
 
     def marker(self, setting: str, kind: type) -> Any:
-        """The mark of that kind (`Files`, `Names`, ...) of a setting, or None. A plain `Path` counts as `Files()`."""
+        """The mark of that kind (`Files`, `Names`, ...) of a setting or an input, or None. A plain `Path` counts as `Files()`."""
         hints = list(_nested(self.hints.get(setting)))
         for hint in hints:
             for extra in getattr(hint, "__metadata__", ()):

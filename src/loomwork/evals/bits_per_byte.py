@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, StepFailed
 from loomwork.core.score import Score, write_scores
-from loomwork.core.step import Card, step
-from loomwork.evals._leak import look
+from loomwork.core.step import Card, TrainedOn, step
+from loomwork.evals._contamination import CLEAN, look
 from loomwork.evals._mean_score import clusters_of, model_digest, texts_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-NAME, CLEAN = "bits per byte", "bits per byte, clean subset"
+NAME = "bits per byte"
 LZMA = "lzma"
 
 
-@step(makes="scores", uses=["numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"], heavy=True)
+@step(makes="scores", uses=["numba", "numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"], heavy=True)
 def bits_per_byte(
     data: Dataset,
     model: Model | None = None,
     training: Dataset | None = None,
+    seen: Annotated[list[Dataset] | None, TrainedOn("model")] = None,
     *,
     method: Literal["model", "ngram", "lzma"] = "model",
     text: str = "text",
@@ -41,14 +42,14 @@ def bits_per_byte(
     - lzma: eight times the bytes that the document adds when it is compressed after the training text: raw LZMA1 at
       its strongest preset, with a dictionary that holds everything. Exact, to the whole byte.
 
-    With `training` the documents are looked for in it, in runs of 13 words; where some are found, the score of the
-    others (of at least 13 words) is given too. Where the model does not declare `training` as all that it ever saw,
-    as train.pretrain's models do, contamination stays unknown.
+    The documents are looked for in what was learned from, in runs of 13 words; where some are found, the score of the
+    others is given too. Where a model was trained on more than the ledger knows, contamination is unknown.
 
     Args:
         data: the held-out documents.
         model: a causal language model, for the method "model".
-        training: what the model was trained on; the methods "ngram" and "lzma" learn from it.
+        training: what the methods "ngram" and "lzma" learn from.
+        seen: what the model was trained on; by default all that the ledger knows of.
         method: what gives the bits.
         text: the column of texts, in both datasets.
         cluster: a column; rows that agree in it are not independent, and the interval counts them as one draw.
@@ -66,6 +67,8 @@ def bits_per_byte(
 
     if method == "model" and model is None:
         raise InputError("evals.bits_per_byte with method 'model' needs a model", "give model: $step")
+    if method == "model" and training is not None:
+        raise InputError("a model learns nothing here from `training`", "leave it out, or set method: ngram or lzma")
     if method != "model" and (training is None or model is not None):
         raise InputError(
             f"evals.bits_per_byte with method {method!r} learns from `training`, and takes no model",
@@ -81,7 +84,7 @@ def bits_per_byte(
 
     bits = _bits(method, documents, known, model, ngram_order)  # (documents,)
     size = bytes_of(documents)
-    found = look(documents, clusters, training, text, model)
+    found = look(documents, clusters, model=model, seen=seen, learned=None if training is None else (training, text))
     stated = {
         "data": data.digest,
         "model": model_digest(model),
@@ -98,13 +101,11 @@ def bits_per_byte(
         "weight": pa.array(size),  # bytes
         NAME: pa.array(bits / size),
     }
-    if found.share is not None:
-        columns["overlap"] = pa.array(found.share, from_pandas=True)
-    if found.share is not None and found.word == "clean subset given":
-        clean: np.ndarray = np.equal(found.share, 0)
+    columns |= found.columns
+    if (clean := found.clean) is not None:
         kept = None if clusters is None else [c for c, k in zip(clusters, clean.tolist(), strict=True) if k]
-        scores.append(_score(CLEAN, bits[clean], size[clean], kept, level, seed, stated))
-        columns[CLEAN] = pa.array(bits / size, mask=~clean)
+        scores.append(_score(NAME + CLEAN, bits[clean], size[clean], kept, level, seed, stated))
+        columns[NAME + CLEAN] = pa.array(bits / size, mask=~clean)
     write_scores(out, scores, pa.table(columns))
     metrics = {"documents": len(documents), "bytes": int(size.sum()), **found.metrics}
     return Card(metrics=metrics, scores=scores, notes=[found.note])

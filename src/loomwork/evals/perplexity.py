@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.score import Score, write_scores
-from loomwork.core.step import Card, step
-from loomwork.evals._leak import look
+from loomwork.core.step import Card, TrainedOn, step
+from loomwork.evals._contamination import CLEAN, look
 from loomwork.evals._mean_score import clusters_of, model_digest, texts_of
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ WORD, BYTE, TOKEN, BITS = "word perplexity", "byte perplexity", "token perplexit
 UNITS = {WORD: "perplexity of a word", BYTE: "perplexity of a byte", TOKEN: "perplexity of a token", BITS: BITS}
 
 
-@step(makes="scores", uses=["numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"], heavy=True)
+@step(makes="scores", uses=["numba", "numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"], heavy=True)
 def perplexity(
     data: Dataset,
     model: Model,
-    training: Dataset | None = None,
+    seen: Annotated[list[Dataset] | None, TrainedOn("model")] = None,
     *,
     text: str = "text",
     cluster: str | None = None,
@@ -41,13 +41,14 @@ def perplexity(
     scored too; words are what lies between white space. evals.bits_per_byte reads with more context instead, and its
     figures are lower. A document that an endpoint does not answer for is left out, and counted.
 
-    With `training` the documents are looked for in it, in runs of 13 words.
+    The documents are looked for in what the model was trained on, in runs of 13 words; where some are found, the
+    perplexity of the others is given too.
 
     Args:
         data: the documents.
         model: a causal language model, or a folder that says at which endpoint it answers.
-        training: what the model was trained on.
-        text: the column of texts, in both datasets.
+        seen: what the model was trained on; by default all that the ledger knows of.
+        text: the column of texts.
         cluster: a column; rows that agree in it are not independent, and intervals count them as one draw.
         max_tokens: the most tokens that the model reads at once; by default all of its context.
         level: of the intervals.
@@ -68,9 +69,6 @@ def perplexity(
         raise InputError(f"max_tokens={max_tokens}: the model must read at least 2 tokens")
     data.require(text, "row_id", *([cluster] if cluster else []))
     data.require_rows()
-    if training is not None:
-        training.require(text)
-        training.require_rows()
     documents, clusters = texts_of(data, text), clusters_of(data, cluster)
     answers = rolled(model, documents, "disjoint", max_tokens)
     here = np.array([not a.failed for a in answers])
@@ -84,7 +82,7 @@ def perplexity(
         BYTE: bytes_of(documents),
         TOKEN: np.array([a.tokens for a in answers]),
     }
-    found = look(documents, clusters, training, text, model)
+    found = look(documents, clusters, model=model, seen=seen)
     stated: dict[str, Any] = {
         "data": data.digest,
         "model": model_digest(model),
@@ -93,9 +91,16 @@ def perplexity(
         "contamination": found.word,
         "contamination_note": found.note,
     }
-    kept = None if clusters is None else [c for c, k in zip(clusters, here.tolist(), strict=True) if k]
-    scores = [_score(name, surprise[here], size[here], kept, level, seed, stated) for name, size in sizes.items()]
-    scores.append(_score(BITS, bits(-surprise[here]), sizes[BYTE][here], kept, level, seed, stated))
+
+    def scored(chosen: np.ndarray, suffix: str) -> list[Score]:
+        kept = None if clusters is None else [c for c, k in zip(clusters, chosen.tolist(), strict=True) if k]
+        parts = {name: (surprise[chosen], size[chosen]) for name, size in sizes.items()}
+        parts[BITS] = bits(-surprise[chosen]), sizes[BYTE][chosen]
+        return [_score(name, suffix, *sums, kept, level, seed, stated) for name, sums in parts.items()]
+
+    scores = scored(here, "")
+    if found.clean is not None and len({c for c, k in zip(labels, (here & found.clean).tolist(), strict=True) if k}) > 1:
+        scores += scored(here & found.clean, CLEAN)
     columns = {
         "row_id": data.table(["row_id"]).column("row_id").combine_chunks(),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(documents), pa.string()),
@@ -105,6 +110,7 @@ def perplexity(
         "tokens": pa.array(sizes[TOKEN]),
         BITS: pa.array(bits(-surprise) / sizes[BYTE], mask=~here),
         "failed": pa.array([a.failed or None for a in answers], pa.string()),
+        **found.columns,
     }
     write_scores(out, scores, pa.table(columns))
     notes = [f"scored by {answers.engine}: {answers.why}", found.note]
@@ -118,6 +124,7 @@ def perplexity(
 
 def _score(
     name: str,
+    suffix: str,
     above: np.ndarray,
     below: np.ndarray,
     clusters: list[str] | None,
@@ -143,7 +150,7 @@ def _score(
             method=f"{interval.method}, exponentiated",
         )
     return Score(
-        name=name,
+        name=name + suffix,
         value=value,
         unit=UNITS[name],
         direction="lower is better",

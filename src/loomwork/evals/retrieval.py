@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
-from loomwork.core.score import Contamination, Score, write_scores
-from loomwork.core.step import Card, step
+from loomwork.core.score import Score, write_scores
+from loomwork.core.step import Card, TrainedOn, step
+from loomwork.evals._contamination import CLEAN, Overlap, look
 from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, model_digest, texts_of
 from loomwork.models.engines import library_versions
 
@@ -19,17 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK_CELLS = 1 << 24  # of the table queries x passages that is held at once
-NO_TRAINING: tuple[Contamination, str] = ("checked", "BM25 is not trained: nothing can have leaked")
-UNCHECKED: tuple[Contamination, str] = (
-    "unknown",
-    "the model's base was trained on data that cannot be looked through here",
-)
+NO_TRAINING = Overlap("checked", "BM25 is not trained: nothing can have leaked")
 
 
-@step(makes="scores", uses=["numpy", "pyarrow", "scipy"], heavy=True, version=library_versions())
+@step(makes="scores", uses=["numba", "numpy", "pyarrow", "scipy"], heavy=True, version=library_versions())
 def retrieval(
     data: Dataset,
     model: Model | None = None,
+    seen: Annotated[list[Dataset] | None, TrainedOn("model")] = None,
     *,
     query: str = "query",
     passage: str = "passage",
@@ -43,11 +41,14 @@ def retrieval(
 ) -> Card:
     """Rank all passages for each row's query; the row's own passage is the right one.
 
-    A passage that ties with the right one counts as ranked above it. Scores: mrr@k, recall@1 and recall@k.
+    A passage that ties with the right one counts as ranked above it. Scores: mrr@k, recall@1 and recall@k. Each query
+    with its passage is looked for in what the model was trained on, in runs of 13 words; where some are found, the
+    scores of the other queries are given too.
 
     Args:
         data: rows with a query and a passage.
         model: a text encoder; without one BM25 ranks.
+        seen: what the model was trained on; by default all that the ledger knows of.
         query: the column of queries.
         passage: the column of passages.
         cluster: a column; rows that agree in it are not independent, and intervals count them as one draw.
@@ -83,32 +84,42 @@ def retrieval(
         context().progress(done, len(queries), "queries")
     top_ids = [[row_id[int(i)] for i in best] for best in np.concatenate(first)]
 
-    contamination, note = UNCHECKED if model else NO_TRAINING
+    pairs = [f"{q}\n{p}" for q, p in zip(queries, passages, strict=True)]
+    found = look(pairs, clusters, model=model, seen=seen) if model else NO_TRAINING
     given = Provenance(
         data=data.digest,
         model=model_digest(model),
         settings=digest({"query": query, "passage": passage, "k": k, **_method(model, max_tokens)}),
         cluster_unit=cluster or "item",
         clusters=clusters,
-        contamination=contamination,
-        note=note,
+        contamination=found.word,
+        note=found.note,
         level=level,
         seed=seed,
     )
     values = {f"mrr@{k}": reciprocal_rank(ranks, k), "recall@1": recall(ranks, 1), f"recall@{k}": recall(ranks, k)}
     units = {name: "mean reciprocal rank" if name.startswith("mrr") else "share of queries" for name in values}
     scores: list[Score] = [mean_score(n, v, units[n], "higher is better", given) for n, v in values.items()]
+    clean = {}
+    if found.clean is not None:
+        kept = given.only(found.clean)
+        for n, v in values.items():
+            scores.append(mean_score(n + CLEAN, v[found.clean], units[n], "higher is better", kept))
+            clean[n + CLEAN] = pa.array(v, mask=~found.clean)
     columns = {
         "row_id": row_id,
         "cluster": pa.array(clusters if clusters is not None else [None] * len(ranks), pa.string()),
         "rank": pa.array(ranks),
         **{name: pa.array(v) for name, v in values.items()},
         "top_ids": pa.array(top_ids, pa.list_(pa.binary(16))),
+        **clean,
+        **found.columns,
     }
     write_scores(out, scores, pa.table(columns))
     repeated = len(passages) - len(set(passages))
     notes = [f"{repeated} passages repeat another's text; each counts against the other"] if repeated else []
-    return Card(metrics={"queries": len(queries), "repeated_passages": repeated}, scores=scores, notes=notes)
+    metrics = {"queries": len(queries), "repeated_passages": repeated, **found.metrics}
+    return Card(metrics=metrics, scores=scores, notes=[*notes, found.note])
 
 
 def _score_blocks(

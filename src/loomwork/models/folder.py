@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loomwork.core.artifact import Model
-from loomwork.core.dataset import link_or_copy
+from loomwork.core.dataset import Dataset, link_or_copy
 from loomwork.core.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class About:
         normalised: of an encoder, whether its vectors have length 1.
         max_tokens: how much of a text it reads; 0 where config.json alone decides.
         licence: an SPDX name, or "".
-        training_data: what it was trained on, as its makers declare; None is unknown.
+        training_data: what others trained it on, as they declare; None is unknown, [] is nothing.
+        trained_on: what we trained it on after that: for each dataset its digest and the columns that were learned.
         origin: where it is from: package or folder name, and the sha256 of its weights.
         training: the settings of the training that made it, by us.
         quantization: scheme and its parameters, where weights are not floats; see compress/quantize.py.
@@ -62,15 +63,16 @@ class About:
     max_tokens: int = 0
     licence: str = ""
     training_data: list[str] | None = None
+    trained_on: list[dict[str, Any]] = field(default_factory=list)
     origin: dict[str, str] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     quantization: dict[str, Any] = field(default_factory=dict)
     endpoint: dict[str, Any] = field(default_factory=dict)
 
 
-def dataset_name(digest: str, column: str) -> str:
-    """How `training_data` names a dataset of ours."""
-    return f"dataset {digest}, column {column!r}"
+def taught(about: About, data: Dataset, *columns: str) -> list[dict[str, Any]]:
+    """What a model is `trained_on` after it has learned these columns of a dataset too."""
+    return [*about.trained_on, {"dataset": data.digest, "columns": list(columns)}]
 
 
 def read_about(model: Model) -> About:

@@ -75,7 +75,7 @@ def embed(
     from loomwork.learn.order import rows_at
     from loomwork.models.bert import own_name
     from loomwork.models.engines.torch import read_tensors
-    from loomwork.models.folder import read_about, save_model
+    from loomwork.models.folder import read_about, save_model, taught
 
     data.require(query, passage)
     data.require_rows()
@@ -120,7 +120,8 @@ def embed(
     )
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     tensors = {n: trained.get(own_name(n), t) for n, t in read_tensors(base).items()}
-    save_model(out, tensors, base, replace(about, engine="torch", training=training))
+    trained_on = taught(about, data, query, passage)
+    save_model(out, tensors, base, replace(about, engine="torch", training=training, trained_on=trained_on))
     return Card(
         metrics={
             "steps": count,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,7 +82,7 @@ def pretrain(
 
     from loomwork.learn.loop import fit
     from loomwork.learn.packing import Packing, read_pieces, to_device
-    from loomwork.models.folder import About, dataset_name, save_about
+    from loomwork.models.folder import About, save_about, taught
     from loomwork.models.packed_llama import PackedLlama
 
     ours = context()
@@ -127,8 +128,8 @@ def pretrain(
     )
     watch.before(steps)
     _save(model.cpu().to_transformers(), tokenizer, out)
-    data_used = [dataset_name(data.digest, text)]
-    save_about(out, About("generate", training_data=data_used, training=settings))
+    about = About("generate", training_data=[], training=settings)
+    save_about(out, replace(about, trained_on=taught(about, data, text)))
     trained = steps * packing.targets_per_step
     metrics = {
         "parameters": sum(p.numel() for p in model.parameters()),
