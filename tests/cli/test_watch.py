@@ -68,7 +68,7 @@ def test_it_goes_on_until_it_is_stopped(project: Project) -> None:
         assert _version(watching, first) != first
     finally:
         watching.send_signal(signal.SIGINT)
-        out, _ = watching.communicate(timeout=30)
+        out, _ = watching.communicate(timeout=120)
     assert watching.returncode == 130
     assert out.count("watch-inbox") >= 2
 

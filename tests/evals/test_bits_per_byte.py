@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loomwork.core.errors import InputError
-from loomwork.evals._lzma_bytes import lzma_bytes
 from loomwork.evals._contamination import CLEAN
+from loomwork.evals._lzma_bytes import lzma_bytes
 from loomwork.evals.bits_per_byte import NAME, bits_per_byte
 
 STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park."

@@ -53,7 +53,7 @@ def watch(
     \b
     Exit codes of --once: 0 taken in, 1 a step failed, 2 it cannot run, 3 refused.
     """
-    from loomwork.core.errors import InputError
+    from loomwork.core.errors import InputError, Stopped
     from loomwork.core.home import open_home
 
     if not folder.is_dir():
@@ -66,7 +66,7 @@ def watch(
         seen = _resting(folder, quiet_seconds)
         if seen is not None and seen != done and (seen or done):
             code = _take_in(opened, folder, recipe, settings or [], name, tolerance, as_json=as_json)
-            if once:
+            if once or code == Stopped.exit_code:  # Ctrl-C during a run stops the run; it means the watch
                 raise typer.Exit(code)
             done = seen
         elif once:

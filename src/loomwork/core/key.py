@@ -17,9 +17,10 @@ from loomwork.core.errors import MissingDependency
 from loomwork.core.files import ANEW, digest_files
 from loomwork.core.fingerprint import code_parts, object_parts
 from loomwork.core.secret import secret_id
-from loomwork.core.step import Calls, Files, Names, Revision, Secret, Step
+from loomwork.core.step import Calls, Files, Names, Reads, Revision, Secret, Step
 
 Parts = dict[str, Any]
+READ = ":files"  # after a setting's name: what it leads to
 
 
 def key_parts(
@@ -46,7 +47,10 @@ def key_parts(
     code, needs = code_parts(step.function.__module__, step.function.__qualname__), _uses(step)
     for name, value in settings.items():
         calls = step.marker(name, Calls)
-        if step.marker(name, Files) and value is not None:
+        reads = step.marker(name, Reads)
+        if reads and value is not None:
+            paths |= {name: value, name + READ: reads.paths(value, settings)}
+        elif step.marker(name, Files) and value is not None:
             paths[name] = value
         elif calls:
             plain[name], has_paths = without_paths(calls, value)
@@ -105,6 +109,8 @@ def digest_paths(step: Step, paths: Mapping[str, Any], digests: Path) -> dict[st
     found: dict[str, str] = {}
     for name, value in paths.items():
         calls, marker = step.marker(name, Calls), step.marker(name, Files)
+        if name + READ in paths:
+            continue
         if calls:
             found |= {f"{name}.{place}": sha for place, sha in call_files(calls, value, digests).items()}
             continue

@@ -33,7 +33,7 @@ from loomwork.core.fingerprint import object_parts
 from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value
 from loomwork.core.secret import read_secret
-from loomwork.core.step import Calls, Files, Input, Names, Secret, Step, find_step, keyed_types
+from loomwork.core.step import Calls, Files, Input, Names, Reads, Secret, Step, find_step, keyed_types
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -263,6 +263,9 @@ def _validated(full: str, keys: Tree, step: Step, given: Mapping[str, Any]) -> d
                 continue
             if value is not None and step.marker(key, Secret):
                 read_secret(value)
+            if value is not None and (reads := step.marker(key, Reads)):
+                reads.paths(value, settings)
+                continue
             for one in value if isinstance(value, list) else [value]:
                 if files and one is not None and not Path(one).is_dir():
                     list_sources(one, files)

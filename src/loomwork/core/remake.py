@@ -126,7 +126,7 @@ def _run_again(
 ) -> tuple[str, list[str]]:
     """Run a recorded run's step once more. Returns the id of what it made, and what is different now."""
     parts = record["parts"]
-    settings = {**parts["settings"], **parts.get("paths", {})}
+    settings = {**parts["settings"], **{n: v for n, v in parts.get("paths", {}).items() if n in step.settings}}
     outside = reads_outside(step, [e["role"] for e in edges])
     forgotten = home.ledger.events(kind="forgotten") if outside else []
     gone = [e["subject"] for e in forgotten if e["at"] < record["started"]]

@@ -16,7 +16,7 @@ import inspect
 import pkgutil
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +115,23 @@ class Revision:
 
 
 @dataclass(frozen=True)
+class Reads:
+    """Marks a setting that leads to files which it does not name itself: those that a task file includes, say.
+
+    Args:
+        files: "module:function". It gets the value and all settings, and returns the paths; their digest enters the
+            key. Whatever it refuses is an error before the first step runs.
+    """
+
+    files: str
+
+    def paths(self, value: Any, settings: Mapping[str, Any]) -> list[str]:
+        """The files, as the function finds them."""
+        module, _, function = self.files.partition(":")
+        return [str(path) for path in getattr(importlib.import_module(module), function)(value, settings)]
+
+
+@dataclass(frozen=True)
 class TrainedOn:
     """Marks an input that the runner fills in where it is not given: all datasets that went into making a model.
 
@@ -198,13 +215,23 @@ class Step:
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
 
     def marker(self, setting: str, kind: type) -> Any:
-        """The mark of that kind (`Files`, `Names`, ...) of a setting or an input, or None. A plain `Path` counts as `Files()`."""
-        hints = list(_nested(self.hints.get(setting)))
-        for hint in hints:
-            for extra in getattr(hint, "__metadata__", ()):
-                if isinstance(extra, kind):
-                    return extra
-        return Files() if kind is Files and Path in hints else None
+        """The mark of that kind (`Files`, `Names`, ...) of a setting or input, or None; a `Path` counts as `Files()`."""
+        if (setting, kind) not in self._marks:
+            self._marks[setting, kind] = _mark(self.hints.get(setting), kind)
+        return self._marks[setting, kind]
+
+    @cached_property
+    def _marks(self) -> dict[tuple[str, type], Any]:
+        return {}
+
+
+def _mark(around: Any, kind: type) -> Any:
+    hints = list(_nested(around))
+    for hint in hints:
+        for extra in getattr(hint, "__metadata__", ()):
+            if isinstance(extra, kind):
+                return extra
+    return Files() if kind is Files and Path in hints else None
 
 
 def step(

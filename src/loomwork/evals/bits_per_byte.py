@@ -60,7 +60,6 @@ def bits_per_byte(
     Raises:
         InputError: an input that the method needs is missing, a text is empty, or there are too few rows or clusters.
     """
-    import numpy as np
     import pyarrow as pa
 
     from loomwork.metrics.language import bytes_of

@@ -99,7 +99,10 @@ def perplexity(
         return [_score(name, suffix, *sums, kept, level, seed, stated) for name, sums in parts.items()]
 
     scores = scored(here, "")
-    if found.clean is not None and len({c for c, k in zip(labels, (here & found.clean).tolist(), strict=True) if k}) > 1:
+    if (
+        found.clean is not None
+        and len({c for c, k in zip(labels, (here & found.clean).tolist(), strict=True) if k}) > 1
+    ):
         scores += scored(here & found.clean, CLEAN)
     columns = {
         "row_id": data.table(["row_id"]).column("row_id").combine_chunks(),

@@ -37,3 +37,18 @@ def perplexity(log_probabilities: npt.ArrayLike, tokens: npt.ArrayLike) -> float
         tokens: scored tokens of each text.  # (texts,)
     """
     return float(np.exp(-np.asarray(log_probabilities, dtype=np.float64).sum() / np.asarray(tokens).sum()))
+
+
+def perplexity_of_sums(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """exp of minus summed log-probability over summed weight (tokens, words, targets).  # (..., 2) -> (...)"""
+    return np.asarray(np.exp(-_ratio(sums)))
+
+
+def bits_per_byte_of_sums(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Minus summed log-probability, in bits, over summed bytes.  # (..., 2) -> (...)"""
+    return np.asarray(-_ratio(sums) / math.log(2))
+
+
+def _ratio(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    above, below = np.asarray(sums[..., 0], np.float64), np.asarray(sums[..., 1], np.float64)
+    return np.divide(above, below, out=np.zeros(np.shape(above)), where=below > 0)

@@ -48,8 +48,7 @@ class Matcher:
         """Read a piece of the stream. No run goes from one text into the next."""
         found = folded_words(texts)
         ids = _ids_of(found.hashes, self._vocabulary, self._table)
-        length, link, *edges = self._automaton
-        _stream(ids, found.rows, length, link, *edges, self._best)
+        _stream(ids, found.rows, *self._automaton, self._best)  # type: ignore[call-arg]
 
     def longest(self) -> np.ndarray:
         """For each word of the texts the length in words of the longest matched run that ends there, int32 (words,)."""
@@ -125,7 +124,7 @@ def _slot(state: Any, word: Any, size: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _edge(state: int, word: int, table: np.ndarray, edge_state: np.ndarray, edge_word: np.ndarray) -> int:
+def _edge(state: int, word: int, table: np.ndarray, edge_state: np.ndarray, edge_word: np.ndarray) -> Any:
     """The number of the edge that leaves a state on a word, or -1."""
     slot = _slot(state, word, table.size)
     edge = table[slot]

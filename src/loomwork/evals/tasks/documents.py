@@ -53,6 +53,23 @@ def read_documents(task: Task, data: Dataset | None = None, *, num_fewshot: int 
     return Documents(evaluated, _processed(splits.read(split), process))
 
 
+def document_files(task: Task) -> list[Path]:
+    """The files that hold a task's documents, where it names them itself.
+
+    Raises:
+        InputError: one is not there.
+    """
+    source = task.source
+    if source.path in FORMATS:
+        found = [_beside(task, name) for names in source.data_files.values() for name in names]
+    else:
+        found = [f for f in sorted(_beside(task, source.path).rglob("*.parquet")) if f.is_file()]
+    for path in found:
+        if not path.is_file():
+            raise InputError(f"there is no file {path}", f"looked beside the task file and in {Path.cwd()}")
+    return found
+
+
 class _Splits:
     def __init__(self, task: Task, data: Dataset | None) -> None:
         self.task, self.data = task, data

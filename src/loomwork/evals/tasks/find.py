@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.evals.tasks import library
+from loomwork.evals.tasks.documents import document_files
 from loomwork.evals.tasks.functions import ALLOW, load_module
+from loomwork.evals.tasks.members import TaskFolder
 from loomwork.evals.tasks.task import Group, Task
 from loomwork.evals.tasks.task_file import load
 
@@ -16,6 +20,34 @@ from loomwork.evals.tasks.task_file import load
 def own_tasks() -> list[str]:
     """The names of our own tasks."""
     return sorted(m.name for m in pkgutil.iter_modules(library.__path__))
+
+
+def files_of(name: str, settings: Mapping[str, Any]) -> list[Path]:
+    """All files that a task is read from: its own, those it includes, the code beside it, its documents.
+
+    Args:
+        name: as `find_task` takes it.
+        settings: of the step that runs it; `trust` counts.
+
+    Raises:
+        InputError: there is no such task, it is faulty, or a file of it is missing.
+    """
+    trust = bool(settings.get("trust"))
+    found = find_task(name, trust=trust)
+    if name in own_tasks():
+        return [Path(str(importlib.import_module(f"{library.__name__}.{name}").__file__))]
+    files = {Path(name): None} | dict.fromkeys(found.files if isinstance(found, Task) else ())
+    for task in tasks_of(found, trust=trust):
+        files |= dict.fromkeys([*task.files, *document_files(task)])
+    return list(files)
+
+
+def tasks_of(found: Task | Group, *, trust: bool = False) -> list[Task]:
+    """The task itself, or those of a group: its members are sought in the folder of its file."""
+    if isinstance(found, Task):
+        return [found]
+    folder = found.file.parent if found.file else Path()
+    return TaskFolder(folder).members(found, trust=trust)
 
 
 def find_task(name: str, *, trust: bool = False) -> Task | Group:
