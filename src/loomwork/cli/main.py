@@ -25,6 +25,7 @@ VERBS = {
     "rows": "loomwork.cli.rows:rows",
     "why": "loomwork.cli.why:why",
     "diff": "loomwork.cli.diff:diff",
+    "compare": "loomwork.cli.compare:compare",
     "lineage": "loomwork.cli.lineage:lineage",
     "name": "loomwork.cli.name:name",
     "ask": "loomwork.cli.ask:ask",

@@ -138,7 +138,7 @@ def differences(old: Parts, new: Parts) -> list[str]:
             verb = "is new" if name not in a else "is no longer used" if name not in b else "changed"
             lines.append(f"code of {rest} {verb}")
         elif group == "files":
-            lines.append(f"the files of {rest} changed")
+            lines.append(f"the files of {rest.removesuffix(READ)} changed")
         elif group == "inputs":
             lines.append(f"input {rest}: {was} -> {now}")
         elif group == "secrets":

@@ -215,7 +215,7 @@ class Step:
         return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
 
     def marker(self, setting: str, kind: type) -> Any:
-        """The mark of that kind (`Files`, `Names`, ...) of a setting or input, or None; a `Path` counts as `Files()`."""
+        """The mark of that kind (`Files`, `Names`, ...) of a setting or input; a `Path` counts as `Files()`."""
         if (setting, kind) not in self._marks:
             self._marks[setting, kind] = _mark(self.hints.get(setting), kind)
         return self._marks[setting, kind]

@@ -70,3 +70,19 @@ def sums_of(items: pa.Table, name: str) -> tuple[np.ndarray, Statistic] | None:
         return scale * found(sums)
 
     return np.array(items.column(column).to_pylist(), dtype=np.float64), metric
+
+
+def item_values(items: pa.Table, name: str) -> np.ndarray:
+    """What each item scores by itself: its column, or the metric of its own sums; NaN where it has none.  # (items,)
+
+    Raises:
+        InputError: the items hold neither.
+    """
+    import numpy as np
+
+    if name in items.column_names:
+        return np.asarray(items.column(name).to_numpy(zero_copy_only=False), dtype=np.float64)
+    given = sums_of(items, name)
+    if given is None:
+        raise InputError(f"the items have no column {name!r}", "score the model again with this version")
+    return np.asarray(given[1](given[0]), dtype=np.float64)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,10 +19,17 @@ FORMATS = ("json", "csv", "parquet")
 
 @dataclass(frozen=True)
 class Documents:
-    """What a task reads; `pool` is empty where no examples are shown."""
+    """What a task reads.
+
+    Args:
+        evaluated: the documents that are asked.
+        pool: those that examples are drawn from; empty where none are shown.
+        ids: of the evaluated documents: of the rows that they were read from, or hashes of their content.
+    """
 
     evaluated: list[Row]
     pool: list[Row]
+    ids: list[bytes] = field(default_factory=list)
 
 
 def read_documents(task: Task, data: Dataset | None = None, *, num_fewshot: int | None = None) -> Documents:
@@ -37,20 +45,23 @@ def read_documents(task: Task, data: Dataset | None = None, *, num_fewshot: int 
         InputError: a file or a part is not there, or is not what its name says; nothing says where the documents are.
     """
     splits = _Splits(task, data)
-    evaluated = _processed(splits.read(str(task.evaluated_split)), task.process_docs)
+    rows = splits.read(str(task.evaluated_split))
+    ids = list(splits.ids) if task.process_docs is None else []
+    evaluated = _prepared(_processed(rows, task.process_docs), task)
+    ids = ids or [_content_id(document) for document in evaluated]
     if not evaluated:
         raise InputError(f"task {task.name}: split {task.evaluated_split!r} has no documents")
     if (task.num_fewshot if num_fewshot is None else num_fewshot) == 0:
-        return Documents(evaluated, [])
+        return Documents(evaluated, [], ids)
     shots = task.shots
     if shots.split is None and shots.samples is not None:
-        return Documents(evaluated, shots.samples() if callable(shots.samples) else list(shots.samples))
+        return Documents(evaluated, shots.samples() if callable(shots.samples) else list(shots.samples), ids)
     split, process = str(task.shots_split), task.process_docs
     if shots.split is not None:
         process = shots.process_docs or process
     if split == task.evaluated_split and process is task.process_docs:
-        return Documents(evaluated, evaluated)
-    return Documents(evaluated, _processed(splits.read(split), process))
+        return Documents(evaluated, evaluated, ids)
+    return Documents(evaluated, _prepared(_processed(splits.read(split), process), task), ids)
 
 
 def document_files(task: Task) -> list[Path]:
@@ -73,6 +84,7 @@ def document_files(task: Task) -> list[Path]:
 class _Splits:
     def __init__(self, task: Task, data: Dataset | None) -> None:
         self.task, self.data = task, data
+        self.ids: list[bytes] = []  # of the rows that were read last, where they have any
         if data is None and any(self._folder.glob("*/*.parquet")):
             self.data = Dataset(self._folder)
 
@@ -104,7 +116,30 @@ class _Splits:
             chosen = data
         else:
             chosen = data.select(split)
-        return [{k: v for k, v in row.items() if k not in OURS} for row in chosen.rows()]
+        rows = list(chosen.rows())
+        field = self.task.source.field
+        if field and all(isinstance(row.get(field), list) for row in rows):  # an official file that was read whole
+            return [dict(inner) for row in rows for inner in row[field]]
+        self.ids = [row["row_id"] for row in rows]
+        return [{k: v for k, v in row.items() if k not in OURS} for row in rows]
+
+
+def _prepared(rows: list[Row], task: Task) -> list[Row]:
+    if task.prepare is None:
+        return rows
+    made = task.prepare(rows)
+    if len(made) != len(rows):
+        raise InputError(
+            f"task {task.name}: `prepare` made {len(made)} documents of {len(rows)}",
+            "one of each; filter the data before",
+        )
+    return made
+
+
+def _content_id(document: Row) -> bytes:
+    """The same for equal documents, wherever they were read."""
+    text = json.dumps(document, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _single(data: Dataset) -> bool:

@@ -120,6 +120,8 @@ class Task:
     """A task, checked.
 
     Args:
+        process_docs: what is made of a split's documents; it gets a table of the library `datasets`, as in lm-eval.
+        prepare: the same for a task in Python, of a list of dicts: one for each document, in their order.
         file: where it was read from.
         files: all files that it was read from: includes, and the Python files of functions.
     """
@@ -135,6 +137,7 @@ class Task:
     validation_split: str | None = None
     test_split: str | None = None
     process_docs: Callable[..., Any] | None = None
+    prepare: Callable[[list[Row]], list[Row]] | None = None
     description: str = ""
     target_delimiter: str = " "
     fewshot_delimiter: str = "\n\n"

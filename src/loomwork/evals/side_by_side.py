@@ -1,0 +1,66 @@
+"""Several systems on one test: scores, paired differences, slices, calibration, contamination, items, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
+from loomwork.core.score import Scores, write_json
+from loomwork.core.step import Card, step
+
+
+@step(makes="comparison", uses=["numpy", "pyarrow", "scipy"])
+def side_by_side(
+    scores: dict[str, Scores],
+    data: Dataset | None = None,
+    *,
+    metrics: list[str] | None = None,
+    by: list[str] | None = None,
+    bins: int = 4,
+    least: int = 10,
+    alpha: float = 0.05,
+    examples: int = 50,
+    out: Path,
+) -> Card:
+    """Show two or more systems side by side; all are compared with the first, on the same items.
+
+    Written to `page.html`, which needs no network, and to `comparison.json`. It decides nothing: evals.compare is the
+    gate.
+
+    Args:
+        scores: of each system, by the name that it shall have; from one step with the same settings.
+        data: the rows that were scored, for columns and texts that the items lack.
+        metrics: which scores; by default all that every system has.
+        by: columns to slice the first of them by; "length" and "language" are made from the text.
+        bins: into how many slices numbers are cut.
+        least: slices of fewer items are left out, and counted.
+        alpha: of what is called different, after adjusting for all comparisons (Holm).
+        examples: items that are shown of each kind.
+
+    Raises:
+        InputError: fewer than two systems, or they were not measured alike.
+    """
+    from loomwork.evals.comparing.page import comparison_page
+    from loomwork.evals.comparing.table import compared
+
+    if len(scores) < 2:
+        raise InputError(f"{len(scores)} system is nothing to compare", "scores: {a: $a_scores, b: $b_scores}")
+    if not 0 < alpha < 1 or bins < 2 or least < 2 or examples < 0:
+        raise InputError(f"alpha={alpha}, bins={bins}, least={least}, examples={examples}", "see loom steps")
+    report = compared(
+        scores, data, metrics=metrics or [], by=by or [], bins=bins, least=least, alpha=alpha, examples=examples
+    )
+    write_json(out / "comparison.json", report)
+    (out / "page.html").write_text(comparison_page(report), encoding="utf-8")
+    notes = []
+    for d in report["differences"]:
+        told = "more than chance" if d["adjusted"] <= alpha else "chance may do that"
+        notes.append(
+            f"{d['system']} against {d['baseline']}: {d['metric']} {d['difference']:+.4f} [{d['low']:+.4f}, "
+            f"{d['high']:+.4f}], plus is better; {told} (p = {d['adjusted']:.3g}); a true difference of "
+            f"{d['minimum_detectable_effect']:.4f} is found 4 times in 5"
+        )
+    notes += [f"{name}: {words}" for name, words in report["slices"].get("worst", {}).items()]
+    metrics_made = {"systems": len(scores), "metrics": len(report["metrics"])}
+    return Card(metrics={**metrics_made, "items": report["differences"][0]["n"]}, notes=notes)

@@ -1,0 +1,170 @@
+"""A task asked of a model: every document becomes requests, every answer the items of the task's metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loomwork.core.errors import InputError
+from loomwork.evals.tasks.documents import Documents
+from loomwork.evals.tasks.prompt import Item, Prompts
+from loomwork.evals.tasks.results import Key, gold_numbers, items_of
+from loomwork.evals.tasks.shots import SEED
+from loomwork.evals.tasks.task import Task
+from loomwork.metrics import choice
+from loomwork.models.engines import Scorer
+from loomwork.models.scoring.requests import Answer, Generate, Request, Rolling, Scoring
+
+SHOWN_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What became of the documents of one task.
+
+    Args:
+        task: which.
+        items: the documents as they were asked, in order.
+        ids: of their rows.
+        values: of each item the values of its metrics, or None where an answer failed.
+        failed: why an item has none, or "".
+        answers: what people look at: the choice that was taken, the text that was generated.
+        targets: the right answer, in the same form.
+        confidence: of a multiple choice the probability of the choice that was taken, among the choices; else NaN.
+        cut: how many tokens of the contexts did not fit.
+        engine, why, counts: of the scoring.
+        repeated_shots: questions that would have stood among their own examples.
+    """
+
+    task: Task
+    items: list[Item]
+    ids: list[bytes]
+    values: list[dict[Key, Any] | None]
+    failed: list[str]
+    answers: list[str]
+    targets: list[str]
+    confidence: list[float]
+    cut: int
+    engine: str
+    why: str
+    counts: dict[str, int]
+    repeated_shots: int
+
+
+def ask(
+    task: Task,
+    documents: Documents,
+    scorer: Scorer,
+    *,
+    num_fewshot: int | None = None,
+    limit: int = 0,
+    seed: int = SEED,
+    keep: Path | None = None,
+) -> Asked:
+    """Ask a model every document of a task.
+
+    Args:
+        num_fewshot: examples before each question; None is as the task says.
+        limit: only the first documents, 0 for all.
+        seed: of the examples.
+        keep: a file in which answers are kept at once.
+    """
+    chosen = slice(0, limit or None)
+    prompts = Prompts(task, documents.evaluated[chosen], documents.pool, num_fewshot=num_fewshot, seed=seed)
+    items = list(prompts)
+    flat: list[Request] = []
+    for item in items:
+        for request in item.requests:
+            flat += (
+                [replace(request, seed=k) for k in range(task.repeats)] if isinstance(request, Generate) else [request]
+            )
+    scored = scorer.score(flat, keep=keep)
+    values: list[dict[Key, Any] | None] = []
+    failed, answers, targets, confidence = [], [], [], []
+    at = 0
+    for item in items:
+        size = len(item.requests) * (task.repeats if task.output_type == "generate_until" else 1)
+        own = scored.answers[at : at + size]
+        at += size
+        fault = next((a.failed for a in own if a.failed), "")
+        failed.append(fault)
+        values.append(None if fault else items_of(task, item, _responses(task, own), many_targets=prompts.many_targets))
+        said, sure = ("", np.nan) if fault else _said(task, item, own)
+        answers.append(said[:SHOWN_CHARACTERS])
+        confidence.append(sure)
+        targets.append(_target(item)[:SHOWN_CHARACTERS])
+    if all(failed):
+        raise InputError(f"task {task.name}: none of {len(items)} documents was answered: {failed[0]}")
+    return Asked(
+        task,
+        items,
+        documents.ids[chosen],
+        values,
+        failed,
+        answers,
+        targets,
+        confidence,
+        sum(a.cut_tokens for a in scored),
+        *_how(scored),
+        prompts.sampler.replaced,
+    )
+
+
+def _repeated(request: Request, repeats: int) -> list[Request]:
+    """A generation as often as the task says, with a seed of its own each time."""
+    return [replace(request, seed=k) for k in range(repeats)] if isinstance(request, Generate) else [request]
+
+
+def known_by(item: Item) -> str:
+    """What a document would be recognised by in a training text: its question as the task says, or the whole of it."""
+    if item.query:
+        return item.query
+    texts = []
+    for value in item.document.values():
+        texts += [value] if isinstance(value, str) else [v for v in value if isinstance(v, str)] if _many(value) else []
+    return "\n".join(texts)
+
+
+def question_of(item: Item) -> str:
+    """The end of the first context: the question itself, whatever examples stand before it."""
+    first = item.requests[0]
+    text = first.text if isinstance(first, Rolling) else first.context
+    return text if len(text) <= SHOWN_CHARACTERS else "…" + text[1 - SHOWN_CHARACTERS :]
+
+
+def _many(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _how(scored: Scoring) -> tuple[str, str, dict[str, int]]:
+    return scored.engine, scored.why, scored.counts
+
+
+def _responses(task: Task, own: Sequence[Answer]) -> list[Any]:
+    if task.output_type == "generate_until":
+        return [[a.text for a in own]]
+    if task.output_type == "loglikelihood_rolling":
+        return [a.log_probability for a in own]
+    return [(a.log_probability, a.greedy) for a in own]
+
+
+def _said(task: Task, item: Item, own: Sequence[Answer]) -> tuple[str, float]:
+    """The answer for people, and how sure the model was of it."""
+    if task.output_type == "generate_until":
+        return own[0].text, float("nan")
+    if task.output_type != "multiple_choice" or not item.choices:
+        return f"log-probability {own[0].log_probability:.2f}", float("nan")
+    found = [a.log_probability for a in own[: len(item.choices)]]
+    best = choice.most_likely(found)
+    return item.choices[best], float(choice.probabilities(found)[best])
+
+
+def _target(item: Item) -> str:
+    if item.choices:
+        return " | ".join(item.choices[n] for n in gold_numbers(item))
+    gold = item.gold if isinstance(item.gold, list) else [item.gold]
+    return " | ".join(map(str, gold))

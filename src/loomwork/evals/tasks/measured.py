@@ -1,0 +1,182 @@
+"""From the items of a task's metrics to Scores with intervals, of all items or of some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from loomwork.core.errors import InputError
+from loomwork.core.score import Direction, Score
+from loomwork.evals._mean_score import Provenance, mean_score, sums_score
+from loomwork.evals._sums import with_sums
+from loomwork.evals.tasks.task import Metric
+from loomwork.metrics import classification, translation
+from loomwork.metrics.aggregation import AGGREGATIONS
+from loomwork.metrics.language import bits_per_byte_of_sums, perplexity_of_sums
+
+Floats = npt.NDArray[np.float64]
+ANY = (-np.inf, np.inf)
+RANGES = {"brier_score": (0.0, 2.0)}
+MEANS = ("mean", "nanmean")
+UNITS = {
+    "acc": "share of items",
+    "acc_norm": "share of items, choices weighed by their length",
+    "acc_bytes": "share of items, choices weighed by their bytes",
+    "exact_match": "share of items",
+    "brier_score": "squared error of the probabilities",
+    "f1": "F1 of the class 1",
+    "mcc": "Matthews' correlation",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "chrf++": "chrF++",
+    "ter": "TER",
+    "perplexity": "perplexity of a target",
+    "word_perplexity": "perplexity of a word",
+    "byte_perplexity": "perplexity of a byte",
+    "bits_per_byte": "bits per byte",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric over the items of a task.
+
+    Args:
+        name: of its scores.
+        values: of each item, NaN where there is none; of a metric of sums what the item alone would score.  # (n,)
+        sums: of each item the statistics that add up, or None for a mean.  # (n, k)
+        statistic: the metric of their sums.
+        whole: for a metric of neither kind: the task's own function of the items, and the items.
+    """
+
+    name: str
+    unit: str
+    direction: Direction
+    values: Floats
+    within: tuple[float, float] = (0.0, 1.0)
+    sums: Floats | None = None
+    statistic: Callable[[Floats], Any] | None = None
+    whole: tuple[Callable[[Sequence[Any]], float], list[Any]] | None = None
+
+    def score(self, chosen: npt.NDArray[np.bool_], given: Provenance, suffix: str = "") -> Score:
+        """The Score of some of the items.
+
+        Raises:
+            InputError: they are too few for an interval.
+        """
+        mask = chosen & ~np.isnan(self.values)
+        kept = given.only(mask)
+        if kept.units(int(mask.sum())) < 2:
+            raise InputError(f"{self.name} has {int(mask.sum())} items: at least two, in two clusters, are needed")
+        name = self.name + suffix
+        if self.sums is not None and self.statistic is not None:
+            return sums_score(name, self.sums[mask], self.statistic, self.unit, self.direction, kept, self.within)
+        if self.whole is not None:
+            from loomwork.stats.resampled import function_interval
+
+            function, items = self.whole
+            value, interval = function_interval(
+                [i for i, k in zip(items, mask.tolist(), strict=True) if k],
+                function,
+                clusters=kept.clusters,
+                level=kept.level,
+                seed=kept.seed,
+            )
+            return kept.score(name, value, interval, self.unit, self.direction, int(mask.sum()))
+        return mean_score(name, self.values[mask], self.unit, self.direction, kept, self.within)
+
+    def add_to(self, items: pa.Table) -> pa.Table:
+        """The items with this metric's columns."""
+        items = items.append_column(self.name, pa.array(self.values, from_pandas=True))
+        if self.sums is not None and self.statistic is not None:
+            items = with_sums(items, self.name, self.sums, self.statistic)
+        return items
+
+
+def measure(metric: Metric, name: str, found: Sequence[Any]) -> Measured:
+    """A metric over its items.
+
+    Args:
+        metric: as the task has it.
+        name: of the scores.
+        found: of each document its item (metrics/aggregation.py), or None where there is none.
+
+    Raises:
+        InputError: the items are not what the aggregation takes.
+    """
+    direction: Direction = "higher is better" if metric.higher_is_better else "lower is better"
+    unit = UNITS.get(metric.name, metric.name)
+    here = np.array([value is not None for value in found])
+    some = [value for value in found if value is not None]
+    by = metric.aggregation
+    if by in MEANS:
+        return _mean(metric, name, unit, direction, here, some)
+    made = None if callable(by) else _summed(by, some)
+    if made is None:
+        function: Callable[..., float] = by if callable(by) else AGGREGATIONS[by]
+        return Measured(name, unit, direction, _spread(here, np.zeros(len(some))), ANY, whole=(function, list(found)))
+    sums, statistic, within = made
+    alone = np.asarray(statistic(sums), dtype=np.float64)
+    return Measured(name, unit, direction, _spread(here, alone), within, _spread(here, sums), statistic)
+
+
+def _mean(
+    metric: Metric, name: str, unit: str, direction: Direction, here: npt.NDArray[np.bool_], some: list[Any]
+) -> Measured:
+    try:
+        values = np.array([float(v) for v in some])
+    except (TypeError, ValueError):
+        raise InputError(f"{metric.name} gives {some[0]!r:.60} for an item, and a mean is taken of numbers") from None
+    if metric.aggregation == "mean" and not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise InputError(
+            f"{metric.name} is {values[row]} for document {row}", "aggregate it by nanmean, which leaves such items out"
+        )
+    inside = values[np.isfinite(values)]
+    within = RANGES.get(metric.name, (0.0, 1.0))
+    if inside.size and not ((inside >= within[0]) & (inside <= within[1])).all():
+        within = (float(min(inside.min(), within[0])), float(max(inside.max(), within[1])))
+    return Measured(name, unit, direction, _spread(here, values), within)
+
+
+def _summed(by: str, some: list[Any]) -> tuple[Floats, Callable[[Floats], Any], tuple[float, float]] | None:
+    """Statistics of each item, the metric of their sums, and its range; None where there is no such form."""
+    if by in ("f1", "matthews_corrcoef"):
+        pairs = np.asarray(some, dtype=np.int64)
+        if not set(np.unique(pairs)) <= {0, 1}:
+            if by == "f1":
+                AGGREGATIONS["f1"](some)  # says what is wrong
+            return None  # Matthews' correlation of many classes is no function of four sums
+        cells = classification.binary_cells(pairs[:, 0], pairs[:, 1])
+        return (
+            (cells, classification.binary_f1, (0.0, 1.0)) if by == "f1" else (cells, classification.matthews, (-1, 1))
+        )
+    if by == "perplexity":
+        totals = np.asarray(some, dtype=np.float64)
+        return np.stack([totals, np.ones(len(totals))], axis=1), perplexity_of_sums, ANY
+    if by in ("weighted_perplexity", "bits_per_byte"):
+        statistic = perplexity_of_sums if by == "weighted_perplexity" else bits_per_byte_of_sums
+        return np.asarray(some, dtype=np.float64), statistic, ANY
+    if by in ("bleu", "chrf", "chrf++", "ter"):
+        references = [[r] if isinstance(r, str) else list(r) for r, _ in some]
+        if len({len(r) for r in references}) != 1:
+            return None
+        word_order = 2 if by == "chrf++" else 0
+        kind: Any = by.rstrip("+")
+        tool = translation.make_metric(kind, word_order=word_order)
+        streams = [list(stream) for stream in zip(*references, strict=True)]
+        sums = translation.segment_statistics(tool, [said for _, said in some], streams)
+        return sums, translation.metric_of(kind), (0.0, np.inf)
+    return None
+
+
+def _spread(here: npt.NDArray[np.bool_], values: Floats) -> Floats:
+    """Values of the items that are there at their places; NaN, or zeros for sums, elsewhere."""
+    empty = np.full(here.shape, np.nan) if values.ndim == 1 else np.zeros((len(here), values.shape[1]))
+    empty[here] = values
+    return empty

@@ -1,0 +1,47 @@
+"""loom compare: scores by id, by name, and those of models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli.conftest import Project
+from loomwork.core.home import open_home
+
+RECIPE = """\
+recipe: words
+steps:
+  raw:   {use: "sample_steps:lines", path: lines.txt}
+  some:  {use: "sample_steps:longer", data: $raw, words: 2}
+  few:   {use: "sample_steps:longer", data: $raw, words: 3}
+  all:   {use: "sample_steps:vocabulary", data: $raw}
+  model: {use: "sample_steps:vocabulary", data: $some}
+  less:  {use: "sample_steps:vocabulary", data: $few}
+  a: {use: "sample_steps:coverage", model: $model, data: $raw}
+  b: {use: "sample_steps:coverage", model: $less, data: $raw}
+  c: {use: "sample_steps:coverage", model: $less, data: $some}
+name: {words@old: $model, words@new: $less, scores@old: $a, scores@new: $b, scores@other: $c, words@unscored: $all}
+"""
+
+
+def test_models_and_scores_are_compared(project: Project) -> None:
+    project.write(RECIPE)
+    project("run")
+    out = project("compare", "words@old", "words@new")
+    assert "words@new against words@old: coverage -" in " ".join(out.split())
+    page = out.rpartition("its page: ")[2].strip()
+    assert "Paired differences" in Path(page).read_text("utf-8")
+    found = project.json("compare", "old=scores@old", "new=scores@new")
+    assert found["systems"] == ["old", "new"]
+    assert found["differences"][0]["n"] == 6
+    assert open_home().ledger.artifact(found["artifact"])["kind"] == "comparison"
+    assert "= side_by_side" in project("compare", "old=scores@old", "new=scores@new")  # nothing is computed twice
+
+
+def test_what_cannot_be_compared(project: Project) -> None:
+    project.write(RECIPE)
+    project("run")
+    assert "nothing to compare" in project.result("compare", "scores@old", code=2).output
+    assert "measured alike" in project.result("compare", "scores@old", "scores@other", code=2).output
+    assert "has no scores here" in project.result("compare", "words@old", "words@unscored", code=2).output
+    assert "no name or artifact" in project.result("compare", "scores@old", "scores@nwe", code=2).output
+    assert "one name" in project.result("compare", "a=scores@old", "a=scores@new", code=2).output

@@ -1,0 +1,100 @@
+"""Systems side by side: the numbers of the page are those of the tests below it, and the page holds them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loomwork.core.errors import InputError
+from loomwork.evals.classification import classification
+from loomwork.evals.side_by_side import side_by_side
+from loomwork.stats.paired_binary import mcnemar
+
+SHARES = {"old": 0.7, "new": 0.85, "same": 0.7}
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, list[dict]]:
+    generator = np.random.default_rng(5)
+    base = generator.random(300)
+    made = {}
+    for name, share in SHARES.items():
+        noise = 0.05 * generator.random(300)
+        made[name] = [
+            {
+                "text": f"Question {i}: which <b>one</b>?",
+                "label": "xy"[i % 2],
+                "prediction": "xy"[i % 2] if base[i] + noise[i] < share else "xy"[1 - i % 2],
+                "sure": float(0.5 + base[i] / 2),
+                "kind": "ab"[i % 3 == 0],
+            }
+            for i in range(300)
+        ]
+    return made
+
+
+@pytest.fixture
+def scored(answers, make_dataset, run_step):
+    """Scores of each system over one dataset: its row ids stand for the items."""
+    data = make_dataset([{k: r[k] for k in ("text", "label", "kind")} for r in answers["old"]])
+    ids = [r["row_id"] for r in data.rows()]
+    found = {}
+    for name, rows in answers.items():
+        scores, _ = run_step(classification, data=make_dataset(rows), probabilities="sure")
+        items = scores.items()
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        items = items.set_column(items.column_names.index("row_id"), "row_id", pa.array(ids, pa.binary(16)))
+        pq.write_table(items, scores.path / "items" / "00000.parquet")
+        text = (scores.path / "scores.json").read_text()
+        own = scores.score().data
+        (scores.path / "scores.json").write_text(text.replace(own, data.digest))
+        found[name] = scores
+    return data, found
+
+
+def test_the_numbers(scored, answers, run_step):
+    data, scores = scored
+    made, card = run_step(side_by_side, scores=scores, data=data, by=["kind"], metrics=["accuracy", "macro_f1"])
+    report = made.read_json("comparison.json")
+    by = {(d["metric"], d["system"]): d for d in report["differences"]}
+    right = {n: np.array([r["label"] == r["prediction"] for r in rows]) for n, rows in answers.items()}
+    new = by["accuracy", "new"]
+    assert new["difference"] == pytest.approx(right["new"].mean() - right["old"].mean())
+    assert new["low"] < new["difference"] < new["high"]
+    wins, losses = int((right["new"] & ~right["old"]).sum()), int((~right["new"] & right["old"]).sum())
+    assert new["p_value"] == pytest.approx(mcnemar(wins, losses), rel=0.6, abs=3e-4)
+    assert new["adjusted"] <= 0.05 < by["accuracy", "same"]["adjusted"]
+    assert by["macro_f1", "new"]["difference"] > 0
+    assert report["items"]["counts"] == {
+        "same does better": int((right["same"] & ~right["old"]).sum()),
+        "old does better": int((~right["same"] & right["old"]).sum()),
+        "both alike": int((right["same"] == right["old"]).sum()),
+    }
+    assert [c["system"] for c in report["calibration"]] == list(SHARES)
+    assert {r["value"] for r in report["slices"]["rows"]} == {"a", "b"}
+    assert len(card.notes) == 4 + 3
+
+
+def test_the_page_needs_no_network_and_escapes_what_it_shows(scored, run_step):
+    data, scores = scored
+    made, _ = run_step(side_by_side, scores=scores, data=data, by=["kind", "length"])
+    page = (made.path / "page.html").read_text("utf-8")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert "<b>one</b>" not in page
+    assert "&lt;b&gt;one" in page
+    for part in ("Paired differences", "Slices", "Calibration", "Contamination", "Items side by side"):
+        assert part in page
+
+
+def test_what_cannot_be_compared(scored, make_dataset, run_step):
+    _, scores = scored
+    with pytest.raises(InputError, match="nothing to compare"):
+        run_step(side_by_side, scores={"old": scores["old"]})
+    with pytest.raises(InputError, match="not every system has"):
+        run_step(side_by_side, scores=scores, metrics=["acc"])
+    other, _ = run_step(classification, data=make_dataset([{"label": "x", "prediction": "x"}] * 3))
+    with pytest.raises(InputError, match="not measured alike"):
+        run_step(side_by_side, scores={"old": scores["old"], "other": other})
