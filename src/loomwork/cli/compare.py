@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home
+from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home, find_artifact
 
 if TYPE_CHECKING:
     from loomwork.core.home import Home
@@ -18,7 +18,9 @@ def compare(
     systems: Annotated[
         list[str],
         typer.Argument(
-            metavar="A B [C]...", help="Scores or models: names, ids, or NAME=WHAT.", autocompletion=complete_name
+            metavar="A B [C]...",
+            help="Scores or models: names, ids, steps, or NAME=WHAT.",
+            autocompletion=complete_name,
         ),
     ],
     data: Annotated[
@@ -38,6 +40,7 @@ def compare(
     \b
     Examples:
       loom compare small@v1 small@v2
+      loom compare once_task thrice_task     what two steps of a recipe made last
       loom compare base=3f2a91c0d4e1 tuned=77b1d2e4aa10 --by label --by length
       loom compare docs-search@champion 8f99a6c8cb48 --data split/holdout --by module --json
     """
@@ -55,7 +58,8 @@ def compare(
     settings: dict[str, Any] = {"by": by, "metrics": metric, "alpha": alpha}
     call: dict[str, Any] = {"use": f"evals.{STEP}", "scores": scores} | {k: v for k, v in settings.items() if v}
     if data:
-        call["data"] = data
+        data, _, part = data.partition("/")
+        call["data"] = find_artifact(opened, data) + (f"/{part}" if part else "")
     recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {STEP: call}})
     with open_display(recipe.steps, silent=as_json) as display, Runner(opened, listen=display.listen) as runner:
         result = runner.run(recipe)
@@ -88,7 +92,7 @@ def found_scores(home: Home, systems: list[tuple[str, str]]) -> dict[str, str]:
         raise InputError("two systems have one name", "give each its own, as in a=ID b=ID")
     candidates: dict[str, list[str]] = {}
     for name, what in systems:
-        artifact = home.find(what)
+        artifact = find_artifact(home, what)
         kind = (home.ledger.artifact(artifact) or {}).get("kind", "")
         if kind not in ("scores", "model"):
             raise InputError(f"{what} is of the kind {kind!r}", "compare scores, or models that have some")

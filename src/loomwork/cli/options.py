@@ -38,6 +38,24 @@ def is_there(home: Home) -> bool:
     return bool(home.ledger_url) or (home.root / "ledger.db").is_file()
 
 
+def find_artifact(home: Home, text: str) -> str:
+    """The artifact that a person means: a name, an id, or what a step of that name made last.
+
+    Raises:
+        InputError: nothing is meant, or several things.
+    """
+    from loomwork.core.errors import InputError
+
+    try:
+        return home.find(text)
+    except InputError:
+        last = next(iter(home.ledger.last_runs(name=text, limit=1) or home.ledger.last_runs(step=text, limit=1)), None)
+        made = [e["artifact"] for e in home.ledger.edges(last["id"]) if e["direction"] == "out"] if last else []
+        if not made:
+            raise
+        return str(made[0])
+
+
 def complete_step(incomplete: str) -> list[str]:
     """Names of steps, for shell completion."""
     from loomwork.core.step import step_names

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home
+from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home, find_artifact
 
 if TYPE_CHECKING:
     from loomwork.core.dataset import Dataset
@@ -91,14 +91,7 @@ def find_dataset(home: Home, text: str) -> Dataset:
     from loomwork.core.errors import InputError, did_you_mean
 
     name, _, part = text.partition("/")
-    try:
-        artifact_id = home.find(name)
-    except InputError:
-        last = next(iter(home.ledger.last_runs(name=name, limit=1) or home.ledger.last_runs(step=name, limit=1)), None)
-        made = [e["artifact"] for e in home.ledger.edges(last["id"]) if e["direction"] == "out"] if last else []
-        if not made:
-            raise
-        artifact_id = made[0]
+    artifact_id = find_artifact(home, name)
     kind = (home.ledger.artifact(artifact_id) or {}).get("kind")
     if kind and kind != Dataset.kind:
         raise InputError(f"{name} is a {kind} and has no rows", f"loom show {name}")

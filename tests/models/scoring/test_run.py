@@ -99,6 +99,18 @@ def test_equal_requests_are_computed_once(stories):
     assert len({a.log_probability for a in found}) == 1
 
 
+def test_scores_do_not_depend_on_the_size_of_a_batch(stories):
+    words = ["Tom", "Lily", "the dog", "a big tree", "the sun", "his ball", "her mom", "a red box"]
+    requests = [LogLikelihood(f"Once upon a time {a} saw {b}.", f" {b} was happy") for a in words for b in words]
+    alone, few, many = (
+        stories.score(requests, settings=Settings(batch_tokens=size * 24, share=False)) for size in (1, 8, 64)
+    )
+    for other in (few, many):
+        for a, b in zip(alone, other, strict=True):
+            assert a.log_probability == pytest.approx(b.log_probability, abs=1e-4)
+            assert a.greedy == b.greedy
+
+
 def test_an_interrupted_evaluation_goes_on_where_it_was(stories, contexts, tmp_path):
     requests = [*asked(contexts), Rolling("Once upon a time. " * 300)]
     keep = tmp_path / "kept.sqlite"
