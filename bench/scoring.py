@@ -173,7 +173,7 @@ def main() -> None:
              1 if arguments.quick else 3),
         ]  # fmt: skip
         if not arguments.quick:
-            plans.append(("0.5 B", lambda: (random_weights(folder, text), "random weights"), 0.2, True, 1))
+            plans.append(("0.5 B", lambda: (random_weights(folder, text), "random weights"), 0.3, True, 1))
         for name, make, amount, shots, rounds in plans:
             decoder, about = make()
             decoder.score([])

@@ -2,7 +2,7 @@
 
 Linear layers see all tokens of a batch as one matrix without padding; attention follows each row's own branches and the
 keys and values of the prefix that the rows share; the last layer is computed for the tokens whose logits are needed,
-and the logits exist for a few of them at a time, in one buffer.
+and the logits exist for a block of them at a time (head.py).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from loomwork.models.scoring.families import Block, parts_of
+from loomwork.models.scoring.head import log_probabilities
 from loomwork.models.scoring.plan import Row
 
-HEAD_CELLS = 1 << 21  # of the buffer of logits: what stays in a core's cache
-BATCH_TOKENS = {"cpu": 2048}
+BATCH_TOKENS = {"cpu": 1024}
 BATCH_TOKENS_ELSEWHERE = 16384
 
 
@@ -66,8 +66,6 @@ class PackedForward:
         self.pairs_per_token = self.parts.pairs_per_token
         self.budget = BATCH_TOKENS.get(self.device.type, BATCH_TOKENS_ELSEWHERE)
         self.windows = {block.window for block in self.parts.blocks}
-        size = max(1, min(256, HEAD_CELLS // len(self.parts.head)))
-        self.logits = torch.empty(size, len(self.parts.head), dtype=self.dtype, device=self.device)
 
     @torch.inference_mode()
     def score(
@@ -146,33 +144,9 @@ class PackedForward:
         self, states: Tensor, places: np.ndarray, targets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Of each target after a state, and whether it is the likeliest. `places` says which state; both (pairs)."""
-        order = np.argsort(places, kind="stable")
-        sorted_places = places[order]
-        found, greedy = np.empty(len(places)), np.empty(len(places), bool)
-        size = len(self.logits)
-        for at in range(0, len(states), size):
-            piece = states[at : at + size]
-            low, high = np.searchsorted(sorted_places, [at, at + len(piece)])
-            if low == high:
-                continue
-            mine = order[low:high]
-            logits = torch.mm(piece, self.parts.head.T, out=self.logits[: len(piece)])
-            rows = torch.from_numpy(places[mine] - at).to(self.device)
-            values, best = log_softmax_of(logits, rows, torch.from_numpy(targets[mine]).to(self.device))
-            found[mine], greedy[mine] = values.cpu().numpy(), best.cpu().numpy()
-        return found, greedy
-
-
-def log_softmax_of(logits: Tensor, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The log-probability of some cells (rows, targets) of logits (n, vocabulary), and whether each is its row's first
-    largest. The logits are overwritten."""
-    chosen = logits[rows, targets]
-    largest = logits.amax(-1)
-    best = chosen >= largest[rows]
-    if bool(best.any()):  # equal ones: the first counts, as it does to argmax
-        best[best.clone()] = logits[rows[best]].argmax(-1) == targets[best]
-    total = logits.sub_(largest[:, None]).exp_().sum(-1).log_().add_(largest)
-    return (chosen - total[rows]).double(), best
+        rows, wanted = (torch.from_numpy(x.astype(np.int64)).to(self.device) for x in (places, targets))
+        values, best = log_probabilities(states, self.parts.head, rows, wanted)
+        return values.cpu().numpy(), best.cpu().numpy()
 
 
 def rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from loomwork.models.scoring.packed import Past, log_softmax_of
+from loomwork.models.scoring.head import log_softmax_of
+from loomwork.models.scoring.packed import Past
 from loomwork.models.scoring.plan import Row
 
 LOGIT_BYTES = 256 << 20  # of one batch's float32 logits
