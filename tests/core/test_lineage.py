@@ -341,3 +341,19 @@ def test_rows_are_followed_rightly_through_random_pipelines(home, tmp_path, seed
                 rows = home.store.open(step.artifact, Dataset, part).rows()
                 expected = {r["row_id"] for r in rows if r["text"].lower().startswith(word)}
                 assert followed.get((step.artifact, part), set()) == expected, (step.name, part)
+
+
+def test_the_same_content_is_forgotten_in_every_version(home, lines):
+    """A line inserted above gives a row another id; what it says is the same, and goes from all versions."""
+    first = run_recipe(recipe(lines), home=home)
+    lines.write_text("one more at the top\n" + lines.read_text())
+    second = run_recipe(recipe(lines), home=home)
+    data = home.store.open(second.steps["raw"].artifact, Dataset)
+    row = next(r for r in data.rows() if r["text"] == "banana")
+    plan = plan_forget(home, [row["row_id"].hex()])
+    held = {p.artifact for p in plan.places}
+    assert {first.steps["raw"].artifact, second.steps["raw"].artifact} <= held
+    assert {first.steps["model"].artifact, second.steps["model"].artifact} <= {t.artifact for t in plan.touched}
+    done = forget(home, plan)
+    for old in (first.steps["raw"].artifact, second.steps["raw"].artifact):
+        assert "banana" not in [r["text"] for r in home.store.open(done.versions[old], Dataset).rows()]

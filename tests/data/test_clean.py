@@ -104,13 +104,19 @@ def test_repeated_lines(make_dataset, run_step):
 
 
 def test_a_text_of_boilerplate_alone_is_dropped_as_it_was(make_dataset, run_step):
-    rows = [{"text": "Log in to continue"}] * 3 + [{"text": "words"}]
+    rows = [{"text": "Log in\nto continue"}] * 3 + [{"text": "words"}]
     found, card = run_step(clean, data=make_dataset(rows), boilerplate_documents=3)
     assert texts(found) == ["words"]
     assert [(r["text"], r["reason"]) for r in found.select("dropped").rows()] == [
-        ("Log in to continue", "empty text")
+        ("Log in\nto continue", "empty text")
     ] * 3
     assert card.metrics["dropped: empty text"] == 3
+
+
+def test_messages_of_one_line_that_many_people_sent_are_no_boilerplate(make_dataset, run_step):
+    rows = [{"text": "I cant pick the phone right now. Pls send a message"}] * 6
+    found, _ = run_step(clean, data=make_dataset(rows), boilerplate_documents=3)
+    assert len(texts(found)) == 6
 
 
 def test_what_one_repair_uncovers_another_repairs(make_dataset, run_step):

@@ -39,6 +39,11 @@ def test_weights_without_a_size_take_all_of_the_scarcest(sources, run_step):
     made, card = run_step(mix, data=sources, weights={"web": 1, "code": 1})
     assert Counter(r["mixture"] for r in made.rows()) == {"web": 60, "code": 60}
     assert card.metrics["share: code"] == 0.5
+    dropped = list(made.select("dropped").rows())
+    assert len(dropped) == card.metrics["rows_dropped"] == 540
+    assert {r["reason"] for r in dropped} == {"not drawn: its source has more rows than its share"}
+    kept = {r["origin_ids"][0] for r in made.select("data").rows()}
+    assert kept | {r["row_id"] for r in dropped} == {r["row_id"] for s in sources.values() for r in s.rows()}
 
 
 def test_a_small_source_is_read_several_times_up_to_the_limit(sources, run_step):

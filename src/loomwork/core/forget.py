@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from loomwork.core.artifact import Artifact
-from loomwork.core.dataset import link_or_copy
+from loomwork.core.dataset import DROPPED, link_or_copy
 from loomwork.core.errors import StepFailed
 from loomwork.core.home import Home
 from loomwork.core.row_ids import content_ids
@@ -32,7 +33,8 @@ class ForgetPlan:
     """What forgetting would do.
 
     Args:
-        sources: ids of the rows from outside that will be left out from now on.
+        sources: ids of the rows from outside that will be left out from now on: those that were meant, and all rows of
+            the same content, in whatever version they stand.
         places: every dataset part that holds them or rows that came from them.
         touched: what they went into: it will be marked stale.
         services: the names under which touched artifacts have been served.
@@ -77,7 +79,7 @@ def plan_forget(home: Home, prefixes: Sequence[str], *, rows: Collection[bytes] 
         InputError: one of them means no row, or several.
     """
     tracer = Tracer(home)
-    sources = _sources(tracer, {tracer.resolve(p) for p in prefixes} | set(rows))
+    sources = _with_copies(tracer, _sources(tracer, {tracer.resolve(p) for p in prefixes} | set(rows)))
     places, touched = tracer.spread(sources)
     gone = {r for p in places for r in p.rows}
     done = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
@@ -143,6 +145,35 @@ def _sources(tracer: Tracer, rows: set[bytes]) -> set[bytes]:
     found = {r for p in from_outside for r in p.rows}
     reached = {r for p in tracer.spread(found)[0] for r in p.rows} if found else set()
     return found | (rows - reached)  # what comes of no row that is still known is its own source
+
+
+def _with_copies(tracer: Tracer, sources: set[bytes]) -> set[bytes]:
+    """These source rows, and all others of the same content: of another line, another version, another source."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    outside = [a for a in tracer.datasets() if any(not tracer.reads.get(run) for run in tracer.makers[a])]
+    opened = [a for name in outside if (a := tracer.open(name)) is not None]
+    contents: set[bytes] = set()
+    for artifact in opened:
+        for part, shard in shards(artifact):
+            if part != DROPPED and (mine := mask_of(_ids(shard), sources, origins=False)).any():
+                table = pq.read_table(shard, partitioning=None)
+                contents |= set(content_ids(table.filter(pa.array(mine))).to_pylist())
+    found = set(sources)
+    for artifact in opened if contents else ():
+        for part, shard in shards(artifact):
+            if part != DROPPED:
+                table = pq.read_table(shard, partitioning=None)
+                pairs = zip(content_ids(table).to_pylist(), table.column("row_id").to_pylist(), strict=True)
+                found |= {row for content, row in pairs if content in contents}
+    return found
+
+
+def _ids(shard: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(shard, columns=["row_id", "origin_ids"], partitioning=None)
 
 
 def _stand_ins(tracer: Tracer, gone: set[bytes]) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK_ROWS = 8192
+NOT_DRAWN = "not drawn: its source has more rows than its share"
 
 
 @step(makes="dataset", uses=["numpy"])
@@ -36,7 +37,7 @@ def mix(
 ) -> Card:
     """Mix datasets in wanted shares, in one random order, with a column that names each row's source.
 
-    Rows are taken at random. A source that is too small for its share is read several times over. Rows of one
+    Rows are taken at random; those that are not drawn are dropped. A source that is too small for its share is read several times over. Rows of one
     source keep their order.
 
     Args:
@@ -71,14 +72,16 @@ def mix(
         raise InputError(f"no mixture: {error}") from None
     wanted = _row_counts(rows, sizes, shares, size, most_repeats)
     order = np.random.default_rng(seed)
-    streams = {name: _Stream(_picked(data[name], wanted[name], rows[name], order)) for name in sorted(data)}
-    turns = order.permutation(np.repeat(np.arange(len(streams)), [wanted[name] for name in sorted(data)]))
     with DatasetWriter(out) as writer:
+        streams = {name: _Stream(_picked(data[name], wanted[name], rows[name], order, writer)) for name in sorted(data)}
+        turns = order.permutation(np.repeat(np.arange(len(streams)), [wanted[name] for name in sorted(data)]))
         for start in range(0, turns.size, BLOCK_ROWS):
             block = turns[start : start + BLOCK_ROWS]
             table, ids = _block(block, streams, name_column)
             writer.write(table, origins=ids)
             context().progress(min(start + BLOCK_ROWS, turns.size), turns.size, "rows")
+        for stream in streams.values():
+            stream.drain()
     repeated = {f"repeats: {n}": wanted[n] / rows[n] for n in sorted(rows)}
     return counted(writer, **{f"share: {n}": shares[n] for n in sorted(shares)}, **repeated)
 
@@ -129,8 +132,10 @@ def _row_counts(
     return counts
 
 
-def _picked(source: Dataset, count: int, rows: int, order: np.random.Generator) -> Iterator[pa.Table]:
-    """The rows of a source that were picked, pass by pass, in their order."""
+def _picked(
+    source: Dataset, count: int, rows: int, order: np.random.Generator, writer: DatasetWriter
+) -> Iterator[pa.Table]:
+    """The rows of a source that were picked, pass by pass, in their order; those that are never picked are dropped."""
     import numpy as np
 
     passes, rest = divmod(count, rows)
@@ -143,7 +148,12 @@ def _picked(source: Dataset, count: int, rows: int, order: np.random.Generator) 
             for table in source.tables():
                 mine = chosen[start : start + len(table)]
                 start += len(table)
+                if not passes:
+                    writer.drop(table.filter(~mine), NOT_DRAWN)
                 yield table if turn < passes else table.filter(mine)
+        if not count:
+            for table in source.tables():
+                writer.drop(table, NOT_DRAWN)
 
     return tables()
 
@@ -166,6 +176,11 @@ class _Stream:
             self.rest = table[count:] if len(table) > count else None
             count -= len(taken[-1])
         return pa.concat_tables(taken, promote_options="permissive")
+
+    def drain(self) -> None:
+        """Go through what was not taken."""
+        for _ in self.tables:
+            pass
 
 
 def _block(block: np.ndarray, streams: dict[str, _Stream], name_column: str) -> tuple[pa.Table, pa.ChunkedArray]:

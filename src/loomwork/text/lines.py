@@ -2,8 +2,8 @@
 notices), and those that a document repeats. Polars expressions over all lines of a column; memory is bounded.
 
 Two lines are the same when they are equal without the white space around them and with every number read as 0
-("Page 3 of 12"). A line without a letter is never counted: rules, brackets and blank lines are structure. In the only
-line of a text numbers count: "Order 17 was shipped." says more than its neighbour.
+("Page 3 of 12"). A line without a letter is never counted: rules, brackets and blank lines are structure. Nor is the only
+line of a text: it is all that the text says.
 
 Source: Manku and Motwani (2002), Approximate frequency counts over data streams: what is seldom is forgotten, so that
 a count is never too high.
@@ -33,8 +33,8 @@ def line_keys(texts: pl.Series) -> pl.DataFrame:
     lines = pl.DataFrame({"line": texts.str.split("\n")}).with_row_index("row").explode("line").with_row_index("place")
     line = pl.col("line").str.strip_chars()
     says = line.str.contains(r"\p{L}")
-    folded = pl.when(says.sum().over("row") > 1).then(line.str.replace_all(r"\d+", "0")).otherwise(line)
-    return lines.with_columns(key=pl.when(says).then(folded.hash(seed=1)))
+    folded = line.str.replace_all(r"\d+", "0")
+    return lines.with_columns(key=pl.when(says & (says.sum().over("row") > 1)).then(folded.hash(seed=1)))
 
 
 class Counts:
