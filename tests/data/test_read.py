@@ -182,3 +182,12 @@ def test_real_files_are_read_whole(test_data, run_step):
 
 def test_a_reader_is_found_by_its_file():
     assert {".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet"} <= set(readers())
+
+
+def test_a_text_without_an_extension_is_a_text(tmp_path, run_step):
+    (tmp_path / "README").write_text("Read me first.", "utf-8")
+    (tmp_path / "program").write_bytes(b"\x7fELF\x02\x01")
+    (tmp_path / "nothing").write_bytes(b"")
+    found, card = run_step(read, path=str(tmp_path))
+    assert [(r["text"], r["source"]) for r in found.select("data").rows()] == [("Read me first.", "README")]
+    assert card.metrics["rows_dropped"] == 2

@@ -12,6 +12,9 @@ from loomwork.data.readers._archives import is_archive, members
 from loomwork.data.readers._unpacked import Limits, Meter, Refused, suffixes
 
 UNREADABLE = (OSError, EOFError, ValueError)  # Arrow's own errors are among them
+TEXT = "text"  # the reader of a text without an extension
+SNIFFED_BYTES = 4096
+CONTROLS = frozenset(range(9)) | frozenset(range(14, 27)) | frozenset(range(28, 32))  # 27 begins Japanese in ISO 2022
 
 
 class Choice:
@@ -44,7 +47,16 @@ class Choice:
             found: Reader = self._all.read
             return found
         name = self._known.get(file.extension)
+        if not name and not file.extension and _is_text(file):
+            name = TEXT
         return by_name(name).read if name else None
+
+
+def _is_text(file: SourceFile) -> bool:
+    """Whether a file without an extension begins as a text does: without control characters."""
+    with file.open() as stream:
+        head = stream.read(SNIFFED_BYTES)
+    return bool(head) and not set(head) & CONTROLS
 
 
 def source_file(source: Path | Remote, name: str, unit: str, encoding: str | None, limits: Limits) -> SourceFile:
