@@ -1,4 +1,4 @@
-"""A task in one short file: of four first sentences, which belongs to this function? The others are of other modules."""
+"""A task in one short file: of four first sentences, which is this function's? The others are of other modules."""
 
 from loomwork.evals.tasks.task import Metric, Source, Task
 

@@ -37,8 +37,8 @@ def mix(
 ) -> Card:
     """Mix datasets in wanted shares, in one random order, with a column that names each row's source.
 
-    Rows are taken at random; those that are not drawn are dropped. A source that is too small for its share is read several times over. Rows of one
-    source keep their order.
+    Rows are taken at random; those that are not drawn are dropped. A source that is too small for its share is read
+    several times over. Rows of one source keep their order.
 
     Args:
         data: the sources by name.

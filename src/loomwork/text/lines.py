@@ -2,8 +2,8 @@
 notices), and those that a document repeats. Polars expressions over all lines of a column; memory is bounded.
 
 Two lines are the same when they are equal without the white space around them and with every number read as 0
-("Page 3 of 12"). A line without a letter is never counted: rules, brackets and blank lines are structure. Nor is the only
-line of a text: it is all that the text says.
+("Page 3 of 12"). A line without a letter is never counted: rules, brackets and blank lines are structure. Nor is the
+only line of a text: it is all that the text says.
 
 Source: Manku and Motwani (2002), Approximate frequency counts over data streams: what is seldom is forgotten, so that
 a count is never too high.

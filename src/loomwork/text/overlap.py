@@ -1,7 +1,7 @@
 """Runs of words that texts share: every run of n words as a hash, with its place. Numba kernels.
 
-A word is a run of letters and digits, case folded (Latin, Greek, Cyrillic and what else lies below U+0800); punctuation,
-typographic too, and white space between words do not count, so a text that was wrapped or punctuated anew is found. In
+A word is a run of letters and digits, case folded (Latin, Greek, Cyrillic and what else lies below U+0800). What stands
+between words does not count, typographic punctuation too, so a text that was wrapped or punctuated anew is found. In
 Chinese and Japanese every character is a word. Two runs are
 taken as equal where their 64-bit hashes are: among a thousand million runs some two dozen differ and are.
 """
