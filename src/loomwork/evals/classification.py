@@ -60,24 +60,11 @@ def classification(
     Raises:
         InputError: a label is missing or unknown, or probabilities are none.
     """
-    import numpy as np
-    import pyarrow as pa
-
-    from loomwork.metrics import classification as metric
-
     data.require(label, prediction, *([probabilities] if probabilities else []))
     data.require_rows()
     if bins < 1:
         raise InputError(f"bins is {bins}; at least one is needed")
     table = data.table(list(dict.fromkeys(["row_id", label, prediction, *([probabilities] if probabilities else [])])))
-    right, said = complete(table, label), texts(table, prediction)
-    names = classes or sorted({*right, *(s for s in said if s is not None)})
-    if len(set(names)) < len(names):
-        raise InputError("a class stands twice in classes", ", ".join(names)[:200])
-    unknown = next((i for i, name in enumerate(right) if name not in names), None)
-    if unknown is not None:
-        raise InputError(f"row {unknown}: the label {right[unknown]!r} is not one of classes", ", ".join(names)[:200])
-    gold, predicted = metric.index_of(right, names), metric.index_of(said, names)
     clusters = clusters_of(data, cluster or None)
     given = Provenance(
         data=data.digest,
@@ -90,6 +77,42 @@ def classification(
         level=level,
         seed=seed,
     )
+    return write_class_scores(out, table, given, label, prediction, probabilities, classes, bins)
+
+
+def write_class_scores(
+    out: Path,
+    table: pa.Table,
+    given: Provenance,
+    label: str,
+    prediction: str,
+    probabilities: str,
+    classes: list[str] | None,
+    bins: int,
+    beside: dict[str, pa.Array] | None = None,
+) -> Card:
+    """Write the scores of predicted classes.
+
+    Args:
+        table: the items: `row_id`, and the columns named below.
+        given: what every score states.
+        label, prediction, probabilities, classes, bins: as of evals.classification.
+        beside: further columns of the items.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from loomwork.metrics import classification as metric
+
+    clusters = given.clusters
+    right, said = complete(table, label), texts(table, prediction)
+    names = classes or sorted({*right, *(s for s in said if s is not None)})
+    if len(set(names)) < len(names):
+        raise InputError("a class stands twice in classes", ", ".join(names)[:200])
+    unknown = next((i for i, name in enumerate(right) if name not in names), None)
+    if unknown is not None:
+        raise InputError(f"row {unknown}: the label {right[unknown]!r} is not one of classes", ", ".join(names)[:200])
+    gold, predicted = metric.index_of(right, names), metric.index_of(said, names)
     counts = metric.class_counts(gold, predicted, len(names))
     correct = (gold == predicted).astype(np.float64)
     scores = [
@@ -122,7 +145,7 @@ def classification(
         scores += found[0]
         columns |= {name: pa.array(values) for name, values in found[1].items()}
         extra["reliability"] = found[2]
-    items = pa.table(columns)
+    items = pa.table(columns | (beside or {}))
     for name, (sums, statistic) in summed.items():
         items = with_sums(items, name, sums, statistic)
     write_scores(out, scores, items, extra)
