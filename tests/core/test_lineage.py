@@ -357,3 +357,16 @@ def test_the_same_content_is_forgotten_in_every_version(home, lines):
     done = forget(home, plan)
     for old in (first.steps["raw"].artifact, second.steps["raw"].artifact):
         assert "banana" not in [r["text"] for r in home.store.open(done.versions[old], Dataset).rows()]
+
+
+def test_what_is_made_anew_of_what_is_left_is_stale_no_more(home, lines):
+    """The second model never saw the row; forgetting marks it, since its data came of a dataset that held it."""
+    run = run_recipe(recipe(lines), home=home)
+    done = forget(home, plan_forget(home, [row(home, run.steps["raw"].artifact, "banana")]))
+    assert run.steps["model"].artifact in done.stale
+    assert set(home.ledger.stale()) == set(done.stale)
+    again = run_recipe(recipe(lines), home=home)
+    # without "banana" the same model comes out of other data: its name points at it, and it is stale no more
+    left = home.ledger.stale()
+    for made in again.steps.values():
+        assert made.artifact not in left

@@ -108,7 +108,7 @@ def names_table(home: Home) -> str:
     """All names for people: where each points, since when, and whether that is stale."""
     from loomwork.cli.text import ago, columns, paint, short
 
-    stale = {e["subject"] for e in home.ledger.events(kind="stale")}
+    stale = home.ledger.stale()
     rows = []
     for entry in home.ledger.names():
         record = home.ledger.artifact(entry["artifact"])

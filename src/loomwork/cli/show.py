@@ -64,7 +64,7 @@ def glance(home: Home) -> dict[str, Any]:
     recipes = [_recipe(ledger.run(row["id"]) or {}) for row in ledger.rows(last)]
     kinds = sa.select(t.artifact.c.kind, sa.func.count().label("count"), sa.func.sum(t.artifact.c.bytes).label("bytes"))
     kinds = kinds.where(t.artifact.c.collected.is_(None)).group_by(t.artifact.c.kind).order_by(t.artifact.c.kind)
-    stale = sorted({e["subject"] for e in ledger.events(kind="stale")})
+    stale = sorted(ledger.stale())
     return {
         "home": str(home.root),
         "recipes": recipes,

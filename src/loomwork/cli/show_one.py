@@ -81,7 +81,7 @@ def artifact(home: Home, artifact_id: str) -> dict[str, Any]:
         "parts": parts,
         "columns": columns_found,
         "names": [f"{n['name']}@{n['label']}" for n in ledger.names() if n["artifact"] == artifact_id],
-        "stale": [e["data"] for e in ledger.events(kind="stale", subject=artifact_id)],
+        "stale": ledger.stale().get(artifact_id, []),
         "notes": ledger.notes(artifact_id),
         "made_by": run(home, makers[0]["id"]) if makers else None,
     }

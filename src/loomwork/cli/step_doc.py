@@ -33,6 +33,8 @@ def describe(name: str) -> dict[str, Any]:
         call = f"{setting}: [{{{callee.name}: {{{', '.join(f'{n}: ...' for n in _needed(callee))}}}}}]"
         place = {"makes": "", "inputs": [], "call": "", "recipe": call, "called_by": around.name}
         return _described(callee) | {"step": name} | place
+    except Exception as error:  # the user's module may raise anything when it is imported
+        raise InputError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
     return _described(step)
 
 

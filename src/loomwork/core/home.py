@@ -79,7 +79,11 @@ class Home:
                     f"{text!r} begins {len(ids)} artifact ids",
                     "give more letters: " + ", ".join(i[:16] for i in ids[:4]),
                 )
-        known = [f"{n['name']}@{n['label']}" for n in self.ledger.names()]
+        names = self.ledger.names()
+        own = [n["artifact"] for n in names if n["name"] == name and not at]
+        if len(own) == 1:  # a name with one label needs none
+            return str(own[0])
+        known = [f"{n['name']}@{n['label']}" for n in names]
         raise InputError(f"there is no name or artifact {text!r} in {self.root}", did_you_mean(text, known))
 
     def open(self, text: str, kind: type[Kind] = Artifact) -> Kind:  # type: ignore[assignment]

@@ -20,6 +20,7 @@ from loomwork.core.secret import secret_id
 from loomwork.core.step import Calls, Files, Names, Reads, Revision, Secret, Step
 
 Parts = dict[str, Any]
+SHOWN_CHARACTERS = 60
 READ = ":files"  # after a setting's name: what it leads to
 
 
@@ -132,7 +133,7 @@ def differences(old: Parts, new: Parts) -> list[str]:
     for name in sorted(a.keys() | b.keys()):
         if a.get(name) == b.get(name):
             continue
-        was, now = (_short(x.get(name), name in x) for x in (a, b))
+        was, now = _apart(*(_short(x.get(name), name in x) for x in (a, b)))
         group, _, rest = name.partition(".")
         if group == "code":
             verb = "is new" if name not in a else "is no longer used" if name not in b else "changed"
@@ -169,7 +170,21 @@ def _short(value: Any, present: bool) -> str:
     text = str(value)
     if not present:
         return "(none)"
-    return text[:12] if len(text) == 64 and " " not in text else text if len(text) <= 60 else text[:57] + "..."
+    return text[:12] if len(text) == 64 and " " not in text else text
+
+
+def _apart(was: str, now: str) -> tuple[str, str]:
+    """Two long values cut to where they differ."""
+    if max(len(was), len(now)) <= SHOWN_CHARACTERS:
+        return was, now
+    same = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+    start = max(0, same - SHOWN_CHARACTERS // 3)
+
+    def cut(text: str) -> str:
+        end = start + SHOWN_CHARACTERS
+        return ("..." if start else "") + text[start:end] + ("..." if end < len(text) else "")
+
+    return cut(was), cut(now)
 
 
 @functools.cache

@@ -223,6 +223,16 @@ class Ledger(Database):
             query = query.where(t.event.c.subject == subject)
         return [{**r, "data": json.loads(r["data"])} for r in self.rows(query)]
 
+    def stale(self) -> dict[str, list[Record]]:
+        """What is stale now, and why: marked so, and not made anew since from what is left."""
+        found: dict[str, list[Record]] = {}
+        for event in self.rows(_STALE):
+            if event["kind"] == FRESH:
+                found.pop(event["subject"], None)
+            else:
+                found.setdefault(event["subject"], []).append(json.loads(event["data"]))
+        return found
+
     def add_note(self, subject: str, text: str, author: str = "") -> None:
         with self.writing() as connection:
             connection.execute(t.note.insert(), dict(at=time.time(), subject=subject, text=text, author=author))
@@ -276,6 +286,10 @@ class Ledger(Database):
             query = query.where(t.run.c.name == name)
         rows = self.rows(query)
         return [{**r, "parts": json.loads(r["parts"]), "outcome": json.loads(r["outcome"] or "{}")} for r in rows]
+
+
+STALE, FRESH = "stale", "fresh"  # kinds of events
+_STALE = sa.select(t.event).where(t.event.c.kind.in_((STALE, FRESH))).order_by(t.event.c.seq)
 
 
 @functools.cache

@@ -75,7 +75,7 @@ def _lineage(home: Home, artifact_id: str, up: bool, down: bool) -> Graph:
         raise InputError(f"no run in the ledger made {artifact_id[:12]}", "loom show lists what there is")
     start = makers[0]["id"]
     labels = labels_by_artifact(home)
-    stale = {e["subject"] for e in home.ledger.events(kind="stale")}
+    stale = home.ledger.stale()
     made = {start: artifact_id}
     edges: set[tuple[str, str, str, str]] = set()
     with home.ledger.engine.connect() as connection:

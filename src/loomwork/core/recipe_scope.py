@@ -47,7 +47,10 @@ def read_recipe(path: Path) -> tuple[Any, str]:
     try:
         text = path.read_text("utf-8")
     except OSError as error:
-        raise RecipeError(f"cannot be read: {error.strerror}", f"looked in {Path.cwd()}", path) from None
+        near = [str(path.parent / p.name) for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        near += [str(p) for p in Path("recipes").glob("*.yaml")]
+        hint = did_you_mean(str(path), near, show=4) if near else ""
+        raise RecipeError(f"cannot be read: {error.strerror}", hint or f"looked in {Path.cwd()}", path) from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"not UTF-8 text: {error.reason} at byte {error.start}", "", path) from None
     return read_tree(text, str(path)), digest(text)

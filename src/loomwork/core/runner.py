@@ -22,6 +22,7 @@ from loomwork.core.call import find
 from loomwork.core.errors import InputError, LoomError
 from loomwork.core.executor import Executor, open_executor
 from loomwork.core.home import Home
+from loomwork.core.ledger import FRESH
 from loomwork.core.recipe import Recipe, load_recipe
 from loomwork.core.schedule import Listen, Schedule, Status, StepResult
 from loomwork.core.score import Ruling, Verdict
@@ -110,6 +111,7 @@ class Runner:
         )
         try:
             result.steps = schedule.run()
+            self._freshen(result)
             if not result.failed:
                 self._decide(recipe, result)
         except BaseException as error:
@@ -119,6 +121,20 @@ class Runner:
         result.seconds = time.time() - started
         self._close(result)
         return result
+
+    def _freshen(self, result: RecipeRun) -> None:
+        """What was stale and has been made anew, of nothing that is stale or superseded, is stale no more."""
+        ledger = self.home.ledger
+        stale = ledger.stale()
+        if not stale:
+            return
+        old = {e["subject"] for e in ledger.events(kind="superseded")}
+        for made in result.steps.values():  # in the order in which one needs the other
+            if made.status == "ran" and made.artifact in stale:
+                read = {e["artifact"] for e in ledger.edges(made.run) if e["direction"] == "in"}
+                if not read & (stale.keys() | old):
+                    ledger.add_events(FRESH, {made.artifact: {"run": made.run}})
+                    del stale[made.artifact]
 
     def _decide(self, recipe: Recipe, result: RecipeRun) -> None:
         """Read the gates' verdicts; move the names if all passed, else say why not."""

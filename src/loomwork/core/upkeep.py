@@ -82,7 +82,7 @@ def _with_lineage(home: Home, roots: set[str]) -> set[str]:
         else:
             made_in.setdefault(edge["artifact"], []).append(edge["run"])
     superseded = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
-    marked = superseded | {e["subject"] for e in home.ledger.events(kind="stale")}
+    marked = superseded | home.ledger.stale().keys()
     needed, todo = set(roots), list(roots)
     while todo:
         artifact = todo.pop()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Lt
 
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
@@ -22,8 +24,8 @@ TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
 def split(
     data: Dataset,
     *,
-    holdout: float = 0.1,
-    validation: float = 0.0,
+    holdout: Annotated[float, Ge(0), Lt(1)] = 0.1,
+    validation: Annotated[float, Ge(0), Lt(1)] = 0.0,
     group: str | None = None,
     largest_group: float | None = None,
     stratify: str | None = None,

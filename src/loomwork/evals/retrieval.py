@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Ge
+
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
@@ -32,11 +34,11 @@ def retrieval(
     query: str = "query",
     passage: str = "passage",
     cluster: str | None = None,
-    k: int = 10,
+    k: Annotated[int, Ge(1)] = 10,
     level: float = 0.95,
     seed: int = 0,
-    top: int = 5,
-    max_tokens: int | None = None,
+    top: Annotated[int, Ge(0)] = 5,
+    max_tokens: Annotated[int, Ge(1)] | None = None,
     out: Path,
 ) -> Card:
     """Rank all passages for each row's query; the row's own passage is the right one.

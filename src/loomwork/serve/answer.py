@@ -115,8 +115,8 @@ def find_index(home: Home, name: str) -> Index:
 
 def stale_reasons(home: Home, artifact_id: str) -> list[str]:
     """Why an artifact is stale, in words; empty if it is not."""
-    events = home.ledger.events(kind="stale", subject=artifact_id)
-    return [str(event["data"].get("because") or "its data has changed") for event in events]
+    reasons = home.ledger.stale().get(artifact_id, [])
+    return [str(reason.get("because") or "its data has changed") for reason in reasons]
 
 
 def first_column(hit: Hit, names: Sequence[str]) -> str:

@@ -6,7 +6,9 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
@@ -28,18 +30,18 @@ def classify(
     *,
     text: str = "text",
     label: str = "label",
-    epochs: float = 2.0,
+    epochs: Annotated[float, Gt(0)] = 2.0,
     steps: int = 0,
-    batch: int = 32,
-    learning_rate: float = 1e-4,
+    batch: Annotated[int, Ge(1)] = 32,
+    learning_rate: Annotated[float, Gt(0)] = 1e-4,
     schedule: Literal["linear", "cosine", "constant", "wsd"] = "linear",
-    warmup_share: float = 0.06,
+    warmup_share: Annotated[float, Ge(0), Lt(1)] = 0.06,
     weight_decay: float = 0.01,
-    dropout: float = 0.1,
-    label_smoothing: float = 0.0,
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.1,
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0,
     class_weights: Literal["none", "balanced"] = "none",
     freeze_layers: int | None = None,
-    max_tokens: int = 128,
+    max_tokens: Annotated[int, Ge(3)] = 128,
     seed: int = 7,
     out: Path,
 ) -> Card:
@@ -86,8 +88,6 @@ def classify(
     from loomwork.models.folder import read_about, save_model, taught
     from loomwork.train.embed import open_bert
 
-    if epochs <= 0 or batch < 1 or not 0 <= warmup_share < 1 or not 0 <= label_smoothing < 1:
-        raise InputError(f"cannot train with {epochs=}, {batch=}, {warmup_share=}, {label_smoothing=}")
     data.require(text, label)
     data.require_rows()
     about = read_about(base)

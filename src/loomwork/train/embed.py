@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
@@ -27,14 +29,14 @@ def embed(
     query: str = "query",
     passage: str = "passage",
     steps: int = 0,
-    epochs: float = 3.0,
-    batch: int = 48,
-    learning_rate: float = 5e-5,
+    epochs: Annotated[float, Gt(0)] = 3.0,
+    batch: Annotated[int, Ge(2)] = 48,
+    learning_rate: Annotated[float, Gt(0)] = 5e-5,
     schedule: Literal["linear", "cosine", "constant", "wsd"] = "linear",
     warmup_steps: int = 10,
     weight_decay: float = 0.01,
-    dropout: float = 0.0,
-    max_tokens: int = 40,
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    max_tokens: Annotated[int, Ge(3)] = 40,
     freeze_layers: int | None = 3,
     scale: float = 20.0,
     seed: int = 7,

@@ -34,7 +34,10 @@ def parsed(sql: str) -> pl.Expr:
         found = pl.sql_expr(sql)
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"it is not an SQL condition: {error}") from None
-    across = sorted(ACROSS_ROWS & set(_nodes(json.loads(found.meta.serialize(format="json")))))
+    nodes = set(_nodes(json.loads(found.meta.serialize(format="json"))))
+    if "Alias" in nodes:  # "detected INN ('en')" is read as a column with a new name
+        raise ValueError("it has a word too many, or a misspelt operator: a condition is true or false")
+    across = sorted(ACROSS_ROWS & nodes)
     if across:
         raise ValueError(f"it looks at more than one row ({', '.join(across)}); a condition sees one row at a time")
     if CLOCK.search(QUOTED.sub("", sql)):
