@@ -122,6 +122,14 @@ def test_texts_in_order_of_topic_are_no_drift(make_dataset, run_step, monkeypatc
     assert moved.ruling.decision == "refuse"
 
 
+def test_a_column_of_another_type_is_refused_by_name(make_dataset, run_step):
+    old = make_dataset([{"n": i} for i in range(40)])
+    new = make_dataset([{"n": f"no. {i}"} for i in range(40)])
+    verdict, _ = run_step(expect, data=new, baseline=old, drift=["*"])
+    assert verdict.ruling.decision == "refuse"
+    assert "type of n: int64 -> string" in verdict.ruling.reason
+
+
 def test_an_empty_dataset_may_be_expected(make_dataset, run_step):
     made, _ = run_step(expect, data=make_dataset([{"text": "a"}]), unique=["text"], min_rows=0)
     assert made.ruling.decision == "pass"

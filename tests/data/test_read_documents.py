@@ -169,8 +169,8 @@ def test_what_is_no_document_is_set_aside_and_the_rest_is_read(test_data, tmp_pa
         "text.pdf": (b"only text", "not PDF"),
         "cut.pdf": (whole[:3000], "not PDF"),
         "old.docx": (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "encrypted Word document, or one of Word 97 to 2003"),
-        "bomb.docx": (bomb("word/document.xml"), "not a Word document"),
-        "bomb.epub": (bomb("META-INF/container.xml"), "not EPUB"),
+        "bomb.docx": (bomb("word/document.xml"), "refused"),
+        "bomb.epub": (bomb("META-INF/container.xml"), "refused"),
         "other.docx": (epub(tmp_path / "x.epub").read_bytes(), "not a Word document"),
     }
     for name, (content, _) in bad.items():
@@ -178,7 +178,7 @@ def test_what_is_no_document_is_set_aside_and_the_rest_is_read(test_data, tmp_pa
     (tmp_path / "good.pdf").write_bytes(whole)
     (tmp_path / "x.epub").unlink()
     data, _ = run_step(read, path=tmp_path)
-    assert dict(reasons(data)) == {name: reason for name, (_, reason) in bad.items()} | {"entity.epub": "not EPUB"}
+    assert dict(reasons(data)) == {name: reason for name, (_, reason) in bad.items()} | {"entity.epub": "refused"}
     assert {r["source"] for r in rows_of(data)} == {"good.pdf"}
     why = {r["source"]: r["reason"] for r in rows_of(data, "dropped")}
     assert "archive bomb" in why["bomb.docx"]

@@ -71,3 +71,20 @@ def test_an_empty_version(make_dataset):
     found = version_diff(make_dataset([]), make_dataset(rows(["a"])))
     assert (found.rows, found.added) == ((0, 1), 1)
     assert isinstance(make_dataset([]), Dataset)
+
+
+def test_a_column_of_another_type_has_moved(make_dataset):
+    old = make_dataset([{"text": f"line {i}", "n": i} for i in range(40)])
+    new = make_dataset([{"text": f"line {i}", "n": f"no. {i}"} for i in range(40)])
+    found = version_diff(old, new)
+    assert any("type of n: int64 -> string" in line for line in found.moved)
+
+
+def test_times_of_day_are_compared(make_dataset):
+    import datetime
+
+    def at(hours):
+        return make_dataset([{"text": "a", "at": datetime.time(h % 24, 5)} for h in hours])
+
+    assert not version_diff(at(range(60)), at(range(60))).moved
+    assert any("at" in line for line in version_diff(at([3] * 60), at([22] * 60)).moved)

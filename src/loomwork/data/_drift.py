@@ -172,15 +172,23 @@ def _by_group(matrix: Any, groups: list[list[Any]], old_rows: int) -> tuple[Any,
 
 def _views(column: str, old: pa.Table, new: pa.Table, measure: str) -> list[_View]:
     """What of a column is compared, and by which distance."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t
 
-    both = pa.concat_tables([old.select([column]), new.select([column])], promote_options="permissive").column(column)
+    sides = [old.select([column]), new.select([column])]
+    try:
+        both = pa.concat_tables(sides, promote_options="permissive").column(column)
+    except (pa.ArrowTypeError, pa.ArrowInvalid):  # as far apart as can be: no value of one could stand in the other
+        apart = np.repeat([0, 1], [len(old), len(new)])
+        told = f"type of {column}: {sides[0].schema.field(0).type} -> {sides[1].schema.field(0).type}"
+        return [_View(told, _chosen(measure, "jensen-shannon"), apart, len(old), 2)]
     kind = both.type
     if t.is_temporal(kind) or t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind):
-        values = both.cast(pa.int64()) if t.is_temporal(kind) and not t.is_date32(kind) else both
-        values = values.cast(pa.int32()) if t.is_date32(kind) else values
+        values = both
+        if t.is_temporal(kind):
+            values = both.cast(pa.int32() if t.is_date32(kind) or t.is_time32(kind) else pa.int64())
         return [_View(column, _chosen(measure, "ks"), _quantile_bins(values.to_numpy()), len(old), BINS)]
     if not testable(kind):
         raise InputError(f"column {column!r} holds {kind}; drift is tested on numbers, times, texts and booleans")

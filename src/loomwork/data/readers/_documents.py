@@ -119,7 +119,7 @@ def open_zip(stream: BinaryIO, file: SourceFile) -> zipfile.ZipFile:
     most = min(file.limits.unpacked_bytes, max(SMALL_BYTES, int(packed * file.limits.ratio)))
     if total > most:
         raise Unsafe(
-            f"refused: an archive bomb, or as good as one: {packed} bytes unpack to {total}; ratio= allows more"
+            f"refused: an archive bomb, or as good as one: {packed} bytes unpack to {total}; max_ratio= allows more"
         )
     return archive
 

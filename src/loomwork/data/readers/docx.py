@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
-from loomwork.data.readers._documents import as_text, known, need, open_zip, rows_of
+from loomwork.data.readers._documents import Unsafe, as_text, known, need, open_zip, rows_of
 
 EXTENSIONS = (".docx", ".docm")
 USES = ("python-docx", "lxml")
@@ -37,6 +37,9 @@ def read(file: SourceFile) -> Iterator[Chunk]:
             return
         try:
             open_zip(stream, file)
+        except Unsafe as error:
+            yield Chunk(faults=[Fault(0, str(error))])  # it says "refused"
+            return
         except ValueError as error:
             yield Chunk(faults=[Fault(0, f"not a Word document: {error}")])
             return

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
-from loomwork.data.readers._documents import as_text, known, need, open_zip, parse_xml, rows_of
+from loomwork.data.readers._documents import Unsafe, as_text, known, need, open_zip, parse_xml, rows_of
 from loomwork.data.readers._page import decode_page, whole_text
 
 EXTENSIONS = (".epub",)
@@ -37,6 +37,9 @@ def read(file: SourceFile) -> Iterator[Chunk]:
             archive = open_zip(stream, file)
             package, members = _package(archive)
             locked = _encrypted(archive)
+        except Unsafe as error:
+            yield Chunk(faults=[Fault(0, str(error))])  # it says "refused"
+            return
         except (KeyError, ValueError) as error:
             yield Chunk(faults=[Fault(0, f"not EPUB: {error.args[0]}")])
             return
