@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,17 +64,33 @@ def watch(
         raise InputError("--set needs --recipe", "the built-in recipe has no settings of its own")
     opened = open_home(home)
     done: State | None = None
+    told = _Told()
     while True:
         seen = _resting(folder, quiet_seconds)
         if seen is not None and seen != done and (seen or done):
             code = _take_in(opened, folder, recipe, settings or [], name, tolerance, as_json=as_json)
-            if once or code == Stopped.exit_code:  # Ctrl-C during a run stops the run; it means the watch
-                raise typer.Exit(code)
+            if (
+                once or told.to_stop
+            ):  # a run takes Ctrl-C for itself, and may have been done already; it means the watch
+                raise typer.Exit(Stopped.exit_code if told.to_stop else code)
             done = seen
         elif once:
             _say(f"{folder} holds no file" if seen is not None else f"{folder} is still being written to", as_json)
             raise typer.Exit(0 if seen is not None else FAILED)
         time.sleep(every_seconds)
+
+
+class _Told:
+    """Remembers that Ctrl-C was pressed, whoever took the KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.to_stop = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        self.to_stop = True
+        raise KeyboardInterrupt
 
 
 def _resting(folder: Path, quiet_seconds: float) -> State | None:

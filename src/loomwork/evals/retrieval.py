@@ -25,7 +25,7 @@ BLOCK_CELLS = 1 << 24  # of the table queries x passages that is held at once
 NO_TRAINING = Overlap("checked", "BM25 is not trained: nothing can have leaked")
 
 
-@step(makes="scores", uses=["numba", "numpy", "pyarrow", "scipy"], heavy=True, version=library_versions())
+@step(makes="scores", uses=["numpy", "pyarrow", "scipy"], heavy=True, version=library_versions())
 def retrieval(
     data: Dataset,
     model: Model | None = None,
