@@ -193,6 +193,21 @@ def test_readers_and_encodings_can_be_chosen(tmp_path, run_step):
     assert rows[3]["encoding"] == "cp1252"
 
 
+def test_a_text_with_some_bytes_of_another_encoding_is_read(test_data, tmp_path, run_step):
+    data, _ = run_step(read, path=test_data / "lm/nltk_webtext/wine.txt")
+    (row,) = rows_of(data)
+    assert row["encoding"] == "utf-8+cp1252"
+    assert "not muchover £20. " in row["text"]
+    whole = (test_data / "lm/nltk_webtext/wine.txt").read_bytes()
+    assert row["text"].encode() == whole.replace(b" \xa320", " £20".encode())  # and nothing else is changed
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(b"plain words " * 9 + "naïve, déjà".encode() + b" caf\xe9s")
+    (folder / "b.jsonl").write_bytes(b'{"text": "ASCII"}\n' * 9 + b'{"text": "\xe2\x82\xac5, \xe2\x82\xac6, \xa37"}\n')
+    data, _ = run_step(read, path=folder)
+    assert [r["text"][-10:] for r in rows_of(data) if r["text"] != "ASCII"] == ["déjà cafés", "€5, €6, £7"]
+
+
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
 def test_wide_encodings_and_marks(codec, tmp_path, run_step):
     (tmp_path / "a.txt").write_bytes("Grüße an alle\n".encode(codec))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loomwork.text.encoding import declared, detect, looks_utf8, marked, wide
+from loomwork.text.encoding import declared, detect, is_mixed, looks_utf8, marked, wide
 
 # The codec of each folder of web/encodings, where it is not the folder's name up to its language.
 CODECS = {
@@ -105,6 +105,23 @@ def test_utf8_with_damage_stays_utf8():
     assert looks_utf8(good[:-1] + b"\xc3")  # cut in the middle of a character
     assert looks_utf8(good * 9 + b"\xff")
     assert not looks_utf8("Příliš žluťoučký".encode("cp1250"))
+
+
+def test_utf8_with_single_bytes_of_cp1252_is_told_from_damage():
+    plain, word = b"A text of nearly nothing but ASCII, and some more of it. " * 4, "naïve ".encode()
+    assert is_mixed(plain + 2 * word + b"\xa320")
+    assert is_mixed(plain + 9 * word + b"caf\xe9" + b"\xc3")  # cut in the middle of a character
+    assert not is_mixed(plain + word + b"\xa320")  # as likely all of it is in another encoding
+    assert is_mixed(plain + word + b"\xa320", ratio=0)
+    for damage in (b"\x81", b"\xff", b"\xa3\0"):
+        assert not is_mixed(plain + 9 * word + damage)
+    assert not is_mixed("нечто ".encode() * 9 + b"\xd0 ")  # half a letter, and no character of cp1252
+    assert not is_mixed(plain + 9 * word)
+
+
+def test_no_real_file_of_one_encoding_is_taken_for_two(test_data):
+    files = [p for name in ("encodings", "udhr") for p in (test_data / "web" / name).rglob("*") if p.is_file()]
+    assert [p.name for p in files if is_mixed(p.read_bytes())] == []
 
 
 def test_wide_text_without_a_mark_is_told_by_its_zeros():

@@ -74,6 +74,11 @@ NEVER = [
 ]
 THAI_MARK_AT_A_START = re.compile("(?<![\u0e01-\u0e5b])[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]")  # no Thai text has that
 UTF8_SHARE = 0.8  # of the sequences beyond ASCII that are UTF-8, in a text that is, but for some damage
+MIXED = "utf-8+cp1252"  # Python has no such codec; readers/_decoded.py decodes it
+MIXED_ASCII = 0.9  # of the bytes of such a text: where letters of another script are cut apart, there are fewer
+MIXED_RATIO = 2  # so many sequences are UTF-8 for each that is not, in a text that is mixed before other guesses
+CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
+NOT_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d\xff")  # the first five have no character; 0xff is damage, and hardly "ÿ"
 
 
 def marked(block: bytes) -> tuple[str, int]:
@@ -109,6 +114,23 @@ def looks_utf8(block: bytes) -> bool:
     wrong = len(re.findall("[\udc80-\udcff]+", text))
     right = len(re.findall("[\x80-\ud7ff\ue000-\U0010ffff]", text))
     return right * (1 - UTF8_SHARE) >= wrong * UTF8_SHARE
+
+
+def is_mixed(block: bytes, ratio: float = MIXED_RATIO) -> bool:
+    """Whether a block, which may end in the middle of a character, is UTF-8 with single bytes of cp1252 among it, as
+    where texts of both were joined: nearly all is ASCII, and each byte that is not UTF-8 is a character of cp1252.
+
+    Args:
+        block: the bytes.
+        ratio: how many sequences must be UTF-8 for each that is not.
+    """
+    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(block)
+    wrong = "".join(re.findall("[\udc80-\udcff]+", text)).encode("utf-8", "surrogateescape")
+    beyond = len(block.translate(None, bytes(range(128))))
+    right = len(re.findall("[\x80-\ud7ff\ue000-\U0010ffff]", text))
+    if not wrong or right < ratio * len(wrong) or beyond > (1 - MIXED_ASCII) * len(block):
+        return False
+    return NOT_CP1252.isdisjoint(wrong) and not CONTROLS.search(block)
 
 
 def decodes(sample: bytes, name: str) -> bool:

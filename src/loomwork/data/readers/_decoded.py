@@ -6,13 +6,14 @@ import codecs
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from loomwork.text.encoding import detect, looks_utf8, marked, wide
+from loomwork.text.encoding import MIXED, detect, is_mixed, looks_utf8, marked, wide
 
 BLOCK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18  # that the encoding is detected from, beginning with the first that is not ASCII
 
 
 UNDECODABLE = "loomwork.undecodable"
+STRAY = "loomwork.stray"
 
 
 def _lone(error: UnicodeError) -> tuple[str, int]:
@@ -22,7 +23,15 @@ def _lone(error: UnicodeError) -> tuple[str, int]:
     return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
 
 
+def _stray(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that are not UTF-8 as characters of cp1252."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", UNDECODABLE), error.end
+
+
 codecs.register_error(UNDECODABLE, _lone)
+codecs.register_error(STRAY, _stray)
 
 
 class Line(NamedTuple):
@@ -39,9 +48,9 @@ class Line(NamedTuple):
 class Utf8Stream:
     """The text of a stream as UTF-8, block by block.
 
-    The encoding is `encoding`, or what a byte-order mark says, or UTF-8 where the bytes are that, or what
-    text/encoding.py detects. It is decided at the first bytes that are not ASCII. What does not decode is given as
-    bytes that are not UTF-8, so that only its row is set aside.
+    The encoding is `encoding`, or what a byte-order mark says, or UTF-8 where the bytes are that ("utf-8+cp1252" with
+    single bytes of cp1252 among it), or what text/encoding.py detects. It is decided at the first bytes that are not
+    ASCII. What does not decode is given as bytes that are not UTF-8, so that only its row is set aside.
 
     Args:
         stream: the bytes.
@@ -169,18 +178,24 @@ class Utf8Stream:
                 return block
         if block.isascii() and b"\x1b" not in block:
             return block
+        if is_mixed(block):
+            self._use(MIXED)
+            return block
         if looks_utf8(block):
             self._use("utf-8")
             return block
         start = next((i for i, byte in enumerate(block) if byte > 127 or byte == 27), 0)
         begin = block[: 1 << 12]  # holds what a text says of its own encoding
-        self._use(detect(block[max(0, start - 200) : start + SAMPLE_BYTES], begin) or "utf-8")
+        found = detect(block[max(0, start - 200) : start + SAMPLE_BYTES], begin)
+        self._use(found or (MIXED if is_mixed(block, ratio=0) else "utf-8"))
         return block
 
     def _use(self, name: str) -> None:
         self._found(name)
         self._plain = name == "utf-8"
-        if not self._plain:
+        if name == MIXED:
+            self._decoder = codecs.getincrementaldecoder("utf-8")(STRAY)
+        elif not self._plain:
             self._decoder = codecs.getincrementaldecoder(name)(UNDECODABLE)
 
 
