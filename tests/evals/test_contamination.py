@@ -73,6 +73,34 @@ def test_the_word_is_unknown_where_anything_is_unknown(make_dataset, model):
     assert (nothing.word, nothing.clean) == ("checked", None)
 
 
+def test_a_question_is_known_whatever_wrong_choices_stand_beside_it(make_dataset):
+    training = make_dataset([{"text": f"Question: {run(0, 9)}\nAnswer: yes"}, {"text": run(20, 40)}])
+    items = [[run(0, 9), "no", "perhaps"], [run(41, 50), "yes"], ["yes"]]
+    found = look(items, None, learned=(training, "text"))
+    assert found.found.tolist() == [True, False, False]
+    assert found.columns["longest_shared_run"].to_pylist() == [9, 1, 1]
+    assert found.short == 1
+
+
+def test_what_was_not_read_or_is_too_short_is_never_called_checked(make_dataset, tmp_path):
+    import pyarrow as pa
+
+    from loomwork.core.dataset import Dataset, DatasetWriter
+
+    short = look([run(0, 3)] * 9 + [run(20, 34)], None, learned=(make_dataset([{"text": run(40, 60)}]), "text"))
+    assert short.word == "unknown"
+    words = pa.array([run(0, 20), run(20, 40)])
+    for name, column, word in (
+        ("dictionary", words.dictionary_encode(), "clean subset given"),
+        ("bytes", words.cast(pa.binary()), "unknown"),
+    ):
+        (tmp_path / name).mkdir()
+        with DatasetWriter(tmp_path / name) as writer:
+            writer.write(pa.table({"text": column}))
+        found = look([run(0, 14), run(30, 44), run(41, 55)], None, learned=(Dataset(tmp_path / name), "text"))
+        assert found.word == word, name
+
+
 def test_no_clean_subset_of_one_cluster(make_dataset):
     training = make_dataset([{"text": run(0, 20)}])
     found = look([run(0, 14), run(20, 34), run(30, 44)], ["a", "b", "b"], learned=(training, "text"))

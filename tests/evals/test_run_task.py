@@ -18,6 +18,7 @@ from loomwork.core.home import Home
 from loomwork.core.recipe import load_recipe
 from loomwork.core.runner import run_recipe
 from loomwork.data.read import read
+from loomwork.evals.compare import compare
 from loomwork.evals.run_task import run_task
 from loomwork.evals.tasks.find import own_tasks
 
@@ -300,3 +301,30 @@ def test_what_cannot_be_scored_is_said(task, stories, make_dataset, run_step, mi
     with pytest.raises(InputError, match="at least two"):
         run_step(run_task, model=stories, data=short, task="boolq")
     assert isinstance(stories, Model)
+
+
+OWN_FUNCTION = """\
+from loomwork.evals.tasks.task import Metric, Source, Task
+def mean(items):
+    return sum(items) / len(items)
+def give(doc, responses):
+    return {"mine": VALUE}
+TASK = Task("mine", "multiple_choice", Source("given"), "Once upon", 0, (Metric("mine", aggregation=mean),),
+            doc_to_choice=["a", "b"], test_split="test", process_results=give)
+"""
+
+
+def test_what_single_items_do_not_have_is_not_compared_item_by_item(stories, make_dataset, run_step, tmp_path):
+    data = make_dataset([{"text": f"line {i}"} for i in range(20)])
+    scores = []
+    for value in (1.0, 0.1):
+        file = tmp_path / f"mine{value}.py"
+        file.write_text(OWN_FUNCTION.replace("VALUE", str(value)))
+        scores.append(run_step(run_task, model=stories, data=data, task=str(file), trust=True)[0])
+    assert [s.score("mine").value for s in scores] == pytest.approx([1.0, 0.1])
+    assert scores[0].score().data != scores[1].score().data  # other code asked: another test
+    with pytest.raises(InputError):
+        run_step(compare, candidate=scores[1], baseline=scores[0], not_worse_than=0.02)
+    same, _ = run_step(run_task, model=stories, data=data, task=str(tmp_path / "mine1.0.py"), trust=True)
+    with pytest.raises(InputError, match="no columns"):
+        run_step(compare, candidate=same, baseline=scores[0], not_worse_than=0.02)

@@ -56,7 +56,8 @@ def compare(
         raise InputError("one system is nothing to compare", "loom compare A B")
     scores = found_scores(opened, [_named(s) for s in systems])
     settings: dict[str, Any] = {"by": by, "metrics": metric, "alpha": alpha}
-    call: dict[str, Any] = {"use": f"evals.{STEP}", "scores": scores} | {k: v for k, v in settings.items() if v}
+    call: dict[str, Any] = {"use": f"evals.{STEP}", "scores": scores, "baseline": next(iter(scores))}
+    call |= {k: v for k, v in settings.items() if v}
     if data:
         data, _, part = data.partition("/")
         call["data"] = find_artifact(opened, data) + (f"/{part}" if part else "")

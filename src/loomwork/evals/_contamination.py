@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from loomwork.models.folder import About
 
 RUN_WORDS, SHORT_RUN_WORDS = 13, 8
+MOST_SHORT = 0.1  # with more items too short to tell, nothing is called checked
 SHOWN_CHARACTERS = 200
 CLEAN = ", clean subset"  # how the score of the items that were not found is called after the whole one's name
 
@@ -49,7 +50,7 @@ class Overlap:
 
 
 def look(
-    texts: Sequence[str],
+    texts: Sequence[str | Sequence[str]],
     clusters: Sequence[str] | None,
     *,
     model: Model | None = None,
@@ -62,7 +63,7 @@ def look(
     words do; one of fewer than 8 words is too short to tell. Case and punctuation do not count.
 
     Args:
-        texts: of each item what it would be known by: a question and its answer, a document.
+        texts: of each item what it would be known by: a text, or several, any of which will do.
         clusters: the cluster of each, or None; a clean subset needs two.
         model: what is measured; it says which datasets it was trained on (`trained_on` in loomwork.json).
         seen: the datasets that the ledger knows of; those that the model does not name are passed over.
@@ -110,7 +111,7 @@ def _rest(about: About, sources: Sequence[tuple[Dataset, Any]]) -> str:
 
 
 def _found(
-    texts: Sequence[str],
+    texts: Sequence[str | Sequence[str]],
     clusters: Sequence[str] | None,
     sources: Sequence[tuple[Dataset, list[str] | None]],
     rest: str,
@@ -121,23 +122,41 @@ def _found(
     from loomwork.text.matching import Matcher
     from loomwork.text.minhash import Texts
 
-    data = Texts.of(texts)
+    forms = [[text] if isinstance(text, str) else list(text) for text in texts]
+    owner = np.repeat(np.arange(len(forms)), [len(f) for f in forms])
+    data = Texts.of([text for one in forms for text in one])
     matcher = Matcher(data)
-    rows = 0
+    rows, unread = 0, []
     for source, columns in sources:
         rows += len(source)
-        for column in _text_columns(source, columns):
-            matcher.look(Texts.of_column(column))
+        for name, column in _text_columns(source, columns):
+            if column is None:
+                unread.append(name)
+            else:
+                matcher.look(Texts.of_column(column))
+    if unread:
+        names = ", ".join(dict.fromkeys(unread))
+        rest = f"what it learned from {names} is of a type that is not looked through" + (f"; {rest}" if rest else "")
     ends = matcher.longest()
-    longest, last = matcher.longest_of_each(ends)
+    lengths, last = matcher.longest_of_each(ends)
     sizes = np.diff(matcher.words.rows)
-    short = sizes < SHORT_RUN_WORDS
-    found = ~short & (longest >= np.minimum(RUN_WORDS, sizes))
+    told_of = sizes >= SHORT_RUN_WORDS  # long enough to tell
+    hits = told_of & (lengths >= np.minimum(RUN_WORDS, sizes))
+    count = len(forms)
+    short = np.bincount(owner, told_of, count) == 0
+    found = np.bincount(owner, hits, count) > 0
     clean = ~short & ~found
+    longest = _most(lengths, owner, count)
+    shown: list[str | None] = [None] * count
+    for item, run in zip(owner.tolist(), _shown(matcher.words, data, lengths, last, hits), strict=True):
+        shown[item] = shown[item] or run
     columns_made = {
         "longest_shared_run": pa.array(longest, pa.int32()),  # words
-        "shared_run": pa.array(_shown(matcher.words, data, longest, last, found), pa.string()),
-        **{f"overlap_{n}": pa.array(matcher.share(n, ends), from_pandas=True) for n in (SHORT_RUN_WORDS, RUN_WORDS)},
+        "shared_run": pa.array(shown, pa.string()),
+        **{
+            f"overlap_{n}": pa.array(_most(matcher.share(n, ends), owner, count), from_pandas=True)
+            for n in (SHORT_RUN_WORDS, RUN_WORDS)
+        },
     }
     told = f"{int(found.sum()):,} of {len(texts):,} items share a run of {RUN_WORDS} words, or all of their words, "
     told += f"with the {rows:,} training rows that the ledger knows (longest: {int(longest.max(initial=0))} words)"
@@ -145,12 +164,25 @@ def _found(
     told += f"; {rest}" if rest else ""
     labels = np.arange(len(texts)) if clusters is None else np.asarray(clusters)
     enough = len(np.unique(labels[clean])) >= 2  # without which there is no interval
-    if rest or short.all() or (found.any() and not enough):
+    if rest or (found.any() and not enough) or (not found.any() and short.mean() > MOST_SHORT):
         word: Contamination = "unknown"
     else:
         word = "clean subset given" if found.any() else "checked"
     given = clean if found.any() and enough else None
     return Overlap(word, told, columns_made, found, given, int(short.sum()))
+
+
+def _most(values: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
+    """The largest value of each item's texts; NaN where none has one.  # (texts,), (texts,) -> (items,)"""
+    import numpy as np
+
+    if np.issubdtype(values.dtype, np.integer):
+        most = np.zeros(count, values.dtype)
+        np.maximum.at(most, owner, values)
+        return most
+    found = np.full(count, -np.inf)
+    np.maximum.at(found, owner, np.where(np.isnan(values), -np.inf, values))
+    return np.where(np.isinf(found), np.nan, found)
 
 
 def _shown(words: Any, data: Any, longest: Any, last: Any, found: Any) -> list[str | None]:
@@ -165,19 +197,33 @@ def _shown(words: Any, data: Any, longest: Any, last: Any, found: Any) -> list[s
     return shown
 
 
-def _text_columns(data: Dataset, columns: list[str] | None) -> Iterator[pa.Array]:
-    """Columns of texts, shard by shard; what is nested (turns of a conversation) text by text."""
+def _text_columns(data: Dataset, columns: list[str] | None) -> Iterator[tuple[str, pa.Array | None]]:
+    """Columns of texts with their names, shard by shard; what is nested (turns of a conversation) text by text.
+
+    None stands for a column that may hold text of which none can be read here.
+    """
+    import pyarrow.types as t
+
     for table in data.tables(columns):
         for name in table.column_names:
-            if name not in OURS:
-                yield from _texts_in(table.column(name).combine_chunks())
+            if name in OURS:
+                continue
+            column = table.column(name).combine_chunks()
+            found = list(_texts_in(column))
+            yield from ((name, texts) for texts in found)
+            kind = column.type
+            plain = t.is_null(kind) or t.is_boolean(kind) or t.is_temporal(kind) or t.is_integer(kind)
+            if not found and not (plain or t.is_floating(kind) or t.is_decimal(kind)):
+                yield name, None
 
 
 def _texts_in(array: pa.Array) -> Iterator[pa.Array]:
     import pyarrow as pa
 
     kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_dictionary(kind):
+        yield from _texts_in(array.dictionary_decode())
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         yield array
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
         yield from _texts_in(array.flatten())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from loomwork.core.artifact import Model, digest
+from loomwork.core.artifact import Model, digest, file_digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
@@ -79,7 +79,7 @@ def run_task(
 
     from loomwork.evals.tasks.asked import ask, known_by
     from loomwork.evals.tasks.documents import read_documents
-    from loomwork.evals.tasks.find import find_task, tasks_of
+    from loomwork.evals.tasks.find import find_task, tasks_of, written_in
     from loomwork.evals.tasks.task import Task
 
     if limit < 0:
@@ -87,18 +87,23 @@ def run_task(
     found = find_task(task, trust=trust)
     tasks = tasks_of(found, trust=trust)
     weighted_equally(found)
+    for one in tasks:
+        _functions_of_answers_only(one)
     scorer = _scorer(model, max_tokens)
     keep = context().work / "answers.sqlite" if context().work_folder else None
     asked = []
     for one in tasks:
         documents = _labelled(read_documents(one, data, num_fewshot=num_fewshot), labels)
         asked.append(ask(one, documents, scorer, num_fewshot=num_fewshot, limit=limit, seed=shots_seed, keep=keep))
+    files = [file_digest(file) for file in written_in(task, tasks)]
+    asked_digest = digest([found.name, files, file_digest(labels) if labels else None])
     measured = _measured(asked)
     clusters = _clusters(asked, cluster)
     leak = look([known_by(item) for a in asked for item in a.items], clusters, model=model, seen=seen)
     ids = [row_id for a in asked for row_id in a.ids]
     stated = {
         "task": found.name,
+        "asked": asked_digest,
         "num_fewshot": tasks[0].num_fewshot if num_fewshot is None else num_fewshot,
         "shots_seed": shots_seed,
         "limit": limit,
@@ -106,7 +111,8 @@ def run_task(
         "engine": asked[0].engine,
     }
     given = Provenance(
-        data=data.digest if data is not None and not limit else digest([i.hex() for i in ids]),
+        # What was asked: other prompts, choices or labels of the same rows are another test.
+        data=digest([data.digest if data is not None and not limit else [i.hex() for i in ids], asked_digest]),
         model=model_digest(model),
         settings=digest(stated),
         cluster_unit=cluster or "item",
@@ -144,6 +150,20 @@ def weighted_equally(found: Task | Group) -> None:
             raise InputError(
                 f"group {found.name} asks for a mean of tasks, whatever their size (weight_by_size: false)",
                 "only means over all documents are supported; run its members one by one",
+            )
+
+
+def _functions_of_answers_only(task: Task) -> None:
+    """Refuse a scorer of the task's own where there is no answer to give it.
+
+    Raises:
+        InputError: says which.
+    """
+    for metric in task.metrics:
+        if metric.function is not None and task.output_type != "generate_until" and task.process_results is None:
+            raise InputError(
+                f"task {task.name}: the scorer {metric.name} is a function, which {task.output_type} tasks cannot have",
+                "give `process_results`: it gets the document and its log-probabilities",
             )
 
 

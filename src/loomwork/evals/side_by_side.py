@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loomwork.core.dataset import Dataset
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.score import Scores, write_json
 from loomwork.core.step import Card, step
 
@@ -15,6 +15,7 @@ def side_by_side(
     scores: dict[str, Scores],
     data: Dataset | None = None,
     *,
+    baseline: str = "",
     metrics: list[str] | None = None,
     by: list[str] | None = None,
     bins: int = 4,
@@ -23,7 +24,7 @@ def side_by_side(
     examples: int = 50,
     out: Path,
 ) -> Card:
-    """Show two or more systems side by side; all are compared with the first, on the same items.
+    """Show two or more systems side by side; all are compared with one of them, on the same items.
 
     Written to `page.html`, which needs no network, and to `comparison.json`. It decides nothing: evals.compare is the
     gate.
@@ -31,6 +32,7 @@ def side_by_side(
     Args:
         scores: of each system, by the name that it shall have; from one step with the same settings.
         data: the rows that were scored, for columns and texts that the items lack.
+        baseline: the system that the others are compared with; "" takes the first in the order of names.
         metrics: which scores; by default all that every system has.
         by: columns to slice the first of them by; "length" and "language" are made from the text.
         bins: into how many slices numbers are cut.
@@ -48,8 +50,12 @@ def side_by_side(
         raise InputError(f"{len(scores)} system is nothing to compare", "scores: {a: $a_scores, b: $b_scores}")
     if not 0 < alpha < 1 or bins < 2 or least < 2 or examples < 0:
         raise InputError(f"alpha={alpha}, bins={bins}, least={least}, examples={examples}", "see loom steps")
+    if baseline and baseline not in scores:
+        raise InputError(f"there is no system {baseline!r}", did_you_mean(baseline, scores))
+    first = baseline or min(scores)
+    ordered = {first: scores[first]} | {name: scores[name] for name in sorted(scores) if name != first}
     report = compared(
-        scores, data, metrics=metrics or [], by=by or [], bins=bins, least=least, alpha=alpha, examples=examples
+        ordered, data, metrics=metrics or [], by=by or [], bins=bins, least=least, alpha=alpha, examples=examples
     )
     write_json(out / "comparison.json", report)
     (out / "page.html").write_text(comparison_page(report), encoding="utf-8")

@@ -186,7 +186,7 @@ def _calibration(name: str, items: pa.Table) -> dict[str, Any] | None:
         return None
     confidence, hits = _numbers(items, "confidence"), _numbers(items, right)
     here = ~np.isnan(confidence) & ~np.isnan(hits)
-    if here.sum() < 2:
+    if here.sum() < 2 or not np.isin(hits[here], (0.0, 1.0)).all():
         return None
     sums = calibration_counts(confidence[here], hits[here], BINS).sum(axis=0)
     count, sure, correct = sums.reshape(3, BINS)

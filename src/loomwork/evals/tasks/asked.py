@@ -119,14 +119,15 @@ def _repeated(request: Request, repeats: int) -> list[Request]:
     return [replace(request, seed=k) for k in range(repeats)] if isinstance(request, Generate) else [request]
 
 
-def known_by(item: Item) -> str:
-    """What a document would be recognised by in a training text: its question as the task says, or the whole of it."""
-    if item.query:
-        return item.query
-    texts = []
-    for value in item.document.values():
-        texts += [value] if isinstance(value, str) else [v for v in value if isinstance(v, str)] if _many(value) else []
-    return "\n".join(texts)
+def known_by(item: Item) -> list[str]:
+    """The texts by any of which a document would be recognised: each of its own, and the question as the task says.
+
+    One by one: wrong choices beside a question would hide that the question itself is known.
+    """
+    texts = [item.query, *(value for value in item.document.values() if isinstance(value, str))]
+    if isinstance(item.document.get("question"), dict):  # ARC has the question inside
+        texts += [v for v in item.document["question"].values() if isinstance(v, str)]
+    return [text for text in dict.fromkeys(texts) if text.strip()] or [""]
 
 
 def question_of(item: Item) -> str:
@@ -134,10 +135,6 @@ def question_of(item: Item) -> str:
     first = item.requests[0]
     text = first.text if isinstance(first, Rolling) else first.context
     return text if len(text) <= SHOWN_CHARACTERS else "…" + text[1 - SHOWN_CHARACTERS :]
-
-
-def _many(value: Any) -> bool:
-    return isinstance(value, list | tuple)
 
 
 def _how(scored: Scoring) -> tuple[str, str, dict[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,20 @@ def files_of(name: str, settings: Mapping[str, Any]) -> list[Path]:
     trust = bool(settings.get("trust"))
     found = find_task(name, trust=trust)
     if name in own_tasks():
-        return [Path(str(importlib.import_module(f"{library.__name__}.{name}").__file__))]
+        return sorted(Path(next(iter(library.__path__))).glob("*.py"))  # one may import from another
+    if Path(name).suffix == ".py":
+        return [*sorted(Path(name).parent.glob("*.py")), *(f for task in tasks_of(found) for f in document_files(task))]
     files = {Path(name): None} | dict.fromkeys(found.files if isinstance(found, Task) else ())
     for task in tasks_of(found, trust=trust):
         files |= dict.fromkeys([*task.files, *document_files(task)])
     return list(files)
+
+
+def written_in(name: str, tasks: Sequence[Task]) -> list[Path]:
+    """The files in which a task itself is written, without its documents and what its code may import."""
+    if name in own_tasks():
+        return [Path(str(importlib.import_module(f"{library.__name__}.{name}").__file__))]
+    return list(dict.fromkeys([Path(name), *(file for task in tasks for file in task.files)]))
 
 
 def tasks_of(found: Task | Group, *, trust: bool = False) -> list[Task]:

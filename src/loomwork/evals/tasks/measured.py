@@ -91,7 +91,10 @@ class Measured:
         return mean_score(name, self.values[mask], self.unit, self.direction, kept, self.within)
 
     def add_to(self, items: pa.Table) -> pa.Table:
-        """The items with this metric's columns."""
+        """The items with this metric's columns: none for a metric that single items do not have, so that nothing can
+        be compared item by item that was not measured so."""
+        if self.whole is not None:
+            return items
         items = items.append_column(self.name, pa.array(self.values, from_pandas=True))
         if self.sums is not None and self.statistic is not None:
             items = with_sums(items, self.name, self.sums, self.statistic)
