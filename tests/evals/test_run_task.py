@@ -138,6 +138,8 @@ def test_items_hold_what_a_comparison_needs(task, stories, run_step):
     assert found.score("acc").value == pytest.approx(np.mean(items.column("acc").to_numpy()))
     assert (found.score("acc").n_clusters, found.score("acc").cluster_unit) == (3, "wanted")
     assert found.score("acc").contamination == "unknown"
+    shown, _ = run_step(run_task, model=stories, task=task(LAST), limit=3)
+    assert shown.items().column("question")[0].as_py() == "Once upon a time, Lily saw a dog. Lily wanted a"
     few, _ = run_step(run_task, model=stories, task=task(CHOICE), limit=5)
     assert (few.score("acc").n, few.score("acc").data != found.score("acc").data) == (5, True)
     assert few.items().column("row_id").to_pylist() == items.column("row_id").to_pylist()[:5]

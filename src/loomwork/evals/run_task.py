@@ -236,13 +236,11 @@ def _clusters(asked: Sequence[Asked], column: str | None) -> list[str] | None:
 def _items(asked: Sequence[Asked], ids: list[bytes], clusters: list[str] | None, one: bool) -> pa.Table:
     import pyarrow as pa
 
-    from loomwork.evals.tasks.asked import question_of
-
     columns: Mapping[str, Any] = {
         "row_id": pa.array(ids, pa.binary(16)),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(ids), pa.string()),
         **({} if one else {"task": pa.array([a.task.name for a in asked for _ in a.items])}),
-        "question": pa.array([question_of(item) for a in asked for item in a.items]),
+        "question": pa.array([question for a in asked for question in a.questions]),
         "target": pa.array([text for a in asked for text in a.targets]),
         "answer": pa.array([text for a in asked for text in a.answers]),
         "confidence": pa.array([sure for a in asked for sure in a.confidence], from_pandas=True),

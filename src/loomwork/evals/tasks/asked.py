@@ -29,6 +29,7 @@ class Asked:
     Args:
         task: which.
         items: the documents as they were asked, in order.
+        questions: each without the examples before it.
         ids: of their rows.
         values: of each item the values of its metrics, or None where an answer failed.
         failed: why an item has none, or "".
@@ -42,6 +43,7 @@ class Asked:
 
     task: Task
     items: list[Item]
+    questions: list[str]
     ids: list[bytes]
     values: list[dict[Key, Any] | None]
     failed: list[str]
@@ -102,6 +104,7 @@ def ask(
     return Asked(
         task,
         items,
+        [question_of(item) for item in Prompts(task, documents.evaluated[chosen], num_fewshot=0)],
         documents.ids[chosen],
         values,
         failed,
@@ -131,7 +134,7 @@ def known_by(item: Item) -> list[str]:
 
 
 def question_of(item: Item) -> str:
-    """The end of the first context: the question itself, whatever examples stand before it."""
+    """Its first context, or the end of a long one."""
     first = item.requests[0]
     text = first.text if isinstance(first, Rolling) else first.context
     return text if len(text) <= SHOWN_CHARACTERS else "…" + text[1 - SHOWN_CHARACTERS :]
