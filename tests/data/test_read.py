@@ -73,9 +73,13 @@ BROKEN = {
     "bytes.jsonl": (NO_TEXT + b'\n{"text": "kept"}\n', "bytes.jsonl:1", "not UTF-8"),
     "twice.jsonl": (b'{"text": "a", "text": "b"}\n{"text": "kept"}\n', "twice.jsonl:1", "repeated key"),
     "twice.json": (b'[{"text": "kept"}, {"text": {"a": 1, "a": 2}}, {"text": "kept"}]', "twice.json:2", "repeated key"),
-    "lone.jsonl": (b'{"text": "\\ud800"}\n{"text": "kept"}\n', "lone.jsonl:1", "another type"),
+    "lone.jsonl": (b'{"text": "\\ud800"}\n{"text": "kept"}\n', "lone.jsonl:1", "a text with half a surrogate pair"),
     "number.jsonl": (b'{"text": "kept"}\n3\n', "number.jsonl:2", "not an object"),
-    "huge.jsonl": (b'{"text": "kept"}\n{"big": 99999999999999999999999}\n', "huge.jsonl:2", "another type"),
+    "huge.jsonl": (
+        b'{"text": "kept"}\n{"big": 99999999999999999999999}\n',
+        "huge.jsonl:2",
+        "an integer beyond 64 bits",
+    ),
     "cut.json": (b'[{"text": "kept"}, {"text": "c', "cut.json:2", "not JSON"),
     "wrong.json": (b'[{"text": "kept"} {"text": "c"}]', "wrong.json:1", "not JSON"),
     "after.json": (b'[{"text": "kept"}] [', "after.json:2", "not JSON"),
@@ -103,6 +107,24 @@ def test_what_cannot_be_read_is_set_aside_with_its_place(name, tmp_path, run_ste
     assert texts[0] == "first"
     assert set(texts[1:]) <= {"kept"}
     assert ("kept" in texts) == ((b"kept" in content or name.endswith(".gz")) and name != "wrong.json")
+
+
+def test_what_no_column_can_hold_is_named_with_its_column(tmp_path, run_step):
+    most = 2**63 - 1
+    lines = ['{"a": [{"b": "\\udc00"}]}', '{"\\ud800": 1}', f'{{"n": {{"m": [{most + 1}]}}}}', f'{{"n": {-most - 2}}}']
+    good = [f'{{"n": {most}}}', f'{{"n": {-most - 1}}}', '{"a": [{"b": "\\ud83d\\ude00"}], "n": 0}', '{"n": true}']
+    (tmp_path / "a.jsonl").write_text("\n".join([*good[:3], *lines, good[3]]))
+    data, card = run_step(read, path=tmp_path / "a.jsonl")
+    assert [r["n"] for r in rows_of(data)] == [most, -most - 1, 0]
+    why = [r["reason"] for r in rows_of(data, "dropped")]
+    assert [w.split(":")[0] for w in why] == [
+        *["a text with half a surrogate pair"] * 2,
+        *["an integer beyond 64 bits"] * 2,
+        "another type",
+    ]
+    columns = ["in 'a'", r"in '\ud800'", f"{most + 1} in 'n'", f"{-most - 2} in 'n'"]
+    assert all(part in w for part, w in zip(columns, why[:4], strict=True))
+    assert card.metrics["dropped: an integer beyond 64 bits"] == 2
 
 
 def test_nothing_readable_is_refused(tmp_path, run_step):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from loomwork.core.dataset import OURS, DatasetWriter
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OWN_NAMES = ("source", *OURS)
+HALF_PAIR = re.compile("[\ud800-\udfff]")
+LARGEST = 2**63 - 1
+SHOWN_DIGITS = 40
 TYPE_ERRORS = (TypeError, ValueError, OverflowError)  # Arrow's own errors are among them
 
 
@@ -71,7 +75,8 @@ class RowWriter:
                 table = _renamed(as_table([row]))
                 schema = _wider(schema, table.schema)
             except TYPE_ERRORS as error:
-                faults.append(Fault(place, f"another type: {error}", json.dumps(row, default=str)))
+                why = next(_unstorable(row), f"another type: {error}")
+                faults.append(Fault(place, why, json.dumps(row, default=str)))
             else:
                 tables.append(table)
                 kept.append(place)
@@ -117,6 +122,22 @@ def as_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     if any(_has_empty_object(field.type) for field in table.schema):  # Parquet cannot store an object without fields
         table = pa.table({name: [_without_empty(row.get(name)) for row in rows] for name in names})
     return table
+
+
+def _unstorable(value: Any, within: str = "") -> Iterator[str]:
+    """Why values of a row, of any type that their column has, cannot be stored, and in which column they are."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _unstorable(key, within or key)
+            yield from _unstorable(inner, within or key)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _unstorable(inner, within)
+    elif isinstance(value, str) and HALF_PAIR.search(value):
+        yield f"a text with half a surrogate pair: in {within!r}, where half of a \\u pair is no character; write both"
+    elif isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
+        shown = str(value) if abs(value) < 10**SHOWN_DIGITS else f"one of over {SHOWN_DIGITS} digits"
+        yield f"an integer beyond 64 bits: {shown} in {within!r}, where {LARGEST} is the largest; write it as a text"
 
 
 def _sources(name: str, places: Sequence[int]) -> pa.Array:
