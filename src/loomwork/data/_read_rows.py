@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loomwork.core.dataset import OURS, DatasetWriter
 from loomwork.core.tables import given_names
+from loomwork.data._messages import one_form
 from loomwork.data._rows import set_aside
 from loomwork.data.readers import FAULT_CHARS, Chunk, Fault, SourceFile
 
@@ -39,13 +40,13 @@ class RowWriter:
         """Write the rows of a chunk and set its faults aside."""
         import pyarrow as pa
 
-        faults = list(chunk.faults)
-        if len(chunk.rows):
+        rows, places, mixed = one_form(chunk.rows, chunk.places, self._schema)
+        faults = chunk.faults + mixed
+        if len(rows):
             try:
-                table = _renamed(chunk.rows if isinstance(chunk.rows, pa.Table) else as_table(chunk.rows))
-                places: Sequence[int] = chunk.places
+                table = _renamed(rows if isinstance(rows, pa.Table) else as_table(rows))
             except TYPE_ERRORS:
-                table, places, unfit = self._row_by_row(chunk.rows, chunk.places)
+                table, places, unfit = self._row_by_row(rows, places)
                 faults += unfit
             try:
                 self._schema = _wider(self._schema, table.schema)

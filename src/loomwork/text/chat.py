@@ -151,7 +151,7 @@ def _side(value: Any) -> list[Message]:
         return [_message(value)]
     if isinstance(value, list | tuple):
         return [_message(v) for v in value]
-    text = _text(value)
+    text = content_text(value)
     return transcript(text) if TURN.match(text) else [{"role": "assistant", "content": text}]
 
 
@@ -191,16 +191,19 @@ def _of_sharegpt(record: Mapping[str, Any]) -> list[Message]:
 
 def _of_alpaca(record: Mapping[str, Any]) -> list[Message]:
     """Instruction and input are one message, with a blank line between them, as in Taori et al. (2023)."""
-    asked = [_text(record.get(name) or "").strip() for name in ("instruction", "input")]
+    asked = [content_text(record.get(name) or "").strip() for name in ("instruction", "input")]
     turns = _system(record)
     for pair in record.get("history") or []:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise Fault("history is not pairs of texts")
-        turns += [{"role": "user", "content": _text(pair[0])}, {"role": "assistant", "content": _text(pair[1])}]
+        turns += [
+            {"role": "user", "content": content_text(pair[0])},
+            {"role": "assistant", "content": content_text(pair[1])},
+        ]
     return [
         *turns,
         {"role": "user", "content": "\n\n".join(filter(None, asked))},
-        {"role": "assistant", "content": _text(record.get("output"))},
+        {"role": "assistant", "content": content_text(record.get("output"))},
     ]
 
 
@@ -208,7 +211,11 @@ def _of_prompt_completion(record: Mapping[str, Any]) -> list[Message]:
     turns = _system(record)
     for names, role in ((PROMPTS, "user"), (COMPLETIONS, "assistant")):
         value = record.get(_first(names, record))
-        turns += [_message(v) for v in value] if isinstance(value, list) else [{"role": role, "content": _text(value)}]
+        turns += (
+            [_message(v) for v in value]
+            if isinstance(value, list)
+            else [{"role": role, "content": content_text(value)}]
+        )
     return turns
 
 
@@ -227,7 +234,7 @@ def _first(names: Sequence[str], have: Iterable[str]) -> str:
 
 def _system(record: Mapping[str, Any]) -> list[Message]:
     value = record.get("system")
-    return [{"role": "system", "content": _text(value)}] if value else []
+    return [{"role": "system", "content": content_text(value)}] if value else []
 
 
 def _list(value: Any, name: str) -> Sequence[Any]:
@@ -246,20 +253,27 @@ def _message(value: Any) -> Message:
     content = value.get("content") if value.get("content") is not None else value.get("value")
     if value.get("tool_calls"):
         calls = json.dumps(value["tool_calls"], ensure_ascii=False, sort_keys=True)
-        content = f"{_text(content or '')}\n{calls}".strip()
-    return {"role": ROLES[role.lower()], "content": _text(content)}
+        content = f"{content_text(content or '')}\n{calls}".strip()
+    return {"role": ROLES[role.lower()], "content": content_text(content)}
 
 
-def _text(value: Any) -> str:
-    """A text, or the texts of a list of parts (OpenAI's form)."""
+def is_text(part: Any) -> bool:
+    """Whether a part of a message's content is a text."""
+    return isinstance(part, Mapping) and isinstance(part.get("text"), str)
+
+
+def content_text(value: Any) -> str:
+    """A text, or the texts of a list of parts (OpenAI's form).
+
+    Raises:
+        Fault: it is no text, or some part is none.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple):
-        pieces = []
         for part in value:
-            if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
+            if not is_text(part):
                 kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
                 raise Fault(f"content that is not text: {kind}")
-            pieces.append(part["text"])
-        return "\n".join(pieces)
+        return "\n".join(part["text"] for part in value)
     raise Fault("no text" if value is None else f"content that is not text: {type(value).__name__}")
