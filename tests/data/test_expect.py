@@ -130,6 +130,27 @@ def test_a_column_of_another_type_is_refused_by_name(make_dataset, run_step):
     assert "type of n: int64 -> string" in verdict.ruling.reason
 
 
+@pytest.mark.parametrize("group", [None, "n"])
+def test_another_type_is_certain_however_few_the_rows(group, make_dataset, run_step):
+    """No test of two rows each could be sure; types that are never tested count as well."""
+    old = make_dataset(
+        [{"n": 1, "list": [1], "kept": [1], "text": "a"}, {"n": 2, "list": [2], "kept": [], "text": "b"}]
+    )
+    new = make_dataset([{"n": t, "list": t, "kept": [1], "text": t} for t in "ab"])
+    made, _ = run_step(expect, data=new, baseline=old, drift=["*"], group=group, tolerance=1.0)
+    assert made.ruling.decision == "refuse"
+    found = {label: c["met"] for label, c in checks(made).items() if label.startswith("drift")}
+    assert found == {"drift of type of n": False, "drift of type of list": False, "drift of text": True}
+    only, _ = run_step(expect, data=new, baseline=old, drift=["n"])
+    assert "type of n: int64 -> string" in only.ruling.reason
+    assert run_step(expect, data=old, baseline=old, drift=["*"])[0].ruling.decision == "pass"
+
+
+def test_where_no_column_can_be_compared_there_is_no_drift(make_dataset, run_step):
+    data = make_dataset([{"list": [1]}])
+    assert run_step(expect, data=data, baseline=data, drift=["*"])[0].ruling.decision == "pass"
+
+
 def test_an_empty_dataset_may_be_expected(make_dataset, run_step):
     made, _ = run_step(expect, data=make_dataset([{"text": "a"}]), unique=["text"], min_rows=0)
     assert made.ruling.decision == "pass"

@@ -38,6 +38,7 @@ class DriftTest:
         p_value: of the permutation test.
         adjusted: after Holm's correction for all tests.
         rows: compared, in the baseline and in the data.
+        changed: "int64 -> string" where the types cannot be one column: a certainty, of which nothing is tested.
     """
 
     what: str
@@ -47,9 +48,13 @@ class DriftTest:
     p_value: float
     rows: tuple[int, int]
     adjusted: float = 1.0
+    changed: str = ""
 
     def as_check(self, tolerance: float, alpha: float) -> Check:
-        """Drift is what is both sure and larger than the tolerance."""
+        """Drift is what is both sure and larger than the tolerance; another type is drift at any tolerance."""
+        if self.changed:
+            sentence = f"{self.what}: {self.changed}, so that no value is as it was"
+            return Check(f"drift of {self.what}", self.distance, tolerance, False, sentence)
         drifted = self.adjusted <= alpha and self.distance > tolerance
         sentence = (
             f"{self.what} {'has drifted' if drifted else 'has not drifted'}: {self.measure} {self.distance:.4f} "
@@ -81,6 +86,16 @@ def find_drift(
     for version in (baseline, data):
         version.require_rows()
         version.require(*wanted)
+    types = _changed_types(columns, baseline.schema, data.schema)
+    sizes = (len(baseline), len(data))
+    certain = [
+        DriftTest(f"type of {column}", _chosen(measure, "jensen-shannon"), 1.0, float("inf"), 0.0, sizes, 0.0, kinds)
+        for column, kinds in types.items()
+    ]
+    columns = [column for column in columns if column not in types]
+    if not columns:
+        return certain
+    wanted = [column for column in wanted if column not in types or column == group]
     order = np.random.default_rng(seed)
     old, new = (_sample(version, wanted, sample_rows, order) for version in (baseline, data))
     views = [view for column in columns for view in _views(column, old, new, measure)]
@@ -88,7 +103,7 @@ def find_drift(
     groups = None if group is None else [old.column(group).to_pylist(), new.column(group).to_pylist()]
     tests = [view.test(groups, draws, order) for view in views]
     adjusted = holm([t.p_value for t in tests])
-    return [dataclasses.replace(t, adjusted=p) for t, p in zip(tests, adjusted, strict=True)]
+    return certain + [dataclasses.replace(t, adjusted=p) for t, p in zip(tests, adjusted, strict=True)]
 
 
 def testable(kind: pa.DataType) -> bool:
@@ -100,9 +115,25 @@ def testable(kind: pa.DataType) -> bool:
 
 
 def comparable_columns(old: Dataset, new: Dataset) -> list[str]:
-    """The columns of both versions that can be tested, but for where a row stood."""
-    kinds = {f.name: f.type for f in old.schema if f.name not in (*OURS, *PLACE)}
-    return [f.name for f in new.schema if f.name in kinds and testable(f.type) and testable(kinds[f.name])]
+    """The columns of both versions that can be tested or have another type, but for where a row stood."""
+    before, after = old.schema, new.schema
+    both = [name for name in after.names if name in before.names and name not in (*OURS, *PLACE)]
+    changed = _changed_types(both, before, after)
+    return [c for c in both if c in changed or (testable(before.field(c).type) and testable(after.field(c).type))]
+
+
+def _changed_types(columns: list[str], before: pa.Schema, after: pa.Schema) -> dict[str, str]:
+    """Both types of each column whose values in the two versions cannot be one column."""
+    import pyarrow as pa
+
+    found = {}
+    for column in columns:
+        pair = [pa.schema([pa.field(column, schema.field(column).type)]) for schema in (before, after)]
+        try:
+            pa.unify_schemas(pair, promote_options="permissive")
+        except (pa.ArrowTypeError, pa.ArrowInvalid):
+            found[column] = f"{before.field(column).type} -> {after.field(column).type}"
+    return found
 
 
 def _sample(version: Dataset, columns: list[str], rows: int, order: np.random.Generator) -> pa.Table:
@@ -172,18 +203,11 @@ def _by_group(matrix: Any, groups: list[list[Any]], old_rows: int) -> tuple[Any,
 
 def _views(column: str, old: pa.Table, new: pa.Table, measure: str) -> list[_View]:
     """What of a column is compared, and by which distance."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t
 
-    sides = [old.select([column]), new.select([column])]
-    try:
-        both = pa.concat_tables(sides, promote_options="permissive").column(column)
-    except (pa.ArrowTypeError, pa.ArrowInvalid):  # as far apart as can be: no value of one could stand in the other
-        apart = np.repeat([0, 1], [len(old), len(new)])
-        told = f"type of {column}: {sides[0].schema.field(0).type} -> {sides[1].schema.field(0).type}"
-        return [_View(told, _chosen(measure, "jensen-shannon"), apart, len(old), 2)]
+    both = pa.concat_tables([old.select([column]), new.select([column])], promote_options="permissive").column(column)
     kind = both.type
     if t.is_temporal(kind) or t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind):
         values = both
