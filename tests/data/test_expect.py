@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from loomwork.core.errors import InputError
@@ -144,6 +145,19 @@ def test_another_type_is_certain_however_few_the_rows(group, make_dataset, run_s
     only, _ = run_step(expect, data=new, baseline=old, drift=["n"])
     assert "type of n: int64 -> string" in only.ruling.reason
     assert run_step(expect, data=old, baseline=old, drift=["*"])[0].ruling.decision == "pass"
+
+
+@pytest.mark.parametrize("kind", ["time32[s]", "time32[ms]", "time64[us]", "time64[ns]", "duration[ms]", "date32"])
+def test_times_of_every_type_are_compared(kind, make_dataset, run_step):
+    def of(values):
+        numbers = pa.array(values, pa.int32() if "32" in kind else pa.int64())
+        return make_dataset(pa.table({"at": numbers.cast(pa.type_for_alias(kind))}))
+
+    same, _ = run_step(expect, data=of(range(80)), baseline=of(range(80)), drift=["*"])
+    assert checks(same)["drift of at"]["met"]
+    moved, _ = run_step(expect, data=of(range(50, 130)), baseline=of(range(80)), drift=["*"])
+    assert not checks(moved)["drift of at"]["met"]
+    assert checks(moved)["drift of at"]["found"] == pytest.approx(50 / 80, abs=0.02)
 
 
 def test_where_no_column_can_be_compared_there_is_no_drift(make_dataset, run_step):
