@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from loomwork.core.context import Context, use_context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError, MissingDependency
-from loomwork.data.near_dedup import near_dedup
-from loomwork.text.minhash import jaccard
+from loomwork.data.near_dedup import LEAST, near_dedup
+from loomwork.text.minhash import RECALL, bands_for, jaccard
 
 BODY = "the quick brown fox jumps over the lazy dog and then it goes home to sleep until the morning comes"
 
@@ -74,11 +74,22 @@ def test_unlike_real_sentences_are_all_kept(test_data, make_dataset, run_step):
     assert card.metrics["rows"] >= 0.99 * len(unlike)
 
 
+def test_the_lowest_threshold_still_has_the_promised_recall(make_dataset, run_step):
+    def recall(threshold):
+        bands, bins = bands_for(threshold)
+        return 1 - (1 - threshold**bins) ** bands
+
+    assert recall(LEAST) >= RECALL
+    assert recall(LEAST - 0.01) < RECALL  # so that nothing is refused without need: to one hundredth
+    run_step(near_dedup, data=make_dataset([{"text": BODY}]), threshold=LEAST)
+
+
 def test_settings_out_of_range_are_refused(make_dataset, run_step):
     data = make_dataset([{"text": BODY}])
-    for wrong in ({"threshold": 0.0}, {"threshold": 1.1}, {"shingle_words": 0}):
-        with pytest.raises(InputError, match="threshold"):
+    for wrong in ({"threshold": 0.0}, {"threshold": 1.1}, {"shingle_words": 0}, {"threshold": 0.01}):
+        with pytest.raises(InputError, match="threshold") as refused:
             run_step(near_dedup, data=data, **wrong)
+        assert f"lies between {LEAST} and 1" in str(refused.value)
     with pytest.raises(InputError, match="no column 'body'"):
         run_step(near_dedup, data=data, column="body")
     with pytest.raises(InputError, match="needs by=COLUMN"):
