@@ -181,6 +181,9 @@ def test_what_is_no_document_is_set_aside_and_the_rest_is_read(test_data, tmp_pa
     assert dict(reasons(data)) == {name: reason for name, (_, reason) in bad.items()} | {"entity.epub": "refused"}
     assert {r["source"] for r in rows_of(data)} == {"good.pdf"}
     why = {r["source"]: r["reason"] for r in rows_of(data, "dropped")}
-    assert "archive bomb" in why["bomb.docx"]
-    assert "archive bomb" in why["bomb.epub"]
+    for name in ("bomb.docx", "bomb.epub"):
+        assert "archive bomb" in why[name]
+        assert "max_ratio= allows more" in why[name]
+    allowed, _ = run_step(read, path=tmp_path, max_ratio=1e9, max_unpacked_bytes=1 << 40)
+    assert {"bomb.docx", "bomb.epub"}.isdisjoint(name for name, reason in reasons(allowed) if reason == "refused")
     assert "declares entities" in why["entity.epub"]
