@@ -50,6 +50,17 @@ def test_it_ends_with_a_named_corpus(home, ran):
     assert home.find("corpus@latest") == ran.steps["private"].artifact
 
 
+def test_the_example_of_the_documentation_runs_after_it(home, ran, monkeypatch):
+    text = (RECIPE.parents[1] / "docs" / "datasets.md").read_text("utf-8")
+    (example,) = [block.split("```")[0] for block in text.split("```python\n")[1:] if "corpus.parts" in block]
+    monkeypatch.delenv("LOOMWORK_HOME", raising=False)
+    monkeypatch.chdir(home.root.parent)
+    names: dict = {}
+    exec(example, names)
+    assert names["corpus"].parts[0] == "data"
+    assert names["corpus"].table().num_rows == len(dataset(home, ran, "private"))
+
+
 def test_every_step_accounts_for_every_row(home, ran):
     before = len(dataset(home, ran, "raw"))
     assert before > PAGES
