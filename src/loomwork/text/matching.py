@@ -21,10 +21,10 @@ from numba import njit
 
 from loomwork.text.minhash import Texts
 from loomwork.text.overlap import FoldedWords, folded_words
+from loomwork.text.spans import mix
 
 _u64 = np.uint64
-_MIX_A, _MIX_B = _u64(0xBF58476D1CE4E5B9), _u64(0x94D049BB133111EB)
-_S27, _S30, _S31, _S32 = _u64(27), _u64(30), _u64(31), _u64(32)
+_S32 = _u64(32)
 NONE = -1
 
 
@@ -81,13 +81,6 @@ class Matcher:
         return sizes, last
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _mix(x: Any) -> Any:
-    x = (x ^ (x >> _S30)) * _MIX_A
-    x = (x ^ (x >> _S27)) * _MIX_B
-    return x ^ (x >> _S31)
-
-
 @njit(nogil=True, cache=True)
 def _index(hashes: np.ndarray) -> np.ndarray:
     """An open hash table: slot -> place of a hash, or -1."""
@@ -120,7 +113,7 @@ def _ids_of(hashes: np.ndarray, known: np.ndarray, table: np.ndarray) -> np.ndar
 
 @njit(nogil=True, cache=True, inline="always")
 def _slot(state: Any, word: Any, size: int) -> Any:
-    return _mix((_u64(state) << _S32) | _u64(word)) & _u64(size - 1)
+    return mix((_u64(state) << _S32) | _u64(word)) & _u64(size - 1)
 
 
 @njit(nogil=True, cache=True)

@@ -78,12 +78,7 @@ def ask(
     chosen = slice(0, limit or None)
     prompts = Prompts(task, documents.evaluated[chosen], documents.pool, num_fewshot=num_fewshot, seed=seed)
     items = list(prompts)
-    flat: list[Request] = []
-    for item in items:
-        for request in item.requests:
-            flat += (
-                [replace(request, seed=k) for k in range(task.repeats)] if isinstance(request, Generate) else [request]
-            )
+    flat = [one for item in items for request in item.requests for one in _repeated(request, task.repeats)]
     scored = scorer.score(flat, keep=keep)
     values: list[dict[Key, Any] | None] = []
     failed, answers, targets, confidence = [], [], [], []
