@@ -97,7 +97,7 @@ def found_scores(home: Home, systems: list[tuple[str, str]]) -> dict[str, str]:
         kind = (home.ledger.artifact(artifact) or {}).get("kind", "")
         if kind not in ("scores", "model"):
             raise InputError(f"{what} is of the kind {kind!r}", "compare scores, or models that have some")
-        candidates[name] = [artifact] if kind == "scores" else [row["artifact"] for row in scores_of(home, artifact)]
+        candidates[name] = [artifact] if kind == "scores" else scores_of(home, artifact)
         if not candidates[name]:
             raise InputError(f"the model {what} has no scores here", "score it first, as with evals.run_task")
     for first in next(iter(candidates.values())):

@@ -69,9 +69,7 @@ def watch(
         seen = _resting(folder, quiet_seconds)
         if seen is not None and seen != done and (seen or done):
             code = _take_in(opened, folder, recipe, settings or [], name, tolerance, as_json=as_json)
-            if (
-                once or told.to_stop
-            ):  # a run takes Ctrl-C for itself, and may have been done already; it means the watch
+            if once or told.to_stop:  # a run may have taken the Ctrl-C for itself
                 raise typer.Exit(Stopped.exit_code if told.to_stop else code)
             done = seen
         elif once:
