@@ -117,33 +117,3 @@ def test_documents_that_an_endpoint_does_not_answer_for_are_left_out_and_counted
     assert found.score(BITS).value == pytest.approx(1 / math.log(2))  # one nat a byte
     assert [f is None for f in found.items().column("failed").to_pylist()] == [True, False, True]
     assert found.items().column("log_probability").null_count == 1
-
-
-@pytest.fixture
-def refusing_endpoint():
-    """One token a byte, each of log-probability -1; texts with a fish are refused."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["prompt"]
-            count = len(prompt)
-            found = {
-                "tokens": list(prompt), "token_logprobs": [-1.0] * count, "text_offset": list(range(count)),
-                "top_logprobs": None,
-            }  # fmt: skip
-            refused = "fish" in prompt
-            body = json.dumps({"error": {"message": "no fish"}} if refused else {"choices": [{"logprobs": found}]})
-            self.send_response(400 if refused else 200)
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()

@@ -20,7 +20,9 @@ from loomwork.core.runner import run_recipe
 from loomwork.data.read import read
 from loomwork.evals.compare import compare
 from loomwork.evals.run_task import run_task
-from loomwork.evals.tasks.find import own_tasks
+from loomwork.evals.tasks.find import find_task, own_tasks
+from loomwork.evals.tasks.prompt import Prompts
+from loomwork.evals.tasks.results import items_of
 
 NAMES = ["Lily", "Tom", "Ben", "Sue", "Max", "Amy", "Tim", "Mia"]
 CHOICE = """\
@@ -330,3 +332,41 @@ def test_what_single_items_do_not_have_is_not_compared_item_by_item(stories, mak
     same, _ = run_step(run_task, model=stories, data=data, task=str(tmp_path / "mine1.0.py"), trust=True)
     with pytest.raises(InputError, match="no columns"):
         run_step(compare, candidate=same, baseline=scores[0], not_worse_than=0.02)
+
+
+def test_what_an_endpoint_does_not_answer_is_marked_failed_and_counted(
+    task, rows, run_step, tmp_path, refusing_endpoint
+):
+    about = {"task": "generate", "engine": "http", "endpoint": {"url": refusing_endpoint, "model": "m", "attempts": 1}}
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "loomwork.json").write_text(json.dumps(about))
+    file = task(ROLLED)
+    lines = (tmp_path / "tasks" / "rows.jsonl").read_text().replace("saw a ball. Tom", "saw a fish. Tom")
+    (tmp_path / "tasks" / "rows.jsonl").write_text(lines)
+    found, card = run_step(run_task, model=Model(tmp_path / "m"), task=file)
+    assert (card.metrics["documents"], card.metrics["failed"]) == (24, 1)
+    assert "1 of 24 documents failed and are left out: 400" in card.notes[0]
+    assert found.score("bits_per_byte").n == 23
+    assert found.score("bits_per_byte").value == pytest.approx(1 / np.log(2))  # one nat a byte
+    assert [f is not None for f in found.items().column("failed").to_pylist()].count(True) == 1
+    with pytest.raises(InputError, match="how it computes cannot be set"):
+        run_step(run_task, model=Model(tmp_path / "m"), task=file, max_tokens=8)
+
+
+def test_the_official_solutions_of_gsm8k_are_all_right(test_data):
+    """Each solution, taken for a model's answer, has its number found by both of the task's ways."""
+    chosen = find_task("gsm8k")
+    lines = (test_data / "tasks" / "gsm8k_test.jsonl").read_text("utf-8").splitlines()
+    documents = [json.loads(line) for line in lines]
+    items = list(Prompts(chosen, documents))
+    found = [items_of(chosen, item, [[item.document["answer"]]]) for item in items]
+    assert len(found) == 1319
+    assert {way: sum(f[way] for f in found) for way in found[0]} == {
+        ("exact_match", "strict"): 1319,
+        ("exact_match", "last number"): 1319,
+    }
+
+
+def test_rows_of_another_task_are_refused_by_the_column_that_they_lack(stories, make_dataset, run_step):
+    with pytest.raises(InputError, match="'answer', which the document has not"):
+        run_step(run_task, model=stories, data=make_dataset([{"question": "a"}, {"question": "b"}]), task="gsm8k")

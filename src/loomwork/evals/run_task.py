@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Ge, Gt, Lt
+
 from loomwork.core.artifact import Model, digest, file_digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
@@ -36,14 +38,14 @@ def run_task(
     seen: Annotated[list[Dataset] | None, TrainedOn("model")] = None,
     *,
     task: Annotated[str, Reads("loomwork.evals.tasks.find:files_of")],
-    num_fewshot: int | None = None,
-    limit: int = 0,
+    num_fewshot: Annotated[int, Ge(0)] | None = None,
+    limit: Annotated[int, Ge(0)] = 0,
     cluster: str | None = None,
     labels: Annotated[Path | None, Files()] = None,
     trust: bool = False,
-    max_tokens: int | None = None,
+    max_tokens: Annotated[int, Ge(2)] | None = None,
     shots_seed: int = SHOTS_SEED,
-    level: float = 0.95,
+    level: Annotated[float, Gt(0), Lt(1)] = 0.95,
     seed: int = 0,
     out: Path,
 ) -> Card:
@@ -82,8 +84,6 @@ def run_task(
     from loomwork.evals.tasks.find import find_task, tasks_of, written_in
     from loomwork.evals.tasks.task import Task
 
-    if limit < 0:
-        raise InputError(f"limit is {limit}; it is a number of documents, or 0 for all")
     found = find_task(task, trust=trust)
     tasks = tasks_of(found, trust=trust)
     weighted_equally(found)

@@ -192,7 +192,13 @@ class Prompts:
     def _value(self, by: Field, document: Row, what: str) -> Any:
         """A field of a document: a constant, a column, a template filled in, or what a function makes."""
         if callable(by):
-            return by(document)
+            try:
+                return by(document)
+            except KeyError as error:
+                raise InputError(
+                    f"{what} reads {error.args[0]!r}, which the document has not",
+                    did_you_mean(str(error.args[0]), map(str, document)),
+                ) from error
         if not isinstance(by, str):
             return by
         if by in self.columns:
