@@ -146,7 +146,7 @@ def _rank(data: Dataset, column: str) -> np.ndarray:
         return np.zeros(len(values), np.int64)
     try:
         ranks = pc.rank(values, sort_keys=[(column, "descending", "at_end")], tiebreaker="dense")
-    except pa.ArrowNotImplementedError:
+    except pa.ArrowNotImplementedError:  # Arrow orders no lists and no structs
         raise InputError(
             f"column {column!r} holds {values.type}, which has no order", "give a column of numbers"
         ) from None

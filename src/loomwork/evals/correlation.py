@@ -89,7 +89,7 @@ def _numbers(table: object, column: str) -> np.ndarray:
         values = pc.cast(table.column(column), pa.float64())
     except pa.ArrowInvalid as error:
         raise InputError(f"column {column!r} is not of numbers: {error}") from None
-    except pa.ArrowNotImplementedError:
+    except pa.ArrowNotImplementedError:  # Arrow has no such cast, as from a list
         raise InputError(f"column {column!r} is {table.column(column).type}, not numbers") from None
     found: np.ndarray = values.to_numpy(zero_copy_only=False)
     return found

@@ -23,6 +23,7 @@ from loomwork.data.readers._unpacked import SPOOL_BYTES, Meter, Refused, suffixe
 
 ARCHIVES = (".zip", ".tar")
 DEPTH = 4  # archives in archives
+# RuntimeError is zipfile's for a locked member, NotImplementedError for a compression that it does not know.
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError)
 BLOCK_BYTES = 1 << 16  # what is lost before a break
 

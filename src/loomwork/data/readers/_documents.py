@@ -112,7 +112,7 @@ def open_zip(stream: BinaryIO, file: SourceFile) -> zipfile.ZipFile:
     """
     try:
         archive = zipfile.ZipFile(stream)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # zipfile's for a version that it does not know
         raise ValueError(f"not a zip archive, which such documents are: {error}") from None
     packed = sum(member.compress_size for member in archive.infolist())
     total = sum(member.file_size for member in archive.infolist())  # zipfile reads no more of a member than this

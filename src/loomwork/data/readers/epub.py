@@ -96,6 +96,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     except KeyError:
         raise KeyError(f"it has no member {name}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        # RuntimeError is zipfile's for a locked member, NotImplementedError for a compression that it does not know
         raise ValueError(f"{name} is damaged: {error}") from None
 
 
