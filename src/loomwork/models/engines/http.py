@@ -225,6 +225,10 @@ def scorer(model: Model, about: About, threads: int, settings: object | None) ->
     Raises:
         InputError: its description is wrong, its key is not set, or settings are given: they are for models run here.
     """
+    endpoint = Endpoint.of(model, about)
     if settings is not None:
-        raise InputError(f"{model.path} answers over http: how it computes cannot be set here")
-    return HttpScorer(Endpoint.of(model, about), about.origin.get("revision", ""))
+        raise InputError(
+            f"{endpoint.model} answers at {endpoint.url}: how it computes cannot be set here",
+            "leave out max_tokens, or the like",
+        )
+    return HttpScorer(endpoint, about.origin.get("revision", ""))
