@@ -193,6 +193,9 @@ def test_what_cannot_be_compared_is_refused(scored, run_step):
              not_worse_than=0.01)  # fmt: skip
     with pytest.raises(InputError, match="no score 'f1'"):
         rule(run_step, good, good, metric="f1", not_worse_than=0.01)
+    gap = scored(BASE, clusters=[None, *MODULES[1:]])
+    with pytest.raises(InputError, match=f"1 of {len(BASE)} items have no 'cluster', the others have one"):
+        rule(run_step, gap, gap, not_worse_than=0.01)
 
 
 def test_settings_take_what_yaml_gives():

@@ -52,11 +52,21 @@ def order_of(items: pa.Table, others: pa.Table) -> Any:
 
 
 def clusters_in(items: pa.Table) -> Any:
-    """The cluster of each item, or None where items are independent."""
+    """The cluster of each item, or None where items are independent.
+
+    Raises:
+        InputError: some items have a cluster and some have none.
+    """
     import numpy as np
 
-    if "cluster" not in items.column_names or items.column("cluster").null_count:
+    missing = items.column("cluster").null_count if "cluster" in items.column_names else len(items)
+    if missing == len(items):
         return None
+    if missing:  # taken for independent they would make the interval too narrow
+        raise InputError(
+            f"{missing} of {len(items)} items have no 'cluster', the others have one",
+            "give each item one, its own where it stands alone",
+        )
     return np.asarray(items.column("cluster").to_pylist(), dtype=str)
 
 
