@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,10 @@ def run_step(tmp_path: Path) -> Callable[..., tuple[Any, Card]]:
     def run(function: Callable[..., Any], **arguments: Any) -> tuple[Any, Card]:
         out = tmp_path / f"out{next(made)}"
         out.mkdir()
+        for name, group in function.step.groups.items():  # settings may be given without their group
+            given = {f.name: arguments.pop(f.name) for f in fields(group) if f.name in arguments}
+            default = function.step.signature.parameters[name].default
+            arguments[name] = replace(arguments.get(name, default), **given)
         card = function(**arguments, out=out)
         kind = kinds.get(function.step.makes, Artifact)
         return kind(out), card or Card()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from loomwork.core.errors import InputError
 from loomwork.learn.packing import Packing, Pieces, read_pieces
 from loomwork.models.packed_llama import IGNORED
+
+from loomwork.core.errors import InputError
 from loomwork.stats.bins import best_fit
 
 

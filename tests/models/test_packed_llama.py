@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM
-
 from loomwork.models.packed_llama import PackedLlama, not_covered, pack_rows
+from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM
 
 
 def small(**changes) -> LlamaForCausalLM:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from loomwork.models.packed_llama import PackedLlama, pack_rows
 from transformers import LlamaForCausalLM
 
 from loomwork.core.context import Context, use_context
@@ -14,7 +15,6 @@ from loomwork.core.errors import InputError, Stopped
 from loomwork.core.recipe import load_recipe
 from loomwork.models.decoder import load_decoder
 from loomwork.models.folder import read_about
-from loomwork.models.packed_llama import PackedLlama, pack_rows
 from loomwork.train.pretrain import pretrain
 from loomwork.train.tokenizer import tokenizer
 

@@ -12,7 +12,8 @@ from typing import Any
 from loomwork.cli.text import columns, heading, paint
 from loomwork.core.calls import Callee, callees, find_callee
 from loomwork.core.errors import InputError
-from loomwork.core.step import Calls, Files, Names, Step, find_step, keyed_types
+from loomwork.core.hints import keyed_types
+from loomwork.core.step import Calls, Files, Names, Step, find_step
 
 SECTION = re.compile(r"^(Args|Returns|Raises|Source|Sources):\s*$")
 
@@ -56,6 +57,8 @@ def _called(name: str) -> tuple[Step, str, Callee] | None:
 
 def _described(step: Step) -> dict[str, Any]:
     body, arguments, rest = read_docstring(inspect.getdoc(step.function) or "")
+    for group in step.groups.values():
+        arguments = read_docstring(inspect.getdoc(group) or "")[1] | arguments
     inputs = [
         {"name": n, "kind": i.type.kind or "any artifact", "shape": i.shape, "about": arguments.get(n, "")}
         for n, i in step.inputs.items()

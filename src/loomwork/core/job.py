@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import inspect
 import math
 import os
@@ -21,6 +20,7 @@ from typing import Any
 from loomwork.core.artifact import Artifact
 from loomwork.core.context import Context, Event, use_context
 from loomwork.core.errors import InputError, LoomError, Stopped, without_secrets
+from loomwork.core.memory import begin_peak_memory, peak_memory_bytes
 from loomwork.core.score import Score
 from loomwork.core.step import Card, Step, find_step
 from loomwork.core.store import Store
@@ -123,8 +123,7 @@ def call(step: Step, job: Job, out: Path, report: Callable[[Event], None]) -> Ca
         stop_file=Path(job.stop_file),
     )
     arguments: dict[str, Any] = {name: opened(step, name, value) for name, value in job.inputs.items()}
-    model = step.settings_model(**job.settings)
-    arguments |= {name: getattr(model, name) for name in step.settings}
+    arguments |= step.arguments(step.settings_model(**job.settings))
     if "out" in step.signature.parameters:
         arguments["out"] = out
     with use_context(context):
@@ -208,34 +207,13 @@ class _Usage:
     def __init__(self) -> None:
         self.cpu = _cpu_seconds()
         self.started = time.time()
-        with contextlib.suppress(OSError):  # Linux: begin the high-water mark anew
-            os.pwrite(_of_this_process("clear_refs"), b"5", 0)
+        begin_peak_memory()
 
     def spent(self) -> dict[str, Any]:
-        return {"cpu_seconds": _cpu_seconds() - self.cpu, "peak_memory_bytes": _peak_memory_bytes()}
-
-
-@functools.cache
-def _of_this_process(name: str) -> int:
-    """A file of /proc that stays open: it is asked before and after every step.
-
-    Raises:
-        OSError: this is not Linux.
-    """
-    return os.open(f"/proc/self/{name}", os.O_WRONLY if name == "clear_refs" else os.O_RDONLY)
+        return {"cpu_seconds": _cpu_seconds() - self.cpu, "peak_memory_bytes": peak_memory_bytes()}
 
 
 def _cpu_seconds() -> float:
     return sum(
         u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
-
-
-def _peak_memory_bytes() -> int:
-    try:
-        status = os.pread(_of_this_process("status"), 1 << 14, 0)
-        return int(status.partition(b"VmHWM:")[2].split(maxsplit=1)[0]) * 1024
-    except (OSError, IndexError):
-        pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

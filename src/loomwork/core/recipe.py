@@ -30,10 +30,11 @@ from loomwork.core.calls import checked_calls
 from loomwork.core.errors import InputError, RecipeError, did_you_mean
 from loomwork.core.files import list_sources
 from loomwork.core.fingerprint import object_parts
+from loomwork.core.hints import keyed_types
 from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value
 from loomwork.core.secret import read_secret
-from loomwork.core.step import Calls, Files, Input, Names, Reads, Secret, Step, find_step, keyed_types
+from loomwork.core.step import Calls, Files, Input, Names, Reads, Secret, Step, find_step
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

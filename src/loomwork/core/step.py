@@ -14,16 +14,16 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from loomwork.core.artifact import Artifact
 from loomwork.core.errors import InputError, did_you_mean
+from loomwork.core.hints import Shape, artifact_type, nested
 from loomwork.core.score import Score
 from loomwork.core.secret import require_no_secret
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 ROOMS = ("data", "train", "compress", "evals", "serve")  # the packages that hold steps
 PLUGINS = "loomwork.steps"  # entry-point group of other packages' steps
-Shape = Literal["one", "optional", "list", "dict"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -147,6 +146,15 @@ class TrainedOn:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Marks a parameter that is a frozen dataclass of settings: training: Annotated[Training, Group()] = Training().
+
+    Its fields are settings of the step like any others, so that steps can share them; the parameter's default gives
+    their defaults.
+    """
+
+
+@dataclass(frozen=True)
 class Input:
     """One artifact-typed parameter."""
 
@@ -169,14 +177,25 @@ class Step:
 
     @cached_property
     def hints(self) -> dict[str, Any]:
-        return typing.get_type_hints(self.function, include_extras=True)
+        own = typing.get_type_hints(self.function, include_extras=True)
+        for name in [n for n, hint in own.items() if _mark(hint, Group)]:
+            inside = typing.get_type_hints(typing.get_args(own[name])[0], include_extras=True)
+            if twice := inside.keys() & own.keys():
+                raise TypeError(f"step {self.name}: {sorted(twice)} of the group {name!r} are settings already")
+            own |= inside
+        return own
+
+    @cached_property
+    def groups(self) -> dict[str, type]:
+        """Its parameters that are dataclasses of settings."""
+        return {n: typing.get_args(self.hints[n])[0] for n in self.signature.parameters if self.marker(n, Group)}
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
         """Its artifact-typed parameters, by name."""
-        found = {}
+        found: dict[str, Any] = {}
         for name in self.signature.parameters:
-            kind = _artifact_type(self.hints.get(name))
+            kind = artifact_type(self.hints.get(name))
             if kind:
                 found[name] = Input(name, *kind)
         return found
@@ -187,27 +206,41 @@ class Step:
 
     @cached_property
     def settings(self) -> dict[str, inspect.Parameter]:
-        """Its keyword-only parameters that are neither inputs nor `out`."""
-        return {
-            n: p
-            for n, p in self.signature.parameters.items()
-            if p.kind is p.KEYWORD_ONLY and n not in self.inputs and n != "out"
-        }
+        """Its keyword-only parameters that are neither inputs nor `out`; a group's fields in the group's place."""
+        found: dict[str, Any] = {}
+        for n, p in self.signature.parameters.items():
+            if n in self.groups:
+                names = [f.name for f in fields(self.groups[n])]
+                found |= {f: inspect.Parameter(f, p.KEYWORD_ONLY, default=getattr(p.default, f)) for f in names}
+            elif p.kind is p.KEYWORD_ONLY and n not in self.inputs and n != "out":
+                found[n] = p
+        return found
+
+    def arguments(self, settings: object) -> dict[str, Any]:
+        """What to call the function with.
+
+        Args:
+            settings: an instance of `settings_model`.
+        """
+        given = {n: getattr(settings, n) for n in self.settings}
+        for name, kind in self.groups.items():
+            given[name] = kind(**{f.name: given.pop(f.name) for f in fields(kind)})
+        return given
 
     @cached_property
     def settings_model(self) -> type[BaseModel]:
         """A pydantic model of the settings: unknown names and wrong types are errors."""
         from pydantic import AfterValidator, ConfigDict, create_model
 
-        fields: dict[str, Any] = {}
+        types: dict[str, Any] = {}
         sources = {m.source for n in self.settings if (m := self.marker(n, Revision))}
         for n, p in self.settings.items():
             hint = self.hints.get(n, Any)
             if self.marker(n, Files) or n in sources:
                 hint = Annotated[hint, AfterValidator(_without_secrets)]
-            fields[n] = (hint, ... if p.default is p.empty else p.default)
+            types[n] = (hint, ... if p.default is p.empty else p.default)
         config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
-        return create_model(self.name or self.function.__name__, __config__=config, **fields)
+        return create_model(self.name or self.function.__name__, __config__=config, **types)
 
     @property
     def summary(self) -> str:
@@ -226,7 +259,7 @@ class Step:
 
 
 def _mark(around: Any, kind: type) -> Any:
-    hints = list(_nested(around))
+    hints = list(nested(around))
     for hint in hints:
         for extra in getattr(hint, "__metadata__", ()):
             if isinstance(extra, kind):
@@ -332,41 +365,9 @@ def step_names() -> list[str]:
     return sorted(names)
 
 
-def _nested(hint: Any) -> Iterator[Any]:
-    """A hint and all hints inside it: list[Path] | None, list[Path], Path, None."""
-    yield hint
-    for inner in typing.get_args(hint):
-        yield from _nested(inner)
-
-
 def _without_secrets(value: Any) -> Any:
     """A setting of paths, none of which is a URL that holds a secret."""
     for path in value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else [value]:
         if isinstance(path, str | Path) and ":/" in str(path):
             require_no_secret(str(path))
     return value
-
-
-def keyed_types(hint: Any) -> list[type]:
-    """The types inside a setting's hint that say which keys a mapping has: TypedDicts and dataclasses."""
-    from typing_extensions import is_typeddict
-
-    kinds = [k for k in _nested(hint) if is_typeddict(k) or (isinstance(k, type) and is_dataclass(k))]
-    return list(dict.fromkeys(kinds))
-
-
-def _artifact_type(hint: Any) -> tuple[type[Artifact], Shape] | None:
-    """(Dataset, "list") for list[Dataset]; None for a hint that is no artifact's."""
-    if typing.get_origin(hint) is typing.Annotated:
-        hint = typing.get_args(hint)[0]
-    if isinstance(hint, type) and issubclass(hint, Artifact):
-        return hint, "one"
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    shapes: dict[Any, Shape] = {list: "list", dict: "dict", typing.Union: "optional", types.UnionType: "optional"}
-    if origin in shapes:
-        for argument in arguments:
-            if isinstance(argument, type) and issubclass(argument, Artifact):
-                return argument, shapes[origin]
-            if shapes[origin] == "optional" and typing.get_origin(argument) in (list, dict):  # list[T] | None
-                return _artifact_type(argument)
-    return None

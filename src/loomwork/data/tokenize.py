@@ -48,7 +48,7 @@ def tokenize(
     """
     import pyarrow as pa
 
-    from loomwork.models.chat_template import load_tokenizer
+    from loomwork.models.chat_template import answer_mask, load_tokenizer
 
     require_text(data, column)
     if max_tokens < 2:
@@ -69,7 +69,7 @@ def tokenize(
                         dropped.append((i, "no tokens" if not ids else f"too long: {len(ids)} tokens"))
                         continue
                     cut += len(ids) > max_tokens and long == "truncate"
-                    mask = _loss_mask(offsets, row["answers"]) if rendered else None
+                    mask = answer_mask(offsets, row["answers"]) if rendered else None
                     for at in range(0, len(ids) if long == "split" else 1, max_tokens):
                         piece: dict[str, Any] = {"input_ids": ids[at : at + max_tokens]}
                         if mask is not None:
@@ -97,26 +97,10 @@ def _encoded(
     reader: PreTrainedTokenizerBase, texts: list[str], *, rendered: bool, ends: bool
 ) -> list[tuple[list[int], list[tuple[int, int]]]]:
     """Token ids of each text, and where each token stands in it."""
-    found = reader(
-        texts,
-        add_special_tokens=False,
-        split_special_tokens=not rendered,
-        return_offsets_mapping=rendered,
-        verbose=False,
-    )
+    from loomwork.models.chat_template import encode_rendered
+
     if rendered:
-        return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
+        return encode_rendered(reader, texts)
+    found = reader(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
     first, last = ([i] if ends and i is not None else [] for i in (reader.bos_token_id, reader.eos_token_id))
     return [([*first, *ids, *last] if ids else [], []) for ids in found["input_ids"]]
-
-
-def _loss_mask(offsets: list[tuple[int, int]], answers: list[list[int]]) -> list[bool]:
-    """Which tokens lie in an answer: those that end in it, so that one that straddles its beginning counts."""
-    spans = iter(sorted(map(tuple, answers)))
-    start, end = next(spans, (0, 0))
-    mask = []
-    for token_start, token_end in offsets:
-        while token_start >= end > 0:
-            start, end = next(spans, (0, 0))
-        mask.append(start < token_end <= end and token_end > token_start)
-    return mask

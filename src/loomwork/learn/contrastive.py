@@ -2,9 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from loomwork.learn.frozen import FrozenLayers, vectors_of
+from loomwork.models.bert import Bert
+
+
+@dataclass(frozen=True)
+class PairPart:
+    """A whole batch of pairs.
+
+    Args:
+        rows: numbers of the pairs.
+        same: bool (batch, batch), which pairs have the same query or the same passage.
+        tokens: of both sides.
+    """
+
+    rows: list[int]
+    same: Tensor
+    tokens: int
+
+
+class PairObjective(torch.nn.Module):
+    """The contrastive loss of a batch.
+
+    Args:
+        module: the encoder.
+        below: its frozen layers and the texts: the query of pair i is text 2 i, its passage 2 i + 1.
+        pooling: "mean" or "cls".
+        scale: the inverse of the softmax temperature.
+    """
+
+    def __init__(self, module: Bert, below: FrozenLayers, pooling: str, scale: float) -> None:
+        super().__init__()
+        self.module, self.below, self.pooling, self.scale = module, below, pooling, scale
+
+    def forward(self, part: PairPart) -> Tensor:
+        both = [2 * r for r in part.rows] + [2 * r + 1 for r in part.rows]
+        vectors = vectors_of(self.module, self.below, both, self.pooling)
+        return contrastive_loss(vectors[: len(part.rows)], vectors[len(part.rows) :], self.scale, part.same)
 
 
 def contrastive_loss(queries: Tensor, passages: Tensor, scale: float, same: Tensor | None = None) -> Tensor:

@@ -1,29 +1,43 @@
 """The training loop. Killed at any step and run again, it ends with the same weights, bit for bit on CPU.
 
 A step's batch is a pure function of the step's number, and so is its randomness: there is no state of a data
-loader or of a random generator to save. A checkpoint holds the trained weights, the optimizer and the losses.
+loader or of a random generator to save. What else a run needs to go on is in its checkpoint (checkpoint.py).
 """
 
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from loomwork.core.context import context
 from loomwork.core.errors import InputError, LoomError, Stopped
+from loomwork.core.memory import peak_memory_bytes
+from loomwork.learn import distributed
+from loomwork.learn.average import put_weights, update_average, with_weights
+from loomwork.learn.checkpoint import Checkpoint
+from loomwork.learn.optimizer import add_penalties, make_optimizer
+from loomwork.learn.parts import part_tokens
 from loomwork.learn.schedule import Schedule, make_schedule
+from loomwork.learn.settings import Training
+from loomwork.learn.watch import Watch
+from loomwork.models.heap import keep_freed_memory
 
 REPORTS = 500  # how many points a curve has, at most
 WINDOW = 20  # how many steps the test for divergence averages over
 LARGE_PRIME = 1_000_003
+
+
+class Part(Protocol):
+    """What is computed at once: some rows of a batch, ready for the objective."""
+
+    @property
+    def tokens(self) -> int: ...
 
 
 @dataclass
@@ -36,6 +50,8 @@ class History:
         resumed_at: the step that this process began at.
         seconds: how long this process trained, checkpoints included.
         tokens: how many tokens this process trained on.
+        part_tokens: how many were computed at once, at the end.
+        stopped_early: whether the held-out loss ended it.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -43,6 +59,8 @@ class History:
     resumed_at: int = 0
     seconds: float = 0.0
     tokens: int = 0
+    part_tokens: int = 0
+    stopped_early: bool = False
     best: float = math.inf  # the lowest mean loss of a window so far
 
     def last_loss(self, steps: int = WINDOW) -> float:
@@ -52,38 +70,30 @@ class History:
 
 
 def fit(
-    model: torch.nn.Module,
-    loss_at: Callable[[int], torch.Tensor],
+    objective: torch.nn.Module,
+    parts_at: Callable[[int, int], Sequence[Part]],
+    how: Training,
     *,
     steps: int,
-    learning_rate: float,
-    schedule: Schedule | str = "linear",
-    warmup_steps: int = 0,
-    floor: float = 0.0,
-    weight_decay: float = 0.01,
-    betas: tuple[float, float] = (0.9, 0.999),
-    clip_norm: float = 1.0,
-    seed: int = 0,
+    schedule: Schedule | None = None,
+    watch: Watch | None = None,
+    keep: Callable[[int], None] | None = None,
     checkpoint_every_seconds: float = 20.0,
-    tokens_at: Callable[[int], int] | None = None,
     name: str = "fit",
 ) -> History:
-    """Train the parameters of a model that require a gradient, with AdamW, in place.
+    """Train the parameters of an objective that require a gradient, in place.
 
     Args:
-        model: left in training mode; dropout is drawn anew from (seed, step) at every step.
-        loss_at: the loss of that step's batch, a scalar; it must depend on the step and the weights only.
+        objective: called with a part of a batch it gives the part's share of the batch's loss, a scalar: the shares
+            of all parts sum up to the loss. It must depend on the part and the weights only; dropout is drawn anew
+            from (seed, step).
+        parts_at: the parts of a step's batch, each of about as many tokens as the second argument says.
+        how: the settings.
         steps: how many steps the whole run has.
-        learning_rate: at the peak of the schedule.
-        schedule: a name in learn.schedule, or a function from the step to a factor.
-        warmup_steps: over how many steps the rate rises.
-        floor: the fraction of the rate that a named schedule ends at.
-        weight_decay: of matrices only; biases and norms (one dimension) have none.
-        betas: of AdamW.
-        clip_norm: the largest norm of the gradient; 0 for no clipping.
-        seed: of dropout.
+        schedule: a factor of the rate at each step, instead of the named one.
+        watch: looks at held-out data.
+        keep: called with the number of steps done, every `how.keep_every`.
         checkpoint_every_seconds: how much work a kill can cost.
-        tokens_at: how many tokens that step's batch has, for the throughput.
         name: of the checkpoint in the step's work folder, where a step trains twice.
 
     Returns: the losses and norms of all steps.
@@ -91,70 +101,161 @@ def fit(
     Raises:
         Stopped: the user asked to stop; the checkpoint is written.
         LoomError: the loss is not finite, or diverges, or a checkpoint cannot be written.
-
-    Source: Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW).
     """
-    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    trained = {n: p for n, p in objective.named_parameters() if p.requires_grad}
     if not trained:
         raise InputError("there is nothing to train: no parameter of the model requires a gradient")
+    keep_freed_memory()
     torch.set_num_threads(context().threads)
-    factor = make_schedule(schedule, steps=steps, warmup_steps=warmup_steps, floor=floor)
-    optimizer = _adamw(trained.values(), learning_rate, weight_decay, betas)
-    checkpoint = _Checkpoint(context().work / f"{name}.pt", model, trained, optimizer)
-    history = checkpoint.restore()
+    warmup = round(how.warmup_share * steps)
+    factor = make_schedule(schedule or how.schedule, steps=steps, warmup_steps=warmup, floor=how.floor)
+    optimizer = make_optimizer(trained.values(), how)
+    average: dict[str, torch.Tensor] = {}
+    best: dict[str, torch.Tensor] = {}
+    kept = Checkpoint(context().work / f"{name}.pt", objective, trained, optimizer, {"average": average, "best": best})
+    history = _resume(kept, how, watch)
+    average, best = kept.more.setdefault("average", {}), kept.more.setdefault("best", {})
+    run = _Run(objective, parts_at, trained, how)
+    run.limit = history.part_tokens or run.limit
+
+    def save(step: int) -> None:
+        if distributed.rank() == 0:
+            kept.save(step, _state(history, watch))
+        distributed.wait_for_all()
+
     began = saved = reported = time.monotonic()
     tokens_since = steps_since = 0
     every = max(1, steps // REPORTS)
-    model.train()
+    objective.train()
     with _reproducible():
         for step in range(history.resumed_at, steps):
+            if history.stopped_early:
+                break
             if context().stop_requested:
-                checkpoint.save(step, history)
+                save(step)
                 raise Stopped(f"training was stopped at step {step} of {steps}", "run it again to go on from there")
-            torch.manual_seed(seed * LARGE_PRIME + step)
-            rate = learning_rate * factor(step)
+            rate = how.learning_rate * factor(step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss = loss_at(step)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = float(torch.nn.utils.clip_grad_norm_(trained.values(), clip_norm or math.inf))
-            history.losses.append(float(loss.detach()))
+            loss, tokens = run.gradients(step)
+            history.part_tokens = run.limit
+            if how.l1 or how.l2:
+                add_penalties(trained.values(), how.l1, how.l2)
+            norm = float(torch.nn.utils.clip_grad_norm_(trained.values(), how.clip_norm or math.inf))
+            history.losses.append(loss)
             history.gradient_norms.append(norm)
             _check(history, rate)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            tokens = tokens_at(step) if tokens_at else 0
+            if how.ema:
+                update_average(average, trained, how.ema, step)
             history.tokens += tokens
             tokens_since, steps_since = tokens_since + tokens, steps_since + 1
             now = time.monotonic()
-            if (step + 1) % every == 0 or step + 1 == steps:
-                _report(step + 1, steps, history, rate, tokens_since, steps_since, now - reported)
+            done = step + 1
+            if done % every == 0 or done == steps:
+                _report(done, steps, history, rate, tokens_since, steps_since, now - reported)
                 reported, tokens_since, steps_since = now, 0, 0
+            if watch and watch.due(done, steps, how.looks):
+                objective.eval()
+                with with_weights(trained, average):
+                    if watch.at(done) and how.patience:
+                        best.update({n: p.detach().clone() for n, p in trained.items()})
+                objective.train()
+                history.stopped_early = 0 < how.patience <= watch.worse
+            if keep and how.keep_every and done % how.keep_every == 0:
+                with with_weights(trained, average):
+                    keep(done)
             if now - saved >= checkpoint_every_seconds:
-                checkpoint.save(step + 1, history)
+                save(done)
                 saved = time.monotonic()
-        if steps > history.resumed_at:
-            checkpoint.save(steps, history)  # what follows may be killed too
+        if len(history.losses) > history.resumed_at:
+            save(len(history.losses))  # what follows may be killed too
+    put_weights(trained, best or average)
     history.seconds = time.monotonic() - began
     return history
 
 
-def _adamw(
-    parameters: Any, learning_rate: float, weight_decay: float, betas: tuple[float, float]
-) -> torch.optim.Optimizer:
-    every = list(parameters)
-    groups = [
-        {"params": [p for p in every if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in every if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    fused = all(p.device.type in ("cpu", "cuda") for p in every)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=betas, fused=fused)
+@dataclass
+class _Run:
+    """The gradients of one step after another."""
+
+    objective: torch.nn.Module
+    parts_at: Callable[[int, int], Sequence[Part]]
+    trained: dict[str, torch.nn.Parameter]
+    how: Training
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        self.limit = part_tokens(self.how.part_tokens, context().device)
+
+    def gradients(self, step: int) -> tuple[float, int]:
+        """Sum the gradients of a batch's parts; returns its loss and its tokens. Out of memory, the parts get smaller:
+        the batch stays what it is."""
+        while True:
+            torch.manual_seed(self.how.seed * LARGE_PRIME + step)
+            loss, tokens, longest = 0.0, 0, 0
+            try:
+                for part in self.parts_at(step, self.limit):
+                    longest = max(longest, part.tokens)
+                    share = self.objective(part)
+                    share.backward()
+                    loss, tokens = loss + float(share.detach()), tokens + part.tokens
+                distributed.sum_gradients(self.trained.values())
+                return distributed.sum_number(loss), tokens
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                smaller = min(self.limit, longest) // 2
+                if distributed.size() > 1 or smaller < 1 or self._cannot_split(step, smaller):
+                    raise LoomError(
+                        f"out of memory at step {step}, with {longest} tokens at once",
+                        "set recompute: true, a shorter max_tokens, or an adapter; or train on a larger machine",
+                    ) from error
+                self.limit = smaller
+                self.objective.zero_grad(set_to_none=True)
+                context().progress(step, None, "steps", note=f"out of memory: now {smaller} tokens at once")
+
+    def _cannot_split(self, step: int, smaller: int) -> bool:
+        return len(self.parts_at(step, smaller)) <= len(self.parts_at(step, self.limit))
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _resume(kept: Checkpoint, how: Training, watch: Watch | None) -> History:
+    step, run = kept.restore()
+    if not run:
+        return History()
+    if watch:
+        watch.resume(run["watch"])
+    losses = run["losses"]
+    means = (sum(losses[i : i + WINDOW]) / WINDOW for i in range(0, len(losses) - WINDOW + 1, WINDOW))
+    early = bool(watch and 0 < how.patience <= watch.worse)
+    return History(
+        losses,
+        run["gradient_norms"],
+        resumed_at=step,
+        part_tokens=run["part_tokens"],
+        stopped_early=early,
+        best=min(means, default=math.inf),
+    )
+
+
+def _state(history: History, watch: Watch | None) -> dict[str, Any]:
+    return {
+        "losses": history.losses,
+        "gradient_norms": history.gradient_norms,
+        "part_tokens": history.part_tokens,
+        "watch": watch.state if watch else {},
+    }
 
 
 def _check(history: History, rate: float) -> None:
     """Stop a run that cannot be saved by going on."""
     step, loss, norm = len(history.losses) - 1, history.losses[-1], history.gradient_norms[-1]
-    hint = "lower learning_rate, lengthen warmup_steps, or look for bad rows in the data"
+    hint = "lower learning_rate, lengthen warmup_share, or look for bad rows in the data"
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise LoomError(f"at step {step} the loss is {loss} and its gradient's norm {norm} (rate {rate:.2g})", hint)
     if (step + 1) % WINDOW:
@@ -175,59 +276,10 @@ def _report(step: int, steps: int, history: History, rate: float, tokens: int, c
     context().metric("loss", loss, step)
     context().metric("gradient_norm", sum(history.gradient_norms[-count:]) / count, step)
     context().metric("learning_rate", rate, step)
+    memory = torch.cuda.max_memory_allocated() if context().device.startswith("cuda") else peak_memory_bytes()
+    context().metric("memory_bytes", memory, step)
     if tokens and seconds > 0:
         context().metric("tokens_per_second", tokens / seconds, step)
-
-
-@dataclass
-class _Checkpoint:
-    """One file, replaced as a whole: a kill while it is written leaves the one before."""
-
-    path: Path
-    model: torch.nn.Module
-    trained: dict[str, torch.nn.Parameter]
-    optimizer: torch.optim.Optimizer
-
-    def save(self, step: int, history: History) -> None:
-        state = {
-            "step": step,
-            "losses": history.losses,
-            "gradient_norms": history.gradient_norms,
-            "parameters": {n: p.detach() for n, p in self.trained.items()},
-            "buffers": dict(self.model.named_buffers()),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        half = self.path.with_suffix(".half")
-        try:
-            with open(half, "wb") as stream:
-                torch.save(state, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            half.replace(self.path)
-        except (OSError, RuntimeError) as error:  # torch wraps some write errors
-            half.unlink(missing_ok=True)
-            raise LoomError(
-                f"the checkpoint of step {step} cannot be written to {self.path}: {error}",
-                "free some space and run again: training goes on from the last good checkpoint",
-            ) from error
-
-    def restore(self) -> History:
-        """The history so far; the weights and the optimizer are set to it."""
-        if not self.path.is_file():
-            return History()
-        device = next(iter(self.trained.values())).device
-        state = torch.load(self.path, map_location=device, weights_only=True)
-        if {n: p.shape for n, p in state["parameters"].items()} != {n: p.shape for n, p in self.trained.items()}:
-            raise LoomError(f"the checkpoint {self.path} is of another model", "delete it to train from the start")
-        with torch.no_grad():
-            for mine, saved in ((self.trained, "parameters"), (dict(self.model.named_buffers()), "buffers")):
-                for n, tensor in mine.items():
-                    tensor.copy_(state[saved][n])
-        self.optimizer.load_state_dict(state["optimizer"])
-        losses = state["losses"]
-        means = (sum(losses[i : i + WINDOW]) / WINDOW for i in range(0, len(losses) - WINDOW + 1, WINDOW))
-        best = min(means, default=math.inf)
-        return History(losses, state["gradient_norms"], resumed_at=state["step"], best=best)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Message = dict[str, str]
+Span = tuple[int, int]
 
 MARK = re.compile(r"<\|\w+\|>|\[/?INST\]")
 TEMPLATES = {
@@ -133,3 +134,26 @@ class ChatTemplate:
             return self.text(messages, ask=ask)
         except TemplateError as error:
             raise InputError(f"the template refuses it: {error}") from None
+
+
+def encode_rendered(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[list[int], list[Span]]]:
+    """The tokens of rendered conversations, control tokens read as such, and where each stands in its text."""
+    found = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
+
+
+def answer_mask(offsets: Sequence[Span], answers: Iterable[Sequence[int]]) -> list[bool]:
+    """Which tokens lie in an answer: those that end in it, so that one that straddles its beginning counts.
+
+    Args:
+        offsets: (start, end) of each token, in characters.
+        answers: (start, end) of each answer.
+    """
+    spans = iter(sorted(tuple(answer) for answer in answers))
+    start, end = next(spans, (0, 0))
+    mask = []
+    for token_start, token_end in offsets:
+        while token_start >= end > 0:
+            start, end = next(spans, (0, 0))
+        mask.append(start < token_end <= end and token_end > token_start)
+    return mask

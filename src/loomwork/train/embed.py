@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
-from loomwork.core.step import Card, step
+from loomwork.core.step import Card, Group, step
+from loomwork.learn.settings import Rows, Share, Training
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,25 +21,19 @@ if TYPE_CHECKING:
     from loomwork.models.bert import Bert
 
 
-@step(makes="model", uses=["torch", "tokenizers", "numpy"], heavy=True)
+@step(makes="model", uses=["torch", "tokenizers", "numpy", "pyarrow"], heavy=True)
 def embed(
     base: Model,
     data: Dataset,
     *,
     query: str = "query",
     passage: str = "passage",
-    steps: int = 0,
-    epochs: Annotated[float, Gt(0)] = 3.0,
-    batch: Annotated[int, Ge(2)] = 48,
-    learning_rate: Annotated[float, Gt(0)] = 5e-5,
-    schedule: Literal["linear", "cosine", "constant", "wsd"] = "linear",
-    warmup_steps: int = 10,
-    weight_decay: float = 0.01,
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    dropout: Share = 0.0,
     max_tokens: Annotated[int, Ge(3)] = 40,
-    freeze_layers: int | None = 3,
-    scale: float = 20.0,
-    seed: int = 7,
+    freeze_layers: Annotated[int, Ge(0)] | None = 3,
+    scale: Annotated[float, Gt(0)] = 20.0,
+    rows: Annotated[Rows, Group()] = Rows(epochs=3.0, batch=48),
+    training: Annotated[Training, Group()] = Training(learning_rate=5e-5, schedule="linear"),
     out: Path,
 ) -> Card:
     """Fine-tune an encoder contrastively: a query and its passage come near, all others of the batch move away.
@@ -53,28 +47,20 @@ def embed(
         data: the pairs. Rows with an empty side are left out and counted.
         query: the column of queries.
         passage: the column of passages.
-        steps: how many batches; 0 for `epochs`.
-        epochs: how often every pair is seen, where `steps` is 0.
-        batch: pairs a step; more of them make more negatives.
-        learning_rate: at the peak of the schedule.
-        schedule: how the rate goes on after the warm-up.
-        warmup_steps: over how many steps the rate rises.
-        weight_decay: of matrices.
         dropout: in the layers that are trained.
         max_tokens: how much of each text is read.
         freeze_layers: how many of the lowest layers stay as they are, the embeddings with them; null trains all.
         scale: the inverse of the softmax temperature.
-        seed: of the order of the pairs and of dropout.
 
     Raises:
         InputError: a column is missing, there are too few pairs, or the model is no BERT encoder.
     """
     import torch
 
-    from loomwork.learn.contrastive import contrastive_loss
-    from loomwork.learn.frozen import FrozenLayers, vectors_of
+    from loomwork.learn.contrastive import PairObjective, PairPart
+    from loomwork.learn.frozen import FrozenLayers
     from loomwork.learn.loop import fit
-    from loomwork.learn.order import rows_at
+    from loomwork.learn.order import RowOrder, save_order
     from loomwork.models.bert import own_name
     from loomwork.models.engines.torch import read_tensors
     from loomwork.models.folder import read_about, save_model, taught
@@ -83,47 +69,36 @@ def embed(
     data.require_rows()
     about = read_about(base)
     pairs = read_pairs(base, data, query, passage, max_tokens)
-    if len(pairs) < max(2, batch):
+    batch = rows.batch
+    if batch < 2:
+        raise InputError("a batch of one pair has no negatives", "set batch to 2 or more")
+    if len(pairs) < batch:
         raise InputError(f"there are {len(pairs)} usable pairs, fewer than a batch of {batch}", "set a smaller batch")
     torch.set_num_threads(context().threads)
     device, dtype = torch.device(context().device), getattr(torch, context().precision)
     module = open_bert(base, freeze_layers, dropout).to(device)
-    count = steps or max(1, math.ceil(epochs * len(pairs) / batch))
+    count = rows.count(len(pairs))
     reused = count * batch > 1.2 * len(pairs)  # else keeping costs more than it saves
-    training: dict[str, Any] = {"step": "train.embed", "base": base.id, "data": data.digest, "steps": count}
+    made: dict[str, Any] = {"step": "train.embed", "base": base.id, "data": data.digest, "steps": count}
     # Without a runner the work folder is shared: what another run left there must not be taken for this one's.
-    settings = [query, passage, batch, learning_rate, schedule, warmup_steps, weight_decay, dropout, max_tokens]
-    mark = digest([training, *settings, freeze_layers, scale, seed, str(dtype), str(device)])[:16]
+    settings = [query, passage, asdict(rows), asdict(training), dropout, max_tokens, freeze_layers, scale]
+    mark = digest([made, *settings, str(dtype), str(device)])[:16]
     states = context().work / f"states-{mark}" if reused else None
     below = FrozenLayers(module, pairs.ids, freeze_layers, dtype, states)
+    order = RowOrder(len(pairs), batch, training.seed)
+    lengths = [len(pairs.ids[2 * r]) + len(pairs.ids[2 * r + 1]) for r in range(len(pairs))]
 
-    def rows_of(step: int) -> list[int]:
-        return rows_at(step, rows=len(pairs), batch=batch, seed=seed)
+    def parts_at(step: int, limit: int) -> list[PairPart]:
+        chosen = order.at(step)  # never in parts: every pair is a negative of the others
+        return [PairPart(chosen, pairs.same(chosen).to(device), sum(lengths[r] for r in chosen))]
 
-    def loss_at(step: int) -> Tensor:
-        rows = rows_of(step)
-        vectors = vectors_of(module, below, [2 * r for r in rows] + [2 * r + 1 for r in rows], about.pooling)
-        return contrastive_loss(vectors[:batch], vectors[batch:], scale, pairs.same(rows).to(device))
-
-    def tokens_at(step: int) -> int:
-        return sum(len(pairs.ids[2 * r]) + len(pairs.ids[2 * r + 1]) for r in rows_of(step))
-
-    history = fit(
-        module,
-        loss_at,
-        steps=count,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        warmup_steps=warmup_steps,
-        weight_decay=weight_decay,
-        seed=seed,
-        tokens_at=tokens_at,
-        name=f"embed-{mark}",
-    )
+    objective = PairObjective(module, below, about.pooling, scale)
+    history = fit(objective, parts_at, training, steps=count, name=f"embed-{mark}")
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     tensors = {n: trained.get(own_name(n), t) for n, t in read_tensors(base).items()}
     trained_on = taught(about, data, query, passage)
-    save_model(out, tensors, base, replace(about, engine="torch", training=training, trained_on=trained_on))
+    save_model(out, tensors, base, replace(about, engine="torch", training=made, trained_on=trained_on))
+    save_order(out, order, pairs.row_ids, lengths, count)
     return Card(
         metrics={
             "steps": count,
@@ -143,6 +118,7 @@ class Pairs:
 
     ids: list[list[int]]
     numbers: list[int]
+    row_ids: list[bytes]
     left_out: int
 
     def __len__(self) -> int:
@@ -162,13 +138,14 @@ def read_pairs(base: Model, data: Dataset, query: str, passage: str, max_tokens:
     from loomwork.models.encoder import encode, load_tokenizer
 
     tokenizer = load_tokenizer(base)
-    pairs = Pairs([], [], 0)
+    pairs = Pairs([], [], [], 0)
     seen: dict[str, int] = {}
-    for table in data.tables(columns=[query, passage]):
-        columns = zip(table.column(query).to_pylist(), table.column(passage).to_pylist(), strict=True)
-        good = [(q, p) for q, p in columns if q and p and q.strip() and p.strip()]
+    for table in data.tables(columns=[query, passage, "row_id"]):
+        columns = zip(*(table.column(n).to_pylist() for n in (query, passage, "row_id")), strict=True)
+        good = [(q, p, r) for q, p, r in columns if q and p and q.strip() and p.strip()]
         pairs.left_out += len(table) - len(good)
-        texts = [text for pair in good for text in pair]
+        pairs.row_ids += [bytes(r) for _, _, r in good]
+        texts = [text for q, p, _ in good for text in (q, p)]
         pairs.ids += encode(tokenizer, texts, max_tokens)
         pairs.numbers += [seen.setdefault(text, len(seen)) for text in texts]
     return pairs

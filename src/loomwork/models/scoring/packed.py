@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from loomwork.models.scoring.families import Block, parts_of
+from loomwork.models.families import Block, parts_of
 from loomwork.models.scoring.head import log_probabilities
 from loomwork.models.scoring.plan import Row
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from loomwork.core.context import context
 from loomwork.core.errors import StepFailed, Stopped
-from loomwork.models.scoring.families import not_covered
+from loomwork.models.families import not_covered
 from loomwork.models.scoring.generate import generate
 from loomwork.models.scoring.keep import Keep
 from loomwork.models.scoring.packed import PackedForward, Past

@@ -1,0 +1,126 @@
+"""Which weights of a model are trained: all, some layers, or small ones that peft adds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from loomwork.core.errors import InputError, MissingDependency
+from loomwork.learn.settings import Adapter
+
+FOLDER = "adapter"  # of a model, where an adapter's own weights are
+PROMPTS = ("prompt", "prefix", "p_tuning")  # cannot be merged into weights
+
+
+def adapted(model: Any, how: Adapter, task: str) -> Any:
+    """Make a model trainable as the settings say; what is not to be trained is frozen.
+
+    Args:
+        model: of transformers; changed in place.
+        how: the settings.
+        task: peft's name of it: CAUSAL_LM, SEQ_CLS, TOKEN_CLS, QUESTION_ANS, SEQ_2_SEQ_LM or FEATURE_EXTRACTION.
+
+    Returns: the model itself, or peft's model around it.
+
+    Raises:
+        MissingDependency: peft is not installed.
+        InputError: a layer that is named is not there.
+
+    Source: Hu et al. 2021, arXiv:2106.09685 (LoRA); Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); Liu et al. 2024,
+    arXiv:2402.09353 (DoRA); Liu et al. 2022, arXiv:2205.05638 (IA3); Lester et al. 2021, arXiv:2104.08691 (prompt);
+    Li and Liang 2021, arXiv:2101.00190 (prefix); Liu et al. 2021, arXiv:2103.10385 (P-tuning).
+    """
+    if how.adapter == "none":
+        _freeze(model, how.freeze_layers)
+        return model
+    if how.freeze_layers is not None:
+        raise InputError("freeze_layers and an adapter exclude each other", "an adapter freezes the whole model")
+    try:
+        import peft
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"adapter {how.adapter}", "peft", "train") from error
+    try:
+        return peft.get_peft_model(model, _config(peft, how, task))
+    except ValueError as error:
+        raise InputError(f"the adapter does not fit the model: {error}", "name the layers in targets") from error
+
+
+def _config(peft: Any, how: Adapter, task: str) -> Any:
+    if how.adapter in ("lora", "rslora", "dora"):
+        return peft.LoraConfig(
+            task_type=task,
+            r=how.rank,
+            lora_alpha=how.alpha,
+            lora_dropout=how.lora_dropout,
+            target_modules=how.targets or "all-linear",
+            use_rslora=how.adapter == "rslora",
+            use_dora=how.adapter == "dora",
+        )
+    if how.adapter == "ia3":
+        return peft.IA3Config(task_type=task, target_modules=how.targets or None)
+    kinds = {"prompt": peft.PromptTuningConfig, "prefix": peft.PrefixTuningConfig, "p_tuning": peft.PromptEncoderConfig}
+    more = {"encoder_hidden_size": 128} if how.adapter == "p_tuning" else {}
+    return kinds[how.adapter](task_type=task, num_virtual_tokens=how.virtual_tokens, **more)
+
+
+def _freeze(model: Any, layers: int | None) -> None:
+    if layers is None:
+        return
+    found = layers_of(model)
+    if layers >= len(found):
+        raise InputError(f"freeze_layers is {layers}, and the model has {len(found)} layers")
+    for embedding in (m for n, m in model.named_modules() if n.endswith(EMBEDDINGS)):
+        embedding.requires_grad_(False)
+    for layer in found[:layers]:
+        layer.requires_grad_(False)
+
+
+EMBEDDINGS = ("embed_tokens", "wte", "wpe", "embed_in", "embeddings", "shared", "embed_positions")
+
+
+def layers_of(model: Any) -> Any:
+    """The layers of a transformers model, the lowest first.
+
+    Raises:
+        InputError: they are not found.
+    """
+    from torch import nn
+
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) > 0]
+    wanted = getattr(model.config, "num_hidden_layers", None)
+    found = next((m for m in lists if len(m) == wanted), None)
+    if found is None:
+        raise InputError(f"the layers of {type(model).__name__} are not found", "leave freeze_layers out")
+    return found
+
+
+def save_adapter(model: Any, base_name: str, out: Path) -> None:
+    """Write a peft model's own weights in its format.
+
+    Args:
+        model: peft's model.
+        base_name: what its config names as the model that it belongs on.
+        out: the model folder.
+    """
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base_name
+    model.save_pretrained(out / FOLDER, safe_serialization=True, save_embedding_layers=False)
+    (out / FOLDER / "README.md").unlink(missing_ok=True)
+
+
+def merged(fresh: Any, folder: Path) -> Any:
+    """A model with an adapter's weights added to its own.
+
+    Args:
+        fresh: the model that the adapter belongs on, as it was before.
+        folder: of the adapter.
+    """
+    import peft
+
+    return peft.PeftModel.from_pretrained(fresh, folder).merge_and_unload()
+
+
+def copy_adapter(source: Path, out: Path) -> None:
+    """Copy an adapter folder into a model folder."""
+    shutil.copytree(source, out / FOLDER)

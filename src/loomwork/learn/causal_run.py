@@ -1,0 +1,122 @@
+"""One run of a causal language model, from token rows to a model folder: what pretraining and chat tuning share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from loomwork.core.artifact import Model, digest
+from loomwork.core.context import context
+from loomwork.learn.adapters import adapted
+from loomwork.learn.causal import WATCHED_TOKENS, CausalBatches, CausalObjective
+from loomwork.learn.kept import KeptWeights
+from loomwork.learn.loop import History, fit
+from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, open_base
+from loomwork.learn.order import RowOrder, TokenOrder
+from loomwork.learn.parts import part_tokens
+from loomwork.learn.sequences import Sequences, check_ids
+from loomwork.learn.settings import Adapter, Training
+from loomwork.learn.watch import Watch
+
+MakeObjective = Callable[[Any, torch.nn.Module], torch.nn.Module]
+
+
+@dataclass
+class CausalRun:
+    """What a run came to.
+
+    Args:
+        model: the trained model of transformers, or peft's around it.
+        history: of the loop.
+        metrics: for the card.
+        notes: for the card.
+        watch: what was seen of the held-out data, or None.
+        kept: the weights that were kept on the way.
+    """
+
+    model: Any
+    history: History
+    metrics: dict[str, float]
+    notes: list[str]
+    watch: Watch | None
+    kept: KeptWeights
+
+
+def run_causal(
+    base: Model,
+    sequences: Sequences,
+    order: RowOrder | TokenOrder,
+    steps: int,
+    training: Training,
+    adapter: Adapter,
+    *,
+    holdout: Sequences | None = None,
+    bits: float = 0.0,
+    dropout: float = 0.0,
+    smoothing: float = 0.0,
+    mark: Any = None,
+    objective: MakeObjective | None = None,
+) -> CausalRun:
+    """Train.
+
+    Args:
+        base: the model to begin with.
+        sequences: what is learned.
+        order: which of it at each step.
+        steps: how many.
+        training, adapter: the settings.
+        holdout: what is looked at on the way.
+        bits: learned tokens for each byte of the held-out text: its curve is then in bits per byte.
+        dropout: of what layers add.
+        smoothing: of targets.
+        mark: whatever else makes this run another one: in the name of its checkpoint.
+        objective: makes another objective of the model and its decoder.
+    """
+    device, dtype = context().device, getattr(torch, context().precision)
+    torch.set_num_threads(context().threads)
+    model = open_base(base, "causal", seed=training.seed)
+    check_ids(sequences, model.get_input_embeddings().num_embeddings)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(training.seed)
+        model = adapted(model, adapter, PEFT_TASKS["causal"]).to(device)
+    decoder, reason = causal_decoder(model, adapter, dtype, dropout=dropout, recompute=training.recompute)
+    learner = objective(model, decoder) if objective else CausalObjective(decoder, smoothing)
+    batches = CausalBatches(sequences, order, device)
+    limit = part_tokens(training.part_tokens, device)
+    watch = None
+    if holdout is not None and len(holdout):
+        held = CausalBatches(holdout, order, device).sample(WATCHED_TOKENS, limit, training.seed)
+        plain = CausalObjective(decoder)
+        series, scale = ("holdout_bits_per_byte", bits / math.log(2)) if bits else ("holdout_loss", 1.0)
+        watch = Watch(lambda: sum(float(plain.eval()(part)) for part in held), series, scale)
+    settings = [base.id, asdict(training), asdict(adapter), steps, dropout, smoothing, str(dtype), device, mark]
+    name = "causal-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
+    kept = KeptWeights(model, context().work / f"{name}-kept")
+    history = fit(learner, batches.parts, training, steps=steps, watch=watch, keep=kept.keep, name=name)
+    counts = sequences.target_counts
+    metrics = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "steps": len(history.losses),
+        "rows": len(set(sequences.row_ids)),
+        "rows_left_out": sum(sequences.left_out.values()),
+        "rows_cut": sequences.cut,
+        "learned_tokens_per_epoch": int(counts.sum()),
+        "final_loss": history.last_loss(),
+        "train_seconds": history.seconds,
+    }
+    if history.tokens:
+        metrics["tokens_per_second"] = history.tokens / max(history.seconds, 1e-9)
+    if watch and watch.values:
+        metrics |= {f"best_{watch.series}": watch.best, "best_step": watch.best_step}
+    notes = [f"forward pass: {decoder.name}" + (f" ({reason})" if reason else "")]
+    notes += [f"left out: {n} rows, {why}" for why, n in sorted(sequences.left_out.items())]
+    if history.stopped_early:
+        notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out loss since the best")
+    if history.part_tokens < limit:
+        notes.append(f"memory ran out: parts of {history.part_tokens} tokens, the batch as it was")
+    return CausalRun(model, history, {k: float(v) for k, v in metrics.items()}, notes, watch, kept)

@@ -1,0 +1,94 @@
+"""One run of a model that transformers computes, from rows to trained weights: what the steps for encoders share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from loomwork.core.artifact import Model, digest
+from loomwork.core.context import context
+from loomwork.learn.adapters import adapted
+from loomwork.learn.kept import KeptWeights
+from loomwork.learn.loop import History, fit
+from loomwork.learn.model_io import PEFT_TASKS, Kind, open_base
+from loomwork.learn.parts import part_tokens
+from loomwork.learn.settings import Adapter, Training
+from loomwork.learn.watch import Watch
+from loomwork.models.short_attention import register
+
+WATCHED_ROWS = 2048  # of held-out data that a run looks at
+
+
+def open_trained(base: Model, kind: Kind, training: Training, adapter: Adapter, **config: Any) -> Any:
+    """A model on this run's device, ready to be trained: adapter on, the rest frozen."""
+    device = context().device
+    torch.set_num_threads(context().threads)
+    model = open_base(base, kind, seed=training.seed, **config)
+    if device == "cpu" and getattr(model, "_supports_attention_backend", False):
+        model.set_attn_implementation(register())
+    if training.recompute:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    with torch.random.fork_rng([]):
+        torch.manual_seed(training.seed)
+        return adapted(model, adapter, PEFT_TASKS[kind]).to(device)
+
+
+@dataclass
+class EncoderRun:
+    """What a run came to: see CausalRun."""
+
+    history: History
+    metrics: dict[str, float]
+    notes: list[str]
+    kept: KeptWeights
+
+
+def run_encoder(
+    model: Any,
+    objective: torch.nn.Module,
+    batches: Any,
+    held: Any,
+    steps: int,
+    training: Training,
+    adapter: Adapter,
+    mark: Any,
+) -> EncoderRun:
+    """Train.
+
+    Args:
+        model: what `open_trained` gave.
+        objective: of parts.
+        batches: with `parts(step, limit)` and `sample(rows, limit, seed)`.
+        held: the same for held-out data, or None.
+        steps: how many.
+        training, adapter: the settings.
+        mark: whatever makes this run another one: in the name of its checkpoint.
+    """
+    limit = part_tokens(training.part_tokens, context().device)
+    watch = None
+    if held is not None:
+        looked = held.sample(WATCHED_ROWS, limit, training.seed)
+        watch = Watch(lambda: sum(float(objective(part)) for part in looked))
+    settings = [asdict(training), asdict(adapter), steps, context().precision, context().device, mark]
+    name = "run-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
+    kept = KeptWeights(model, context().work / f"{name}-kept")
+    history = fit(objective, batches.parts, training, steps=steps, watch=watch, keep=kept.keep, name=name)
+    metrics: dict[str, float] = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "steps": len(history.losses),
+        "final_loss": history.last_loss(),
+        "train_seconds": history.seconds,
+    }
+    if history.tokens:
+        metrics["tokens_per_second"] = history.tokens / max(history.seconds, 1e-9)
+    if watch and watch.values:
+        metrics |= {"best_holdout_loss": watch.best, "best_step": watch.best_step}
+    notes = []
+    if history.stopped_early:
+        notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out loss since the best")
+    if history.part_tokens < limit:
+        notes.append(f"memory ran out: parts of {history.part_tokens} tokens, the batch as it was")
+    return EncoderRun(history, {k: float(v) for k, v in metrics.items()}, notes, kept)

@@ -1,0 +1,36 @@
+"""Weights that are kept on the way through a run, as parts of the model that it makes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+class KeptWeights:
+    """Checkpoints of the trained weights, `checkpoint-STEP`, each an ordinary folder of weights.
+
+    Args:
+        model: of transformers, or peft's around it: then an adapter is kept.
+        folder: in the step's work folder; what a killed run kept is still there.
+    """
+
+    def __init__(self, model: Any, folder: Path) -> None:
+        self.model, self.folder = model, folder
+
+    def keep(self, step: int) -> None:
+        """Write the weights as they are after `step` steps."""
+        place = self.folder / f"checkpoint-{step}"
+        half = self.folder / "half"
+        shutil.rmtree(half, ignore_errors=True)
+        self.model.save_pretrained(half, safe_serialization=True, max_shard_size="10TB")
+        (half / "README.md").unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        half.replace(place)
+
+    def move_to(self, out: Path) -> int:
+        """Put them into a model folder, as its parts; returns how many there are."""
+        found = sorted(self.folder.glob("checkpoint-*")) if self.folder.is_dir() else []
+        for place in found:
+            shutil.copytree(place, out / place.name)
+        return len(found)

@@ -1,0 +1,163 @@
+"""Opening a base model to train it, and writing what was trained as an ordinary Hugging Face folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from loomwork.core.artifact import Artifact, Model
+from loomwork.core.errors import InputError
+from loomwork.learn.adapters import PROMPTS, merged, save_adapter
+from loomwork.learn.settings import Adapter
+from loomwork.models.families import not_covered
+from loomwork.models.flat_decoder import FlatDecoder
+from loomwork.models.folder import BESIDE, WEIGHTS, About, save_about
+from loomwork.models.plain_decoder import PlainDecoder
+
+Kind = Literal["causal", "masked", "classes", "tokens", "spans", "seq2seq"]
+CLASSES: dict[Kind, str] = {
+    "causal": "AutoModelForCausalLM",
+    "masked": "AutoModelForMaskedLM",
+    "classes": "AutoModelForSequenceClassification",
+    "tokens": "AutoModelForTokenClassification",
+    "spans": "AutoModelForQuestionAnswering",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+}
+PEFT_TASKS: dict[Kind, str] = {
+    "causal": "CAUSAL_LM",
+    "masked": "FEATURE_EXTRACTION",
+    "classes": "SEQ_CLS",
+    "tokens": "TOKEN_CLS",
+    "spans": "QUESTION_ANS",
+    "seq2seq": "SEQ_2_SEQ_LM",
+}
+DROPOUTS = (  # what the families call it in config.json
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attn_pdrop",
+    "hidden_dropout",
+    "attention_dropout",
+    "dropout",
+    "dropout_rate",
+)
+
+
+def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None = None, **config: Any) -> Any:
+    """A transformers model with a base's weights, in float32, on the CPU.
+
+    Args:
+        base: a Hugging Face folder.
+        kind: which output layer it is to have; one that the folder has not begins at random.
+        seed: of the weights that begin at random.
+        dropout: everywhere; None leaves what config.json says.
+        config: what is changed in config.json.
+
+    Raises:
+        InputError: the folder holds no such model, or is quantised.
+    """
+    import transformers
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if (base.path / WEIGHTS).is_file() is False:
+        raise InputError(f"{base.path} has no {WEIGHTS}", "train.base takes a model from a folder or a package")
+    settings = transformers.AutoConfig.from_pretrained(base.path, local_files_only=True)
+    if dropout is not None:
+        config |= {name: dropout for name in DROPOUTS if hasattr(settings, name)}
+    for name, value in config.items():
+        setattr(settings, name, value)
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # that a new output layer begins at random is what is wanted
+    try:
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            return getattr(transformers, CLASSES[kind]).from_pretrained(
+                base.path, config=settings, dtype=torch.float32, local_files_only=True, use_safetensors=True
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{base.path} does not open as {CLASSES[kind]}: {error}",
+            "is it the right kind of base model for this step?",
+        ) from error
+    finally:
+        logging.set_verbosity(before)
+
+
+def causal_decoder(
+    model: Any, how: Adapter, dtype: torch.dtype, *, dropout: float = 0.0, recompute: bool = False
+) -> tuple[FlatDecoder | PlainDecoder, str]:
+    """The forward pass that trains a causal model, and why transformers' own, where it is that.
+
+    Args:
+        model: of transformers, or peft's around it.
+        how: the adapter that is on it.
+        dtype: of the matrix products.
+        dropout: of what layers add, where the packed pass runs.
+        recompute: see FlatDecoder.
+    """
+    inside = model.get_base_model() if hasattr(model, "peft_config") else model
+    reason = f"{how.adapter} puts states in front of a text" if how.adapter in PROMPTS else not_covered(inside)
+    if reason:
+        return PlainDecoder(model, dtype, recompute), reason
+    return FlatDecoder(inside, dtype, dropout, recompute), ""
+
+
+def save_trained(
+    model: Any, base: Model, kind: Kind, about: About, how: Adapter, out: Path, config: dict[str, Any] | None = None
+) -> None:
+    """Write a trained model, with the tokenizer and the papers of its base.
+
+    What was frozen is written as it was in the base. Adapters that can be are merged into the weights, and their own
+    weights are in the folder `adapter`, in peft's format; prompts cannot be, so the weights are the base's.
+
+    Args:
+        model: of transformers, or peft's around it.
+        base: what it was trained from.
+        kind: of its output layer.
+        about: becomes `loomwork.json`.
+        how: the adapter.
+        out: an empty folder.
+        config: what `open_base` changed in config.json.
+    """
+    copy_beside(base, out)
+    model.cpu()
+    if how.adapter == "none":
+        if not all(p.requires_grad for p in model.parameters()):
+            _restore_frozen(model, base, kind, config)
+        whole = model
+    else:
+        save_adapter(model, about.training.get("base", ""), out)
+        fresh = open_base(base, kind, **(config or {}))
+        whole = fresh if how.adapter in PROMPTS else merged(fresh, out / "adapter")
+    own = torch_dtype(base)
+    for parameter in whole.parameters():
+        parameter.data = parameter.data.to(own)
+    whole.config.dtype = own
+    whole.save_pretrained(out, safe_serialization=True, max_shard_size="10TB")
+    save_about(out, about)
+
+
+def _restore_frozen(model: Any, base: Model, kind: Kind, config: dict[str, Any] | None) -> None:
+    fresh = dict(open_base(base, kind, **(config or {})).named_parameters())
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            parameter.data = fresh[name].data
+
+
+def torch_dtype(base: Model) -> torch.dtype:
+    """What a base's weights are stored in: float32 where it is nothing that weights can be trained in."""
+    named = base.read_json("config.json")
+    name = str(named.get("dtype") or named.get("torch_dtype") or "float32")
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(name, torch.float32)
+
+
+def copy_beside(base: Artifact, out: Path) -> None:
+    """Copy what a model needs beside its weights; config.json is written with them."""
+    for name in BESIDE:
+        if (base.path / name).is_file() and name not in ("config.json", "generation_config.json"):
+            shutil.copyfile(base.path / name, out / name)

@@ -1,0 +1,54 @@
+"""Optimizers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from loomwork.core.errors import MissingDependency
+from loomwork.learn.settings import Training
+
+
+def make_optimizer(parameters: Iterable[torch.nn.Parameter], how: Training) -> torch.optim.Optimizer:
+    """The optimizer of a run; matrices are decayed, biases and norms are not.
+
+    Raises:
+        MissingDependency: of adamw_8bit without bitsandbytes.
+
+    Source: Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW); Shazeer and Stern 2018, arXiv:1804.04235
+    (Adafactor); Dettmers et al. 2021, arXiv:2110.02861 (8 bits).
+    """
+    every = list(parameters)
+    groups = [
+        {"params": [p for p in every if p.ndim >= 2], "weight_decay": how.weight_decay},
+        {"params": [p for p in every if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    rate, betas = how.learning_rate, (0.9, how.beta2)
+    fused = all(p.device.type in ("cpu", "cuda") for p in every)
+    match how.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=fused)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=rate, momentum=0.9, fused=fused)
+        case "adafactor":
+            return torch.optim.Adafactor(groups, lr=rate)
+        case "adamw_8bit":
+            try:
+                from bitsandbytes.optim import AdamW8bit
+            except ModuleNotFoundError as error:
+                raise MissingDependency("optimizer adamw_8bit", "bitsandbytes") from error
+            made: torch.optim.Optimizer = AdamW8bit(groups, lr=rate, betas=betas)
+            return made
+
+
+def add_penalties(parameters: Iterable[torch.nn.Parameter], l1: float, l2: float) -> None:
+    """Add to the gradients of matrices those of l1 * sum |w| + l2 / 2 * sum w^2."""
+    for p in parameters:
+        if p.grad is None or p.ndim < 2:
+            continue
+        if l1:
+            p.grad.add_(p.detach().sign(), alpha=l1)
+        if l2:
+            p.grad.add_(p.detach(), alpha=l2)

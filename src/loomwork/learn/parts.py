@@ -1,0 +1,39 @@
+"""A batch in parts that are computed one after the other: what memory allows, and hardly any padding in each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+PART_TOKENS = {"cpu": 2048}
+PART_TOKENS_ELSEWHERE = 16_384
+
+
+def part_tokens(chosen: int, device: str) -> int:
+    """How many tokens are computed at once, where nothing is chosen by the device."""
+    return chosen or PART_TOKENS.get(device.partition(":")[0], PART_TOKENS_ELSEWHERE)
+
+
+def split_rows(rows: Sequence[int], lengths: Sequence[int], limit: int, *, padded: bool) -> list[list[int]]:
+    """Rows in parts, the longest first.
+
+    Args:
+        rows: numbers of rows.
+        lengths: tokens of each of these rows.
+        limit: tokens of a part, at most; a longer row is a part of its own.
+        padded: the rows of a part are padded to the longest of it, so a part takes rows of about one length: one
+            that is shorter than half of the longest begins a new part.
+    """
+    order = sorted(range(len(rows)), key=lambda i: (-lengths[i], i))
+    parts: list[list[int]] = []
+    size = longest = 0
+    for i in order:
+        taken = max(1, lengths[i])
+        full = (
+            (len(parts[-1]) + 1) * longest > limit or 2 * taken < longest if padded and parts else size + taken > limit
+        )
+        if not parts or full:
+            parts.append([])
+            size, longest = 0, taken
+        parts[-1].append(rows[i])
+        size += taken
+    return parts

@@ -1,0 +1,100 @@
+"""The settings that every step of train/ shares. Each group is one parameter of a step: see core.step.Group."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+Share = Annotated[float, Ge(0), Lt(1)]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the weights are moved.
+
+    Args:
+        learning_rate: at the peak of the schedule.
+        schedule: how the rate goes on after the warm-up; "wsd" is warm-up, stable, decay.
+        warmup_share: over which share of the steps the rate rises.
+        floor: the fraction of the rate that the schedule ends at.
+        optimizer: adamw, sgd (with momentum 0.9), adafactor (memory for rows and columns only), or adamw_8bit
+            (bitsandbytes, on a GPU).
+        beta2: of AdamW's mean of squares; the other is 0.9.
+        weight_decay: of matrices; biases and norms have none. It is not part of the loss.
+        l1: a penalty on the absolute size of matrices, added to their gradient.
+        l2: the same on half of their squares.
+        clip_norm: the largest norm of the gradient; 0 for no clipping.
+        ema: the decay of a moving average of the weights, which is what is saved; 0 for none.
+        looks: how often the held-out data is looked at, the end included; not used without held-out data.
+        patience: stop after so many looks without a better held-out loss, and save the best weights; 0 never stops.
+        part_tokens: how many tokens are computed at once; the gradients of a batch's parts are summed, so it changes
+            memory and speed only. 0 chooses by the device. Out of memory, it is halved and the run goes on.
+        recompute: forget what layers computed inside and compute it again on the way back: less memory, more time.
+        keep_every: keep the weights every so many steps, as the parts `checkpoint-STEP` of the model; 0 for none.
+        seed: of the order of the rows, of first weights and of dropout.
+    """
+
+    learning_rate: Annotated[float, Gt(0)] = 1e-4
+    schedule: Literal["linear", "cosine", "constant", "wsd"] = "cosine"
+    warmup_share: Share = 0.05
+    floor: Annotated[float, Ge(0)] = 0.0
+    optimizer: Literal["adamw", "sgd", "adafactor", "adamw_8bit"] = "adamw"
+    beta2: Annotated[float, Gt(0), Lt(1)] = 0.999
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    l1: Annotated[float, Ge(0)] = 0.0
+    l2: Annotated[float, Ge(0)] = 0.0
+    clip_norm: Annotated[float, Ge(0)] = 1.0
+    ema: Share = 0.0
+    looks: Annotated[int, Ge(1)] = 5
+    patience: Annotated[int, Ge(0)] = 0
+    part_tokens: Annotated[int, Ge(0)] = 0
+    recompute: bool = False
+    keep_every: Annotated[int, Ge(0)] = 0
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How many rows are seen.
+
+    Args:
+        epochs: how often every row is seen, where `steps` is 0.
+        steps: how many batches; 0 for `epochs`.
+        batch: rows a step.
+    """
+
+    epochs: Annotated[float, Gt(0)] = 1.0
+    steps: Annotated[int, Ge(0)] = 0
+    batch: Annotated[int, Ge(1)] = 16
+
+    def count(self, rows: int) -> int:
+        """The steps of a run over that many rows."""
+        return self.steps or max(1, math.ceil(self.epochs * rows / self.batch))
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Which weights are trained.
+
+    Args:
+        adapter: none trains the model itself. lora, rslora, dora and ia3 add small weights to its linear layers;
+            prompt, prefix and p_tuning put trained states before each text. What they add is saved in PEFT's
+            format, as the part `adapter`; those that can be are merged into the saved model as well.
+        rank: of LoRA's matrices.
+        alpha: LoRA's scale is alpha / rank (rsLoRA: alpha / sqrt(rank)).
+        lora_dropout: of what goes into LoRA's matrices.
+        targets: the names of the layers that get an adapter; empty for all linear layers but the output layer.
+        virtual_tokens: how many states prompt, prefix and p_tuning put before a text.
+        freeze_layers: how many of the lowest layers stay as they are, the embeddings with them; null trains all.
+    """
+
+    adapter: Literal["none", "lora", "rslora", "dora", "ia3", "prompt", "prefix", "p_tuning"] = "none"
+    rank: Annotated[int, Ge(1)] = 16
+    alpha: Annotated[float, Gt(0)] = 32.0
+    lora_dropout: Share = 0.0
+    targets: list[str] | None = None
+    virtual_tokens: Annotated[int, Ge(1)] = 20
+    freeze_layers: Annotated[int, Ge(0)] | None = None

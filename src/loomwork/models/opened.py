@@ -1,0 +1,55 @@
+"""Models of transformers with an output layer, opened to be asked: on the run's device, in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from loomwork.core.artifact import Model
+from loomwork.core.context import context
+from loomwork.core.errors import InputError
+from loomwork.models.short_attention import register
+
+
+def open_outputs(model: Model, kind: str) -> Any:
+    """Open a model folder.
+
+    Args:
+        model: a Hugging Face folder; an adapter that could not be merged, in its folder `adapter`, is put on.
+        kind: a class of transformers, AutoModelForTokenClassification, say.
+
+    Raises:
+        InputError: it does not open as that, or its output layer has no weights.
+    """
+    import transformers
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    torch.set_num_threads(context().threads)
+    try:
+        opened, loaded = getattr(transformers, kind).from_pretrained(
+            model.path, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{model.path} does not open as {kind}: {error}") from error
+    if loaded["missing_keys"]:
+        raise InputError(f"{model.path} lacks weights of {kind}: {sorted(loaded['missing_keys'])[:3]}")
+    if context().device == "cpu" and getattr(opened, "_supports_attention_backend", False):
+        opened.set_attn_implementation(register())
+    return with_adapter(opened, model).to(context().device).eval()
+
+
+def with_adapter(opened: Any, model: Model) -> Any:
+    """The model with the adapter that could not be merged into its weights, where the folder has one."""
+    import json
+
+    config = model.path / "adapter" / "adapter_config.json"
+    if not config.is_file() or json.loads(config.read_bytes()).get("peft_type") not in UNMERGED:
+        return opened
+    import peft
+
+    return peft.PeftModel.from_pretrained(opened, config.parent)
+
+
+UNMERGED = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")

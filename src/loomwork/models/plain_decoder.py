@@ -1,0 +1,46 @@
+"""transformers' own forward pass for training, where the packed one does not cover a model or an adapter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from loomwork.models.flat import Flat, Table
+
+
+class PlainDecoder(torch.nn.Module):
+    """Logits of any causal language model of transformers, with any adapter of peft.
+
+    Texts of about one length are padded to one, on the right. See `FlatDecoder`, whose arguments these are; dropout is
+    the model's own.
+    """
+
+    name = "transformers"
+    head = None  # what comes out are logits already
+
+    def __init__(self, model: Any, dtype: torch.dtype = torch.float32, recompute: bool = False) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+        if recompute:
+            model.gradient_checkpointing_enable()
+
+    def forward(self, flat: Flat) -> Tensor:
+        """Logits of all tokens. (tokens, vocabulary)"""
+        found, at = [], 0
+        for table in flat.tables:
+            count = int(table.lengths.sum())
+            found.append(self._table(table, flat.ids[at : at + count]))
+            at += count
+        return torch.cat(found)
+
+    def _table(self, table: Table, ids: Tensor) -> Tensor:
+        seen = torch.arange(table.time, device=ids.device) < table.lengths[:, None]  # (texts, time)
+        padded = torch.zeros(seen.shape, dtype=torch.long, device=ids.device)
+        padded[seen] = ids
+        with torch.autocast(ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.model(input_ids=padded, attention_mask=seen.long(), use_cache=False).logits
+        logits = logits[:, -table.time :]  # without the states that a prompt adapter put in front
+        real: Tensor = logits[seen]
+        return real

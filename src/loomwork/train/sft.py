@@ -1,0 +1,99 @@
+"""Instruction tuning: teach a language model to answer as the conversations of a dataset do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge
+
+from loomwork.core.artifact import Model
+from loomwork.core.context import context
+from loomwork.core.dataset import Dataset
+from loomwork.core.step import Card, Group, step
+from loomwork.learn.settings import Adapter, Rows, Share, Training
+
+
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "numpy"], heavy=True)
+def sft(
+    base: Model,
+    data: Dataset,
+    holdout: Dataset | None = None,
+    *,
+    template: str = "",
+    max_tokens: Annotated[int, Ge(8)] = 1024,
+    label_smoothing: Share = 0.0,
+    dropout: Share = 0.0,
+    rows: Annotated[Rows, Group()] = Rows(epochs=2.0),
+    training: Annotated[Training, Group()] = Training(),
+    tuning: Annotated[Adapter, Group()] = Adapter(),
+    out: Path,
+) -> Card:
+    """Tune a causal language model on conversations; what the assistant says is learned, its end mark with it.
+
+    A batch's conversations lie one after another without padding, attention stays inside each. The chat template is
+    saved with the model, so that whoever serves it writes prompts as they were in training.
+
+    Args:
+        base: the model to begin with.
+        data: conversations, as data.chat makes them (`messages`), or token rows of data.tokenize (`input_ids`, and
+            `loss_mask` where only some are learned). A conversation that is too long is left out and counted: cut,
+            it would teach an answer without its end.
+        holdout: the same, to watch the loss on, as the series `holdout_loss`.
+        template: chatml, llama-3, zephyr or plain; "" for the tokenizer's own.
+        max_tokens: of a conversation, control tokens included.
+        label_smoothing: how much of each target is spread over the vocabulary.
+        dropout: of what layers add.
+
+    Raises:
+        InputError: no conversation can be learned from, the tokenizer has no template and none is named, or it does
+            not fit the model.
+
+    Source: Wei et al. 2021, arXiv:2109.01652 (instruction tuning).
+    """
+    from loomwork.learn.causal_run import run_causal
+    from loomwork.learn.model_io import save_trained
+    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.sequences import Sequences, read_chats, read_token_rows
+    from loomwork.models.chat_template import ChatTemplate, load_tokenizer
+    from loomwork.models.folder import read_about, taught
+    from loomwork.train.pretrain import read_context
+
+    tokenizer = load_tokenizer(base)
+    longest = min(max_tokens, read_context(base))
+    columns = ("messages",) if "messages" in data.schema.names else ("input_ids",)
+    chats = ChatTemplate(tokenizer, template) if columns == ("messages",) else None
+
+    def read(given: Dataset, name: str) -> Sequences:
+        given.require(*columns)
+        given.require_rows()
+        file = context().work / name
+        return read_chats(given, chats, longest, file) if chats else read_token_rows(given, longest, file)
+
+    sequences = read(data, "train.tokens")
+    held = None if holdout is None else read(holdout, "holdout.tokens")
+    order = RowOrder(len(sequences), rows.batch, training.seed)
+    steps = rows.count(len(sequences))
+    run = run_causal(
+        base,
+        sequences,
+        order,
+        steps,
+        training,
+        tuning,
+        holdout=held,
+        dropout=dropout,
+        smoothing=label_smoothing,
+        mark=["sft", data.digest, template, longest, asdict(rows)],
+    )
+    about = read_about(base)
+    made = {"step": "train.sft", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
+    trained_on = taught(about, data, *columns)
+    save_trained(run.model, base, "causal", replace(about, training=made, trained_on=trained_on), tuning, out)
+    if chats and template:
+        tokenizer.chat_template = chats.template
+        tokenizer.save_pretrained(out)
+    run.kept.move_to(out)
+    save_order(out, order, sequences.row_ids, sequences.lengths, steps)
+    return Card(metrics=run.metrics | {"epochs": steps * rows.batch / len(sequences)}, notes=run.notes)
