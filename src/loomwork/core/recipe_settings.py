@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loomwork.core.calls import checked_calls
+from loomwork.core.calls import checked_calls, in_words
 from loomwork.core.errors import InputError, RecipeError, did_you_mean
 from loomwork.core.files import list_sources
 from loomwork.core.fingerprint import object_parts
@@ -99,7 +99,7 @@ def _wrong_setting(
     wanted = {}
     for fault in details:
         inner = _place(given.get(key), fault["loc"][1:])
-        message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ").split(", unable")[0]
+        message = in_words(fault["msg"])
         wanted[f"{key}{inner} {message}"] = fault["input"]
     value = given.get(key)
     hint = "write it in quotes" if isinstance(value, int | float) and "valid string" in str(wanted) else ""
