@@ -36,6 +36,20 @@ def test_second_run_does_nothing_and_says_so(ran: Project) -> None:
     assert ran.json("run")["steps"]["measure"]["card"]["scores"][0]["name"] == "coverage"
 
 
+def test_a_run_of_hits_says_again_what_every_verdict_decided(project: Project, edit_recipe: Edit) -> None:
+    edit_recipe("gate:", '  other: {use: "sample_steps:at_least", scores: $measure, limit: 0.99}\ngate:')
+    first = project("run")
+    out, errors = project.spawn("run", PYTHONPROFILEIMPORTTIME="1").communicate(timeout=120)
+    assert "nothing to do: all 6 steps" in out
+    verdicts = out.split("Verdicts")[1].split("Names")[0]
+    assert verdicts == first.split("Verdicts")[1].split("Names")[0]
+    assert re.search(r"✓ +verdict +gate +pass +0.83 is at least 0.5", verdicts)
+    assert re.search(r"✗ +other +REFUSE +0.83 is below 0.99", verdicts)
+    imported = {line.rpartition("|")[2].strip() for line in errors.splitlines() if line.startswith("import time:")}
+    assert "loomwork.core.score" in imported
+    assert not imported & {"torch", "transformers"}
+
+
 def test_why_a_step_was_not_a_hit_is_shown(ran: Project, edit_recipe: Edit) -> None:
     edit_recipe("words: 2", "words: 1")
     assert "because settings.words: 2 -> 1" in ran("run")

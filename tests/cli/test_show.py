@@ -98,6 +98,24 @@ def test_diff_of_runs_and_artifacts(ran: Project, edit_recipe: Callable[[str, st
     assert "settings.words: 2 -> 3" in ran("diff", first, second)
 
 
+def test_diff_takes_the_names_of_steps(ran: Project, edit_recipe: Callable[[str, str], None]) -> None:
+    old = ran.json("show", "long")
+    edit_recipe("words: 2", "words: 3")
+    ran("run")
+    new = ran.json("show", "long")
+    of_data = ran.json("diff", old["made"][0], "long")
+    assert (of_data["a"], of_data["b"]) == (old["made"][0], new["made"][0])
+    assert of_data["rows"]["removed"] == 2
+    of_runs = ran.json("diff", old["id"], "long")
+    assert (of_runs["b"], of_runs["sections"]["key"]) == (new["id"], ["settings.words: 2 -> 3"])
+    assert ran.json("diff", "raw", "long")["rows"]["kept"] == 2
+    assert "there is no name or artifact" in ran.result("diff", "raw", "lnog", code=2).stderr
+    edit_recipe("sample_steps:longer", "sample_steps:broken")
+    edit_recipe(", words: 3", "")
+    ran("run", code=1)
+    assert "last run of 'long' made no artifact: it is failed" in ran.result("diff", "raw", "long", code=2).stderr
+
+
 def test_lineage_of_an_artifact(ran: Project) -> None:
     both = ran.json("lineage", "words")
     assert {n["name"] for n in both["nodes"]} == {"raw", "long", "model", "measure", "verdict"}

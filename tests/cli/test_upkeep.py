@@ -96,6 +96,7 @@ def test_remake_gives_the_same_bytes_and_puts_back_what_was_lost(ran: Project) -
     assert {a["name"] for a in found["artifacts"]} == {"raw", "long", "model"}
     assert [a["name"] for a in ran.json("remake", "words", "--only")["artifacts"]] == ["model"]
     data = ran.json("show", "long")["made"][0]
+    assert ran.json("remake", "long", "--only")["artifacts"][0]["artifact"] == data
     shutil.rmtree(open_home().store.path(data).parent)
     assert ran.json("show", data)["state"] == "lost"
     assert "put back" in ran("remake", data[:12])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from loomwork.compress.quantize import per_row, quantize
@@ -16,6 +17,7 @@ from loomwork.core.errors import InputError
 from loomwork.models.encoder import load_encoder
 from loomwork.models.folder import read_about, save_about
 from loomwork.train.base import base
+from tests.step_ranges import without_range
 
 ROWS = [
     {
@@ -114,3 +116,11 @@ def test_bad_input_is_refused(minilm, make_dataset, run_step, tmp_path):
     save_about(tmp_path / "g", replace(read_about(minilm), task="generate"))
     with pytest.raises(InputError, match="for the task 'generate'"):
         run_step(quantize, model=Model(tmp_path / "g"))
+
+
+def test_settings_out_of_range_are_refused_before_the_step():
+    wrong = {"group": 0, "columns": [], "samples": 0, "max_tokens": 0, "least_cosine": 1.5}
+    with pytest.raises(ValidationError) as caught:
+        quantize.step.settings_model(**wrong)
+    assert {fault["loc"][0] for fault in caught.value.errors()} == set(wrong)
+    assert without_range(quantize.step) == []

@@ -162,3 +162,78 @@ def test_faults_of_sub_recipes(load: Load, text: str, sub: str, message: str) ->
     more = "  last: {use: '@:look', thing: $s}\n" if "result: $raw" in sub else ""
     with pytest.raises(RecipeError, match=message):
         load(RAW + text + more, sub=sub)
+
+
+ALL_FAULTS = """\
+recipe: many
+gates: $x
+steps:
+  raw: {use: data.raed, path: none.jsonl}
+  bare: {path: x}
+  files: {use: '@:from_files', path: none.txt, strict: perhaps, more: [no.txt], stric: true}
+  x:
+    use: '@:change'
+    data: $rw
+    rate: fast
+    how: $sed
+  y: {use: '@:fit', data: $raw, base: $bare}
+  z: {use: '@:join', parts: [$x, $y]}
+gate: [$y, $raw]
+name:
+  docs: $y
+  docs@champion: $modle
+"""
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_file(load: Load) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(ALL_FAULTS)
+    first, *lines = str(caught.value).splitlines()
+    told = [line.removeprefix("  r.yaml:") for line in lines if line.startswith("  r.yaml:")]
+    assert first == "r.yaml: 15 faults"
+    assert len(told) == 15
+    for line, start in zip(
+        told,
+        [
+            "2: unknown key 'gates'",
+            "4: step 'raw': no step 'data.raed'",
+            "5: step 'bare' does not say which step to use",
+            "6: step 'files': tests.core.sample_steps:from_files has no input or setting 'stric'",
+            "6: step 'files': strict is 'perhaps'; strict should be a valid boolean",
+            "6: step 'files': path: no such file or folder: none.txt",
+            "6: step 'files': more: no such file or folder: no.txt",
+            "9: data: there is no step 'rw'",
+            "10: step 'x': rate is 'fast'; rate should be a valid number",
+            "11: step 'x': how: no setting $sed",
+            "12: step 'y': tests.core.sample_steps:fit needs the setting 'steps'",
+            "13: step 'z': parts needs a dataset, and $y makes a model",
+            "14: gate: $y makes a model, and a gate needs a verdict",
+            "16: name: 'docs' is not a name",
+            "17: docs@champion: there is no step 'modle'",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(start)
+    assert lines[lines.index("  r.yaml:9: data: there is no step 'rw'") + 1] == "    did you mean 'raw'?"
+
+
+def test_faults_that_end_the_reading_come_with_those_before_them(load: Load) -> None:
+    with pytest.raises(RecipeError, match=r"^r\.yaml: 2 faults\n  r\.yaml:1: steps: must be .*\n  r\.yaml:2: unknown"):
+        load("steps: [a]\ngates: x\n")
+    with pytest.raises(RecipeError, match=r"^2 faults\n  step 'a': no step 'x'\n(.|\n)*\n  step 'b': no step 'y'"):
+        load_recipe({"steps": {"a": {"use": "x"}, "b": {"use": "y"}}})
+
+
+def test_faults_of_sub_recipes_are_told_once_and_make_no_others(load: Load) -> None:
+    text = RAW + (
+        "  s: {use: sub.yaml, rat: 1}\n  t: {use: '@:change', data: $s, rate: a}\n"
+        "  u: {use: '@:look', thing: $s.clean}\n"
+        "  v: {use: gone.yaml}\n  w: {use: '@:join', parts: [$v, $v.clean]}\n  q: {use: sub.yaml, raw: $rw}\n"
+    )
+    sub = SUB.replace("steps: $n", "steps: few").replace("result: $model", "result: $clean")
+    with pytest.raises(RecipeError) as caught:
+        load(text, sub=sub)
+    told = [line.split(": ", 1)[0].strip() for line in str(caught.value).splitlines() if ".yaml:" in line]
+    assert told == ["r.yaml", "r.yaml:3", "r.yaml:3", "r.yaml:4", "r.yaml:6", "r.yaml:8", "sub.yaml:5", "sub.yaml:5"]
+    assert "step 's.model'" in str(caught.value)
+    assert "step 'q.model'" in str(caught.value)

@@ -187,8 +187,6 @@ def test_cleaning_twice_changes_nothing_more(rows, make_dataset, run_step):
     ("wrong", "message"),
     [
         ({"boilerplate_share": 0.5}, "boilerplate_documents is 0"),
-        ({"boilerplate_documents": 2, "boilerplate_share": 1.5}, "from 0 to 1"),
-        ({"boilerplate_documents": -2}, "0 \\(off\\) or more"),
         ({"boilerplate_documents": 2, "boilerplate_by": "sight"}, "no column 'sight'"),
     ],
 )

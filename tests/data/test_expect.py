@@ -210,12 +210,10 @@ def test_missing_values_numbers_and_dates_drift(make_dataset, run_step):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"alpha": 0}, "alpha=0"),
         ({"columns": {"text": {"low": 1}}}, "low of 'text' needs numbers"),
         ({"columns": {"score": {"pattern": "x"}}}, "pattern of 'score' needs text"),
         ({"columns": {"text": {"pattern": "("}}}, "no regular expression"),
         ({"columns": {"text": {"type": "txt"}}}, "'txt' is no type"),
-        ({"columns": {"text": {"most_null": 5}}}, "a share"),
         ({"columns": {"score": {"values": ["a"]}}}, "values of 'score'"),
         ({"unique": ["txt"]}, "no column 'txt'"),
         ({"drift": ["txt"]}, "no column 'txt'"),

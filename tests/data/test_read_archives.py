@@ -160,8 +160,6 @@ def test_the_limits_are_settings(tmp_path, run_step):
     assert len(rows_of(data)[0]["text"]) == len(text)
     with pytest.raises(InputError, match="max_unpacked_bytes"):
         run_step(read, path=tmp_path / "a.txt.gz", max_ratio=1000, max_unpacked_bytes=1000)
-    with pytest.raises(InputError, match="above zero"):
-        run_step(read, path=tmp_path / "a.txt.gz", max_ratio=0)
 
 
 def test_members_that_overlap_are_counted_each(tmp_path, run_step):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from loomwork.core.artifact import Model
-from loomwork.core.errors import InputError
 from loomwork.data import semantic_dedup as module
 from loomwork.data.semantic_dedup import semantic_dedup
 from loomwork.models.encoder import load_encoder
@@ -77,9 +76,3 @@ def test_clusters_drop_no_more_than_all_pairs(minilm, test_data, make_dataset, r
     assert gone[1] <= gone[0]
     assert len(gone[1]) >= 0.7 * len(gone[0])
     assert np.isfinite(card.metrics["rows"])
-
-
-def test_refused(minilm, make_dataset, run_step):
-    data = make_dataset([{"text": "a"}])
-    with pytest.raises(InputError, match="threshold is 0"):
-        run_step(semantic_dedup, data=data, model=minilm, threshold=0)

@@ -68,8 +68,9 @@ def test_by_time_the_latest_are_held_out(make_dataset, run_step):
         ([{"t": 1}] * 9, {"time": "t", "holdout": 0.5}, "leaves train empty"),
         ([{"t": 1}] * 9, {"time": "t", "group": "t"}, "cannot also keep groups"),
         ([{"t": [1]}] * 9, {"time": "t"}, "cannot be put in order of time"),
-        ([{"t": 1}] * 9, {"validation": 0.95}, "validation is 0.95"),
+        ([{"t": 1}] * 9, {"validation": 0.95}, "holdout is 0.1 and validation is 0.95"),
         ([{"t": i} for i in range(3)], {"validation": 0.1, "holdout": 0.4}, "leaves validation empty"),
+        ([{"t": 1}] * 9, {"largest_group": 0.5}, "largest_group is 0.5, and it needs"),
         ([{"t": 1}] * 9, {"stratify": "tt"}, "no column 'tt'"),
     ],
 )

@@ -107,7 +107,6 @@ def test_two_classifiers_are_compared_by_macro_f1(topics, make_dataset, run_step
         ([{"label": None, "prediction": "a"}, {"label": "a", "prediction": "a"}], {}, "row 0 has nothing in"),
         ([{"label": "a", "prediction": "a"}] * 3, {"classes": ["b"]}, "row 0: the label 'a' is not one of classes"),
         ([{"label": "a", "prediction": "a"}] * 3, {"classes": ["a", "a"]}, "a class stands twice"),
-        ([{"label": "a", "prediction": "a"}] * 3, {"bins": 0}, "bins is 0"),
         ([{"label": "a", "prediction": "a", "p": 1.5}] * 3, {"probabilities": "p"}, "row 0: what is in 'p' is 1.5"),
         ([{"label": "a", "prediction": "a", "p": [0.5]}] * 3, {"probabilities": "p"}, "say which classes"),
         (

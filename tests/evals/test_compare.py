@@ -179,8 +179,6 @@ def test_what_cannot_be_compared_is_refused(scored, run_step):
         rule(run_step, good, good)
     with pytest.raises(InputError, match="no margin"):
         rule(run_step, good, good, not_worse_than="a bit")
-    with pytest.raises(InputError, match="alpha is"):
-        rule(run_step, good, good, not_worse_than=0.01, alpha=0.7)
     with pytest.raises(InputError, match="data is"):
         rule(run_step, good, scored(BASE, data="e" * 64), not_worse_than=0.01)
     with pytest.raises(InputError, match="only in the candidate"):

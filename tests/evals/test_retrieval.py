@@ -102,7 +102,6 @@ def test_passages_that_repeat_count_against_each_other(make_dataset, run_step):
         ([{"query": "a", "passage": "c"}, {"query": " ", "passage": "d"}], {}, "row 1 .* no text in column 'query'"),
         ([{"query": "a", "passage": "c"}, {"query": "b", "passage": None}], {}, "row 1 .* 'passage': None"),
         ([{"query": "a", "passages": "c"}], {}, "no column 'passage'"),
-        ([{"query": "a", "passage": "c"}, {"query": "b", "passage": "d"}], {"k": 0}, "k is at least 1"),
         (
             [{"query": "a", "passage": "c", "m": 1}, {"query": "b", "passage": "d", "m": 1}],
             {"cluster": "m"},

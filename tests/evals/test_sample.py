@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
-from loomwork.core.errors import InputError
 from loomwork.evals.sample import sample
 
 
@@ -17,8 +14,3 @@ def test_a_real_model_tells_stories_the_same_each_time(stories, run_step):
     assert card.metrics["samples"] == 2
     other, _ = run_step(sample, **settings, seed=8)
     assert other.read_json("samples.json")[0]["text"] != written[0]["text"]
-
-
-def test_no_prompts_are_refused(stories, run_step):
-    with pytest.raises(InputError, match="no prompts"):
-        run_step(sample, model=stories, prompts=[])

@@ -22,7 +22,7 @@ def test_two_encoders_are_timed_in_turn(minilm, cranfield, make_dataset, run_ste
 
 
 def test_nothing_to_time_is_refused(minilm, make_dataset, run_step):
-    with pytest.raises(InputError, match="needs a model"):
+    with pytest.raises(InputError, match="has no model to time"):
         run_step(speed, models={}, data=make_dataset([{"passage": "a"}]))
     with pytest.raises(InputError, match="no column"):
         run_step(speed, models={"a": minilm}, data=make_dataset([{"body": "a"}]))

@@ -56,7 +56,7 @@ def test_other_scripts_and_empty_summaries_are_counted(make_dataset, run_step):
         ([{"prediction": "a", "reference": "b"}], {}, "one row gives no interval"),
         ([{"prediction": None, "reference": "b"}] * 2, {}, "row 0 has no text in 'prediction'"),
         ([{"prediction": "a", "reference": ["b"]}, {"prediction": "a", "reference": ["b", "c"]}], {}, "row 1 has 2"),
-        ([{"prediction": "a", "reference": "b"}] * 2, {"metrics": []}, "name each measure once"),
+        ([{"prediction": "a", "reference": "b"}] * 2, {"metrics": ["rouge1", "rouge1"]}, "name each measure once"),
         ([{"summary": "a", "reference": "b"}] * 2, {}, "no column 'prediction'"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home
+from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home, find_artifact
 
 if TYPE_CHECKING:
     from loomwork.core.explain import Difference
@@ -18,7 +18,9 @@ SOURCES = 12  # that are shown
 
 
 def diff(
-    a: Annotated[str, typer.Argument(help="A run's id, an artifact's id, or a name.", autocompletion=complete_name)],
+    a: Annotated[
+        str, typer.Argument(help="A run's or an artifact's id, a name, or a step.", autocompletion=complete_name)
+    ],
     b: Annotated[str, typer.Argument(help="Another of the same sort.", autocompletion=complete_name)],
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -26,19 +28,21 @@ def diff(
     """Show what differs between two runs or two artifacts.
 
     Settings, code, inputs and numbers of runs; parts and bytes of artifacts, and the runs that made them; of datasets
-    the rows that were added, removed and changed, by source, and the statistics that moved.
+    the rows that were added, removed and changed, by source, and the statistics that moved. A step stands for what it
+    made last; beside a run, for its last run.
 
     \b
     Examples:
       loom diff 3f2a91c0 77b1d2e4            two runs; loom show lists them
       loom diff docs-search@champion 8f99a6c8cb48
       loom diff corpus@v1 corpus@latest      a tag is a name of your own: see loom name
+      loom diff 8f99a6c8cb48 dedup           with what the step dedup made last
     """
     from loomwork.cli.text import echo_json, heading, short
     from loomwork.core.explain import diff as differ
 
     opened = existing_home(home)
-    found = differ(opened, a, b)
+    found = differ(opened, *_ids(opened, a, b))
     rows = None if found.same else _of_rows(opened, found)
     if as_json:
         more = {"rows": asdict(rows)} if rows else {}
@@ -52,6 +56,16 @@ def diff(
     for title, lines in found.sections.items():
         if lines:
             typer.echo("\n".join([f"  {title}", *(f"    {line}" for line in lines)]))
+
+
+def _ids(home: Home, a: str, b: str) -> list[str]:
+    """Two runs, where one of them is a run, else two artifacts."""
+    from loomwork.core.explain import find_run
+
+    if not any(find_run(home, x) for x in (a, b)):
+        return [find_artifact(home, x) for x in (a, b)]
+    last = [home.ledger.last_runs(name=x, limit=1) for x in (a, b)]
+    return [runs[0]["id"] if runs else x for runs, x in zip(last, (a, b), strict=True)]
 
 
 def _of_rows(home: Home, found: Difference) -> VersionDiff | None:

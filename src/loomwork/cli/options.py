@@ -50,9 +50,12 @@ def find_artifact(home: Home, text: str) -> str:
         return home.find(text)
     except InputError:
         last = next(iter(home.ledger.last_runs(name=text, limit=1) or home.ledger.last_runs(step=text, limit=1)), None)
-        made = [e["artifact"] for e in home.ledger.edges(last["id"]) if e["direction"] == "out"] if last else []
-        if not made:
+        if last is None:
             raise
+        made = [e["artifact"] for e in home.ledger.edges(last["id"]) if e["direction"] == "out"]
+        if not made:
+            what = f"the last run of {text!r} made no artifact: it is {last['status']}"
+            raise InputError(what, f"loom show {text}") from None
         return str(made[0])
 
 

@@ -104,11 +104,9 @@ def _scores(home: Home, result: RecipeRun, order: list[str]) -> list[tuple[str, 
 
 
 def find_verdicts(home: Home, result: RecipeRun, order: Iterable[str]) -> dict[str, Ruling]:
-    """What every step that makes a verdict ruled, gates and others; the gates' alone where nothing was executed."""
+    """What every step that makes a verdict ruled, gates and others, whether it ran now or was a hit."""
     from loomwork.core.score import Verdict
 
-    if not executed(result):
-        return result.rulings
     made = [(name, result.steps[name]) for name in order]
     return {n: home.store.open(s.artifact, Verdict).ruling for n, s in made if s.good and s.kind == Verdict.kind}
 

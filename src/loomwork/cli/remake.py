@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home
+from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home, find_artifact
 
 
 def remake(
     artifact: Annotated[
-        str, typer.Argument(help="A name, an artifact id, or the first letters of one.", autocompletion=complete_name)
+        str,
+        typer.Argument(
+            metavar="NAME|ID|STEP",
+            help="A name, an artifact's id, or a step: what it made last.",
+            autocompletion=complete_name,
+        ),
     ],
     only: Annotated[bool, typer.Option("--only", help="Run its own step only, from the inputs in the store.")] = False,
     home: HomeOption = None,
@@ -28,6 +33,7 @@ def remake(
     Examples:
       loom remake docs-search@champion
       loom remake 3f2a91c0d4e1 --only
+      loom remake dedup                      what the step dedup made last
     Exit codes: 0 the bytes are equal, 1 a step could not run again, 4 the bytes differ.
     """
     from dataclasses import asdict
@@ -42,7 +48,7 @@ def remake(
         if not as_json:
             print(f"  … {line}", file=sys.stderr, flush=True)
 
-    made = again(opened, opened.find(artifact), only=only, tell=tell)
+    made = again(opened, find_artifact(opened, artifact), only=only, tell=tell)
     differ = [m for m in made if not m.equal and not m.measures]
     if as_json:
         echo_json({"equal": not differ, "artifacts": [{**asdict(m), "equal": m.equal} for m in made]})

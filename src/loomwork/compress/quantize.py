@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Le, MinLen
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
@@ -32,11 +34,11 @@ def quantize(
     calibrate: Dataset | None = None,
     *,
     scheme: Literal["int8", "int8-dynamic"] = "int8",
-    group: int = 64,
-    columns: tuple[str, ...] = ("query", "passage"),
-    samples: int = 64,
-    max_tokens: int = 64,
-    least_cosine: float = 0.995,
+    group: Annotated[int, Ge(1)] = 64,
+    columns: Annotated[tuple[str, ...], MinLen(1)] = ("query", "passage"),
+    samples: Annotated[int, Ge(1)] = 64,
+    max_tokens: Annotated[int, Ge(1)] = 64,
+    least_cosine: Annotated[float, Ge(-1), Le(1)] = 0.995,
     out: Path,
 ) -> Card:
     """Quantise an encoder's linear layers to int8, and (but for int8-dynamic) its table of words.
@@ -225,7 +227,7 @@ def _texts(data: Dataset, columns: Sequence[str], samples: int) -> list[str]:
 def _check_group(model: Model, group: int) -> None:
     config = model.read_json("config.json")
     widths = (config["hidden_size"], config["intermediate_size"])
-    if group < 1 or any(width % group for width in widths):
+    if any(width % group for width in widths):
         raise InputError(f"group is {group}, which does not divide the widths {widths} of the layers", "try 32 or 64")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,6 +132,12 @@ def call_code(marker: Calls, values: Sequence[Any]) -> tuple[dict[str, str], lis
     return code, needs
 
 
+def in_words(message: str) -> str:
+    """pydantic's message without the words that tell a person nothing: "should be greater than 0"."""
+    message = re.sub(r"^(Input|List|Tuple|Dictionary|Value error,) ", "", message)
+    return re.split(r", unable| after validation", message)[0]
+
+
 def _split(marker: Calls, value: Any) -> Call:
     """The name and the settings of one call."""
     if isinstance(value, str):
@@ -161,8 +168,8 @@ def _validated(marker: Calls, name: str, given: Mapping[str, Any]) -> dict[str, 
         setting = str(fault["loc"][0])
         if fault["type"] == "missing":
             raise InputError(f"{name} needs the setting {setting!r}", f"{name}: {{{setting}: ...}}") from None
-        message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ").split(", unable")[0]
-        raise InputError(f"{name}: {setting} is {given.get(setting)!r}; {message}") from None
+        told = f"{name}: {setting} is {given.get(setting)!r}; {in_words(fault['msg'])}"
+        raise InputError(told) from None
     for setting, path, files in _paths(callee, settings):
         try:
             list_files(path, files)

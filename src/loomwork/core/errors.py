@@ -57,6 +57,7 @@ class RecipeError(LoomError):
     def __init__(self, what: str, hint: str = "", file: str | Path = "", line: int = 0) -> None:
         place = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
         super().__init__(place + what, hint)
+        self.file, self.line = str(file), line
 
 
 class MissingDependency(LoomError):

@@ -20,24 +20,18 @@ from __future__ import annotations
 
 import graphlib
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loomwork.core.artifact import digest
-from loomwork.core.calls import checked_calls
 from loomwork.core.errors import InputError, RecipeError, did_you_mean
-from loomwork.core.files import list_sources
-from loomwork.core.fingerprint import object_parts
-from loomwork.core.hints import keyed_types
+from loomwork.core.recipe_faults import Faults
 from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
+from loomwork.core.recipe_settings import checked_settings
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value
-from loomwork.core.secret import read_secret
-from loomwork.core.step import Calls, Files, Input, Names, Reads, Secret, Step, find_step
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
+from loomwork.core.step import Input, Step, find_step
 
 __all__ = ["Recipe", "Reference", "StepCall", "load_recipe"]
 READ = "data.read"  # reads the files of an input that is a path
@@ -110,7 +104,7 @@ def load_recipe(
         file: for a dict, the file that its messages name and its sub-recipes are relative to.
 
     Raises:
-        RecipeError: it cannot run; says why, with file and line.
+        RecipeError: it cannot run; says why, with file and line, and tells all faults that can be found at once.
     """
     if isinstance(source, Mapping):
         tree, text = from_python(source, file), digest(repr(source))
@@ -119,7 +113,13 @@ def load_recipe(
         file = str(source)
     changes = {k: v for k, v in (settings or {}).items() if k.startswith("steps.")}
     own = {k: v for k, v in (settings or {}).items() if k not in changes}
-    scope = Scope(tree, file, settings=own, changes=changes)
+    with Faults(file) as faults:
+        return _checked(Scope(tree, file, settings=own, changes=changes, faults=faults), text)
+
+
+def _checked(scope: Scope, text: str) -> Recipe:
+    """The recipe of a scope. Its faults are in the scope's; where there are any, it is not to be used."""
+    tree, file, faults = scope.tree, scope.file, scope.faults
     if scope.inputs:
         hint = (
             "it is for use in another recipe: {use: "
@@ -127,14 +127,17 @@ def load_recipe(
             + f", {scope.inputs[0]}: $step}}"
         )
         raise scope.tree.error(f"this recipe needs {', '.join(scope.inputs)}", hint, "inputs")
-    _check_changes(changes, scope, file)
+    _check_changes(scope)
     calls: dict[str, StepCall] = {}
     trees: dict[str, Tree] = {}
     for around, name, keys in scope.all():
-        for call in _calls(around, name, keys):
-            calls[call.name], trees[call.name] = call, keys
-    _check_kinds(calls, trees)
-    steps = _in_order(calls, trees)
+        with faults.caught():
+            for call in _calls(around, name, keys):
+                calls[call.name], trees[call.name] = call, keys
+    _check_kinds(calls, trees, faults)
+    steps = calls
+    with faults.caught():
+        steps = _in_order(calls, trees)
     return Recipe(
         name=str(plain_value(tree.get("recipe")) or (Path(file).stem if file else "recipe")),
         settings=scope.settings,
@@ -148,11 +151,12 @@ def load_recipe(
     )
 
 
-def _check_changes(changes: Mapping[str, Any], scope: Scope, file: str) -> None:
-    known = {f"steps.{s.prefix}{name}" for s in _scopes(scope) for name in s.calls}
-    for key in changes:
-        if key.rpartition(".")[0] not in known:
-            raise RecipeError(f"--set {key}: there is no such step", did_you_mean(key.rpartition(".")[0], known), file)
+def _check_changes(scope: Scope) -> None:
+    known = {f"steps.{s.prefix}{name}" for s in _scopes(scope) for name in (*s.calls, *s.broken)}
+    for key in scope.changes:
+        step = key.rpartition(".")[0]
+        if step not in known:
+            scope.faults.add(RecipeError(f"--set {key}: there is no such step", did_you_mean(step, known), scope.file))
 
 
 def _scopes(scope: Scope) -> Iterator[Scope]:
@@ -177,13 +181,14 @@ def _calls(scope: Scope, name: str, keys: Tree) -> Iterator[StepCall]:
     known = [*step.inputs, *step.settings]
     for key in keys:
         if key != "use" and key not in known:
-            raise keys.error(
-                f"step {full!r}: {step.name} has no input or setting {key!r}", did_you_mean(key, known), key
-            )
-    inputs = {role: _given(scope, full, keys, wanted, step) for role, wanted in step.inputs.items()}
+            what = f"step {full!r}: {step.name} has no input or setting {key!r}"
+            scope.faults.add(keys.error(what, did_you_mean(key, known), key))
+    inputs: dict[str, Any] = {}
     readers: list[StepCall] = []
-    for role, value in inputs.items():
-        inputs[role] = _with_readers(value, step.inputs[role], f"{full}.{role}", keys, role, readers)
+    for role, wanted in step.inputs.items():
+        with scope.faults.caught():
+            value = _given(scope, full, keys, wanted, step)
+            inputs[role] = _with_readers(value, wanted, f"{full}.{role}", keys, role, readers, scope.faults)
     yield from readers
     yield StepCall(full, step.name, step, inputs, _settings(scope, full, keys, step), keys.line)
 
@@ -206,18 +211,20 @@ def _given(scope: Scope, full: str, keys: Tree, wanted: Input, step: Step) -> An
     return scope.reference(keys, role, value)
 
 
-def _with_readers(value: Any, wanted: Input, name: str, keys: Tree, role: str, readers: list[StepCall]) -> Any:
+def _with_readers(
+    value: Any, wanted: Input, name: str, keys: Tree, role: str, readers: list[StepCall], faults: Faults
+) -> Any:
     """The same references, each path replaced by a step that reads it."""
     if isinstance(value, list):
-        return [_with_readers(v, wanted, f"{name}.{i}", keys, role, readers) for i, v in enumerate(value)]
+        return [_with_readers(v, wanted, f"{name}.{i}", keys, role, readers, faults) for i, v in enumerate(value)]
     if isinstance(value, dict):
-        return {n: _with_readers(v, wanted, f"{name}.{n}", keys, role, readers) for n, v in value.items()}
+        return {n: _with_readers(v, wanted, f"{name}.{n}", keys, role, readers, faults) for n, v in value.items()}
     if value is None or value.kind != "path":
         return value
     use, path = _reader(value.target, wanted, keys, role)
     reader = Tree({"use": use, "path": path}, keys.file, keys.line_of(role))
     step = find_step(use)
-    checked = _validated(name, reader, step, {"path": path})
+    checked = checked_settings(name, reader, step, {"path": path}, faults)
     readers.append(StepCall(name, step.name, step, {}, checked, reader.line))
     return replace(value, kind="step", target=name)
 
@@ -241,95 +248,38 @@ def _reader(target: str, wanted: Input, keys: Tree, role: str) -> tuple[str, str
 
 
 def _settings(scope: Scope, full: str, keys: Tree, step: Step) -> dict[str, Any]:
-    given = {key: scope.value(full, keys, key, keys[key]) for key in step.settings if key in keys}
-    return _validated(full, keys, step, given)
-
-
-def _validated(full: str, keys: Tree, step: Step, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a step as JSON values, their files and names looked up."""
-    from pydantic import ValidationError
-    from pydantic_core import PydanticSerializationError
-
-    try:
-        settings: dict[str, Any] = step.settings_model(**given).model_dump(mode="json", warnings=False)
-    except ValidationError as error:
-        raise _wrong_setting(error, full, keys, step, given) from None
-    except PydanticSerializationError as error:
-        raise keys.error(f"step {full!r}: its settings cannot be stored as JSON: {error}") from None
-    for key, value in settings.items():
-        files, names, calls = (step.marker(key, kind) for kind in (Files, Names, Calls))
-        try:
-            if calls:
-                settings[key] = checked_calls(calls, value)
-                continue
-            if value is not None and step.marker(key, Secret):
-                read_secret(value)
-            if value is not None and (reads := step.marker(key, Reads)):
-                reads.paths(value, settings)
-                continue
-            for one in value if isinstance(value, list) else [value]:
-                if files and one is not None and not Path(one).is_dir():
-                    list_sources(one, files)
-                if names and one is not None:
-                    object_parts(names.package, one)
-        except InputError as error:
-            raise keys.error(f"step {full!r}: {key}: {error.what}", error.hint, key) from None
-    return settings
-
-
-def _wrong_setting(error: ValidationError, full: str, keys: Tree, step: Step, given: Mapping[str, Any]) -> RecipeError:
-    """pydantic's errors of the first wrong setting as one short sentence."""
-    faults = error.errors(include_url=False)
-    key = str(faults[0]["loc"][0])
-    if faults[0]["type"] == "missing":
-        return keys.error(f"step {full!r}: {step.name} needs the setting {key!r}", f"{key}: ...", key)
-    for fault in faults:
-        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument") and len(fault["loc"]) > 1:
-            known = [n for kind in keyed_types(step.hints.get(key)) for n in kind.__annotations__]
-            *around, wrong = map(str, fault["loc"])
-            what = f"step {full!r}: {'.'.join(around)} has a key {wrong!r}, which it cannot have"
-            return keys.error(what, did_you_mean(wrong, known, show=len(known)), key)
-    wanted = {}
-    for fault in faults:
-        if fault["loc"][0] == key:
-            inner = _place(given.get(key), fault["loc"][1:])
-            message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ").split(", unable")[0]
-            wanted[f"{key}{inner} {message}"] = fault["input"]
-    value = given.get(key)
-    hint = "write it in quotes" if isinstance(value, int | float) and "valid string" in str(wanted) else ""
-    return keys.error(f"step {full!r}: {key} is {value!r}; {' or '.join(wanted)}", hint, key)
-
-
-def _place(value: Any, path: Sequence[str | int]) -> str:
-    """Where in a value pydantic's path leads, as ".text[0]"; the names of types in the path are left out."""
-    told = ""
-    for step in path:
-        if isinstance(value, Mapping) and step in value:
-            value, told = value[step], f"{told}.{step}"
-        elif isinstance(value, list) and isinstance(step, int):
-            value, told = value[step], f"{told}[{step}]"
-    return told
+    given: dict[str, Any] = {}
+    written = [key for key in step.settings if key in keys]
+    for key in written:
+        with scope.faults.caught():
+            given[key] = scope.value(full, keys, key, keys[key])
+    unread = [key for key in written if key not in given]
+    return checked_settings(full, keys, step, given, scope.faults, unread)
 
 
 # -- all calls together
 
 
-def _check_kinds(calls: Mapping[str, StepCall], trees: Mapping[str, Tree]) -> None:
+def _check_kinds(calls: Mapping[str, StepCall], trees: Mapping[str, Tree], faults: Faults) -> None:
     for call in calls.values():
         for full, reference in call.references():
             role = full.partition(".")[0]
             wanted = call.step.inputs[role].type.kind
-            made = calls[reference.target].step.makes if reference.kind == "step" else wanted
+            maker = calls.get(reference.target) if reference.kind == "step" else None
+            made = maker.step.makes if maker else wanted  # of a step that has faults of its own, nothing is known
             if wanted and made != wanted:
                 what = f"step {call.name!r}: {role} needs a {wanted}, and {reference} makes a {made}"
                 fitting = ", ".join(f"${n}" for n, c in calls.items() if c.step.makes == wanted and n != call.name)
                 hint = f"these make one: {fitting}" if fitting else f"no step here makes a {wanted}"
-                raise trees[call.name].error(what, hint, role)
+                faults.add(trees[call.name].error(what, hint, role))
 
 
 def _in_order(calls: dict[str, StepCall], trees: Mapping[str, Tree]) -> dict[str, StepCall]:
     """The calls so that each comes after what it needs, else as they are written."""
-    needs = {name: [r.target for _, r in c.references() if r.kind == "step"] for name, c in calls.items()}
+    needs = {
+        name: [r.target for _, r in c.references() if r.kind == "step" and r.target in calls]
+        for name, c in calls.items()
+    }
     place = {name: i for i, name in enumerate(calls)}
     sorter = graphlib.TopologicalSorter(needs)
     try:
@@ -353,13 +303,16 @@ def _gates(scope: Scope, steps: Mapping[str, StepCall]) -> list[str]:
     given = scope.tree.get("gate") or []
     gates = []
     for text in given if isinstance(given, list) else [given]:
-        found = scope.step_reference(scope.tree, "gate", str(text))
-        if found.kind != "step" or steps[found.target].step.makes != "verdict":
-            made = f"makes a {steps[found.target].step.makes}" if found.kind == "step" else "is not a step"
-            fitting = [f"${n}" for n, c in steps.items() if c.step.makes == "verdict"]
-            hint = f"these do: {', '.join(fitting)}" if fitting else "evals.compare makes one"
-            raise scope.tree.error(f"gate: {text} {made}, and a gate needs a verdict", hint, "gate")
-        gates.append(found.target)
+        with scope.faults.caught():
+            found = scope.step_reference(scope.tree, "gate", str(text))
+            if found.kind == "step" and found.target not in steps:
+                continue  # a step that has faults of its own
+            if found.kind != "step" or steps[found.target].step.makes != "verdict":
+                made = f"makes a {steps[found.target].step.makes}" if found.kind == "step" else "is not a step"
+                fitting = [f"${n}" for n, c in steps.items() if c.step.makes == "verdict"]
+                hint = f"these do: {', '.join(fitting)}" if fitting else "evals.compare makes one"
+                raise scope.tree.error(f"gate: {text} {made}, and a gate needs a verdict", hint, "gate")
+            gates.append(found.target)
     return gates
 
 
@@ -367,13 +320,14 @@ def _names(scope: Scope) -> dict[str, Reference]:
     names = scope.mapping("name")
     found = {}
     for name, text in names.items():
-        match = NAME.fullmatch(name)
-        if not match or match[2]:
-            raise names.error(f"name: {name!r} is not a name", "write name@label, as in docs@champion", name)
-        reference = scope.reference(names, name, text)
-        if reference.kind == "path" or reference.part:
-            raise names.error(f"name: {name} needs a whole artifact, not {reference}", "write $step", name)
-        found[name] = reference
+        with scope.faults.caught():
+            match = NAME.fullmatch(name)
+            if not match or match[2]:
+                raise names.error(f"name: {name!r} is not a name", "write name@label, as in docs@champion", name)
+            reference = scope.reference(names, name, text)
+            if reference.kind == "path" or reference.part:
+                raise names.error(f"name: {name} needs a whole artifact, not {reference}", "write $step", name)
+            found[name] = reference
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from loomwork.core.artifact import digest
 from loomwork.core.errors import RecipeError, did_you_mean
 from loomwork.core.files import STANDARD_INPUT
+from loomwork.core.recipe_faults import Faults
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value, read_tree
 from loomwork.core.remote import is_url
 
@@ -66,6 +67,10 @@ class Scope:
         call: the call that uses it, and the scope of that call.
         settings: overrides of `settings:`.
         changes: overrides of steps' own keys, by "steps.NAME.KEY".
+        faults: hears what is wrong, and the rest is read.
+
+    Attributes:
+        broken: names of steps that are not known for what they are; a reference to one is no fault of its own.
     """
 
     def __init__(
@@ -77,13 +82,15 @@ class Scope:
         call: tuple[str, Tree, Scope] | None = None,
         settings: Mapping[str, Any] | None = None,
         changes: Mapping[str, Any],
+        faults: Faults,
     ) -> None:
         if not isinstance(tree, Tree):
             raise RecipeError("a recipe is a mapping with `steps:`", "", file, 1)
         self.tree, self.file, self.prefix, self.call, self.changes = tree, file, prefix, call, changes
+        self.faults, self.broken = faults, set[str]()
         for key in tree:
             if key not in KEYS:
-                raise tree.error(f"unknown key {key!r}", did_you_mean(key, KEYS), key)
+                faults.add(tree.error(f"unknown key {key!r}", did_you_mean(key, KEYS), key))
         self.settings: dict[str, Any] = plain_value(self.mapping("settings"))
         inputs = plain_value(tree.get("inputs")) or []
         if not isinstance(inputs, list):
@@ -93,15 +100,20 @@ class Scope:
         for key, value in (settings or {}).items():
             if key not in self.settings:
                 known = [*self.settings, *(f"steps.{n}." for n in self.calls)]
-                raise RecipeError(f"--set {key}: the recipe has no such setting", did_you_mean(key, known), file)
+                what = f"--set {key}: the recipe has no such setting"
+                faults.add(RecipeError(what, did_you_mean(key, known), file))
             self.settings[key] = value
         self.subs: dict[str, Scope] = {}
         for name, keys in self.calls.items():
             if _is_recipe(keys["use"]):
-                self.subs[name] = self._sub(name, keys)
-        for name in {*self.inputs, *self.calls}:
+                self.broken.add(name)
+                with faults.caught():
+                    self.subs[name] = self._sub(name, keys)
+                    self.broken.remove(name)
+        for name in sorted({*self.inputs, *self.calls}):
             if name in self.settings or (name in self.inputs and name in self.calls):
-                raise tree.error(f"{name!r} stands for two things: ${name} cannot tell which", "rename one", "steps")
+                what = f"{name!r} stands for two things: ${name} cannot tell which"
+                faults.add(tree.error(what, "rename one", "steps"))
 
     def mapping(self, key: str) -> Tree:
         value = self.tree.get(key)
@@ -117,10 +129,15 @@ class Scope:
             raise self.tree.error("the recipe has no steps", "steps: {raw: {use: data.read, path: ...}}", "steps")
         found = {}
         for name, keys in steps.items():
+            fault = None
             if not WORD.fullmatch(name):
-                raise steps.error(f"{name!r} cannot be the name of a step", "take letters, digits, _ and -", name)
-            if not isinstance(keys, Tree) or not isinstance(keys.get("use"), str) or not keys["use"]:
-                raise steps.error(f"step {name!r} does not say which step to use", f"{name}: {{use: data.read}}", name)
+                fault = f"{name!r} cannot be the name of a step", "take letters, digits, _ and -"
+            elif not isinstance(keys, Tree) or not isinstance(keys.get("use"), str) or not keys["use"]:
+                fault = f"step {name!r} does not say which step to use", f"{name}: {{use: data.read}}"
+            if fault:
+                self.faults.add(steps.error(*fault, name))
+                self.broken.add(name)
+                continue
             changed = f"steps.{self.prefix}{name}."
             extra = {k[len(changed) :]: v for k, v in self.changes.items() if k.startswith(changed)}
             extra = {k: from_python(v) for k, v in extra.items() if "." not in k}
@@ -142,19 +159,22 @@ class Scope:
             prefix=f"{self.prefix}{name}.",
             call=(name, keys, self),
             changes=self.changes,
+            faults=self.faults,
         )
         for key, value in keys.items():
             if key == "use" or key in sub.inputs:
                 continue
             if key not in sub.settings:
                 known = [*sub.inputs, *sub.settings]
-                raise keys.error(
-                    f"step {name!r}: {path} has no input or setting {key!r}", did_you_mean(key, known), key
-                )
-            sub.settings[key] = self.value(name, keys, key, value)
+                what = f"step {name!r}: {path} has no input or setting {key!r}"
+                self.faults.add(keys.error(what, did_you_mean(key, known), key))
+                continue
+            with self.faults.caught():
+                sub.settings[key] = self.value(name, keys, key, value)
         for role in sub.inputs:
             if role not in keys:
-                raise keys.error(f"step {name!r}: {path} needs the input {role!r}", f"{role}: $step")
+                self.faults.add(keys.error(f"step {name!r}: {path} needs the input {role!r}", f"{role}: $step"))
+                sub.broken.add(role)
         return sub
 
     def all(self) -> Iterator[tuple[Scope, str, Tree]]:
@@ -162,7 +182,7 @@ class Scope:
         for name, keys in self.calls.items():
             if name in self.subs:
                 yield from self.subs[name].all()
-            else:
+            elif name not in self.broken:
                 yield self, name, keys
 
     def value(self, step: str, keys: Tree, key: str, value: Any) -> Any:
@@ -191,6 +211,8 @@ class Scope:
             raise where.error(f"{key}: {text!r} is not a reference", "write $step or $step/part", key)
         target, part = found[1], found[2] or ""
         first, _, inner = target.partition(".")
+        if first in self.broken:
+            return Reference("step", self.prefix + target, part)
         if first in self.inputs and not inner and self.call:
             _, keys, around = self.call
             given = around.reference(keys, first, keys[first])
@@ -210,6 +232,8 @@ class Scope:
         raise where.error(f"{key}: there is no step {target!r}", did_you_mean(target, known), key)
 
     def result(self, part: str) -> Reference:
+        if self.broken:  # the last step, or the one that is named, may be among them
+            return Reference("step", self.prefix.rstrip("."), part)
         text = str(self.tree.get("result") or f"${list(self.calls)[-1]}")
         if SETTING.fullmatch(text) and text[1:] in self.inputs:
             raise self.tree.error("result: must be a step of this recipe", "", "result")

@@ -122,9 +122,6 @@ def _tests(column: str, rule: dict[str, Any], kind: pa.DataType) -> dict[str, Ca
     import polars as pl
     import pyarrow.types as t
 
-    for name in ("most_null", "most_outside"):
-        if not 0 <= rule.get(name, 0.0) <= 1:
-            raise InputError(f"{name} of {column!r} is {rule[name]}", "it is a share, 0 to 1")
     if "type" in rule:
         _is(kind, rule["type"])  # refuses a type that is none
     for name in TEXT_RULES:

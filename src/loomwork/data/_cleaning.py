@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -199,17 +198,13 @@ def make_speller(protected: Sequence[str], dictionary: Path | None) -> Speller:
         ) from None
 
 
-def check_settings(data: Dataset, tidy: Tidy, boilerplate: Boilerplate, repeated_lines: int, common: int) -> None:
+def check_settings(data: Dataset, tidy: Tidy, boilerplate: Boilerplate) -> None:
     """Refuse settings that cannot be followed.
 
     Raises:
         InputError: says which.
         MissingDependency: ftfy is not installed.
     """
-    if min(repeated_lines, boilerplate.documents, common) < 0:
-        raise InputError("repeated_lines, boilerplate_documents and spelling_common count: they are 0 (off) or more")
-    if not 0 <= boilerplate.share <= 1 or math.isnan(boilerplate.share):
-        raise InputError(f"boilerplate_share is {boilerplate.share}", "it is a share of documents, from 0 to 1")
     if (boilerplate.share or boilerplate.by) and not boilerplate.documents:
         raise InputError(
             "boilerplate_documents is 0, so no line is boilerplate", "for example boilerplate_documents=20"

@@ -24,11 +24,9 @@ def identifier(needed_by: str, languages: Sequence[str], min_score: float) -> Id
         min_score: below it the language is "und".
 
     Raises:
-        InputError: the model does not know a language, or the score is out of range.
+        InputError: the model does not know a language.
         MissingDependency: the model or the compiler is not installed.
     """
-    if not 0 <= min_score <= 1:
-        raise InputError(f"{needed_by}: min_score is {min_score}", "a score lies between 0 and 1")
     try:
         from loomwork.text.language import UNKNOWN, identify, supported_languages
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
 
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Seed
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, shard_tables
 from loomwork.stats.mixture import apportion, mixture_shares
@@ -24,10 +27,10 @@ def balance(
     *,
     column: str,
     method: Literal["weights", "undersample", "oversample"] = "weights",
-    shares: dict[str, float] | None = None,
-    temperature: float | None = None,
-    most_repeats: int | None = None,
-    seed: int = 7,
+    shares: dict[str, Annotated[float, Gt(0)]] | None = None,
+    temperature: Annotated[float, Gt(0)] | None = None,
+    most_repeats: Annotated[int, Ge(1)] | None = None,
+    seed: Seed = 7,
     out: Path,
 ) -> Card:
     """Bring the values of a column to wanted shares: by weights, by leaving rows out, or by repeating rows.
@@ -55,8 +58,8 @@ def balance(
 
     data.require_rows()
     data.require(column)
-    if most_repeats is not None and (method != "oversample" or most_repeats < 1):
-        raise InputError(f"most_repeats is {most_repeats}: it needs method: oversample and a number of at least 1")
+    if most_repeats is not None and method != "oversample":
+        raise InputError(f"most_repeats is {most_repeats}: it needs method: oversample", f"method is {method}")
     sizes = [len(table) for table in data.tables(["row_id"])]
     classes = [None if v is None else str(v) for t in data.tables([column]) for v in t.column(column).to_pylist()]
     names = sorted({c for c in classes if c is not None})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
+from loomwork.core.ranges import Count, Share
 from loomwork.core.step import Card, step
 from loomwork.data._cleaning import (
     Boilerplate,
@@ -35,18 +36,18 @@ def clean(
     data: Dataset,
     *,
     column: str = "text",
-    min_chars: int = 1,
+    min_chars: Count = 1,
     unicode_form: UnicodeForm = "NFC",
     spaces: Spaces = "keep",
     repair_encoding: bool = False,
     markup: list[Markup] | None = None,
-    repeated_lines: int = 0,
-    boilerplate_documents: int = 0,
-    boilerplate_share: float = 0.0,
+    repeated_lines: Count = 0,
+    boilerplate_documents: Count = 0,
+    boilerplate_share: Share = 0.0,
     boilerplate_by: str | None = None,
     spelling: bool = False,
     spelling_protected: list[str] | None = None,
-    spelling_common: int = 5,
+    spelling_common: Count = 5,
     spelling_dictionary: Path | None = None,
     out: Path,
 ) -> Card:
@@ -82,7 +83,7 @@ def clean(
     require_text(data, column)
     tidy = Tidy(unicode_form, spaces, tuple(dict.fromkeys(markup or ())), repair_encoding)
     boilerplate = Boilerplate(boilerplate_documents, boilerplate_share, boilerplate_by)
-    check_settings(data, tidy, boilerplate, repeated_lines, spelling_common)
+    check_settings(data, tidy, boilerplate)
     speller = make_speller(spelling_protected or (), spelling_dictionary) if spelling else None
     finish = _Finish(boilerplate, repeated_lines, speller)
     changed = done = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
@@ -21,8 +23,8 @@ def decontaminate(
     data: Dataset,
     against: list[Dataset],
     *,
-    words: int = 13,
-    shortest: int = 5,
+    words: Annotated[int, Ge(1)] = 13,
+    shortest: Annotated[int, Ge(1)] = 5,
     column: str = "text",
     against_columns: list[str] | None = None,
     out: Path,
@@ -51,8 +53,8 @@ def decontaminate(
     from loomwork.data._runs import require_kernels, shard_words
 
     _require("data", data, [column], "column")
-    if not 1 <= shortest <= words:
-        raise InputError(f"words is {words}, shortest is {shortest}", "shortest lies between 1 and words")
+    if shortest > words:
+        raise InputError(f"words is {words}, shortest is {shortest}", "shortest is at most words")
     if not against:
         raise InputError("decontaminate needs data to compare against", "for example against: [$test]")
     for place, other in enumerate(against):

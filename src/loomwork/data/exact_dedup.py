@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import MinLen
 
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 
 @step(makes="dataset", uses=["polars"])
-def exact_dedup(data: Dataset, *, columns: list[str], ignore_case: bool = False, out: Path) -> Card:
+def exact_dedup(
+    data: Dataset, *, columns: Annotated[list[str], MinLen(1)], ignore_case: bool = False, out: Path
+) -> Card:
     """Drop the rows that agree with an earlier row in all the given columns.
 
     Rows are compared by a 128-bit hash of these columns, so only 24 bytes a row are held in memory.
@@ -27,15 +31,13 @@ def exact_dedup(data: Dataset, *, columns: list[str], ignore_case: bool = False,
         ignore_case: text that differs only in upper and lower case is equal.
 
     Raises:
-        InputError: no column is given, or one is missing or holds lists.
+        InputError: a column is missing or holds lists.
     """
     import numpy as np
     import polars as pl
     import pyarrow as pa
 
     data.require_rows()
-    if not columns:
-        raise InputError("exact_dedup needs at least one column to compare", "for example columns: [text]")
     data.require(*columns)
     hashes, ids = [], []
     kinds = column_types(data, columns)

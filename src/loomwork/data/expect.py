@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from annotated_types import Ge, Gt, Lt
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from loomwork.core.dataset import Dataset
-from loomwork.core.errors import InputError
+from loomwork.core.ranges import Count, Seed, Share
 from loomwork.core.score import Ruling, write_json, write_verdict
 from loomwork.core.step import Card, step
 
@@ -35,14 +36,14 @@ class ColumnRules(TypedDict, total=False):
 
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012
     type: str
-    most_null: float
+    most_null: Share
     low: float
     high: float
     values: list[str | int | float | bool]
     pattern: str
-    min_chars: int
-    max_chars: int
-    most_outside: float
+    min_chars: Count
+    max_chars: Count
+    most_outside: Share
 
 
 @step(makes="verdict", uses=["numpy", "scipy", "polars"])
@@ -51,17 +52,17 @@ def expect(
     baseline: Dataset | None = None,
     *,
     columns: dict[str, ColumnRules] | None = None,
-    min_rows: int = 1,
-    max_rows: int | None = None,
+    min_rows: Count = 1,
+    max_rows: Count | None = None,
     unique: list[str] | None = None,
-    most_duplicates: float = 0.0,
+    most_duplicates: Share = 0.0,
     drift: list[str] | None = None,
     measure: Literal["auto", "ks", "psi", "jensen-shannon"] = "auto",
-    tolerance: float = 0.0,
+    tolerance: Annotated[float, Ge(0)] = 0.0,
     group: str | None = None,
-    sample_rows: int = 100_000,
-    alpha: float = 0.05,
-    seed: int = 7,
+    sample_rows: Annotated[int, Ge(2)] = 100_000,
+    alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05,
+    seed: Seed = 7,
     out: Path,
 ) -> Card:
     """Decide whether a dataset is as expected; use the verdict as a recipe's gate.
@@ -94,18 +95,13 @@ def expect(
         seed: of the sample and the deals.
 
     Raises:
-        InputError: a setting makes no sense, or a column for drift is missing in the baseline.
+        InputError: a rule does not fit its column, or a column for drift is missing in the baseline.
 
     Source: Phipson and Smyth (2010) for the permutation p-value; Holm (1979).
     """
     from loomwork.data._checks import check_columns, check_rows, check_unique
     from loomwork.data._drift import comparable_columns, find_drift
 
-    if not 0 < alpha < 0.5 or tolerance < 0 or not 0 <= most_duplicates <= 1 or sample_rows < 2:
-        raise InputError(
-            f"alpha={alpha}, tolerance={tolerance}, most_duplicates={most_duplicates}, sample_rows={sample_rows}",
-            "alpha lies between 0 and 0.5, tolerance is at least 0, most_duplicates a share, sample_rows at least 2",
-        )
     rules: dict[str, dict[str, Any]] = {name: dict(rule) for name, rule in (columns or {}).items()}
     checks = check_rows(data, min_rows, max_rows)
     checks += check_columns(data, rules, EXAMPLES)

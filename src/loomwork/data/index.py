@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
@@ -26,7 +28,7 @@ def index(
     *,
     text: str = "passage",
     vectors: Literal["float32", "float16"] = "float32",
-    max_tokens: int | None = None,
+    max_tokens: Annotated[int, Ge(1)] | None = None,
     out: Path,
 ) -> Card:
     """Build a search index: BM25 always, vectors too when a model is given.

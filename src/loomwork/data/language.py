@@ -8,6 +8,7 @@ from pathlib import Path
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Share
 from loomwork.core.step import Card, step
 from loomwork.core.tables import sidecar_of
 from loomwork.data._languages import identifier
@@ -20,7 +21,7 @@ def language(
     *,
     column: str = "text",
     languages: list[str] | None = None,
-    min_score: float = 0.0,
+    min_score: Share = 0.0,
     name: str = "language",
     out: Path,
 ) -> Card:

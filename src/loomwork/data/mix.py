@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt
 
 from loomwork.core.context import context
 from loomwork.core.dataset import OURS, Dataset, DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Seed
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_one_schema, require_text
 from loomwork.stats.mixture import apportion, mixture_shares
@@ -25,14 +28,14 @@ NOT_DRAWN = "not drawn: its source has more rows than its share"
 def mix(
     data: dict[str, Dataset],
     *,
-    weights: dict[str, float] | None = None,
-    temperature: float = 1.0,
+    weights: dict[str, Annotated[float, Gt(0)]] | None = None,
+    temperature: Annotated[float, Gt(0)] = 1.0,
     unit: Literal["rows", "characters"] = "rows",
     column: str = "text",
-    size: int | None = None,
-    most_repeats: int = 4,
+    size: Annotated[int, Ge(1)] | None = None,
+    most_repeats: Annotated[int, Ge(1)] = 4,
     name_column: str = "mixture",
-    seed: int = 7,
+    seed: Seed = 7,
     out: Path,
 ) -> Card:
     """Mix datasets in wanted shares, in one random order, with a column that names each row's source.
@@ -113,8 +116,6 @@ def _row_counts(
     most_repeats: int,
 ) -> dict[str, int]:
     """How many rows of each source the mixture has."""
-    if (size is not None and size < 1) or most_repeats < 1:
-        raise InputError(f"size is {size}, most_repeats is {most_repeats}: both must be at least 1")
     total = min(sizes[n] / shares[n] for n in rows) if size is None else float(size)
     per_row = {n: sizes[n] / rows[n] for n in rows}  # 1 where rows are counted
     exact = {n: shares[n] * total / per_row[n] for n in rows}

@@ -29,7 +29,7 @@ def near_dedup(
     *,
     column: str = "text",
     threshold: Annotated[float, Ge(LEAST), Le(1)] = 0.8,
-    shingle_words: int = 5,
+    shingle_words: Annotated[int, Ge(1)] = 5,
     keep: Literal["longest", "first", "best"] = "longest",
     by: str = "",
     index: bool = False,
@@ -69,10 +69,10 @@ def near_dedup(
         index: keep what a later run with `known` needs.
 
     Raises:
-        InputError: a setting is out of range, or a column is missing or of the wrong type.
+        InputError: `keep` and `by` do not go together, or a column is missing or of the wrong type.
         MissingDependency: Numba is not installed.
     """
-    _check(data, column, threshold, shingle_words, keep, by)
+    _check(data, column, keep, by)
     if known is not None:
         require_one_schema({"data": data, "known": known})
     try:
@@ -122,13 +122,8 @@ def near_dedup(
     return counted(writer, pairs_verified=found.verified, rows_without_text=without, **more)
 
 
-def _check(data: Dataset, column: str, threshold: float, words: int, keep: str, by: str) -> None:
+def _check(data: Dataset, column: str, keep: str, by: str) -> None:
     require_text(data, column)
-    if not LEAST <= threshold <= 1 or words < 1:
-        raise InputError(
-            f"threshold is {threshold}, shingle_words is {words}",
-            f"the threshold lies between {LEAST} and 1, a shingle has at least one word",
-        )
     if (keep == "best") != bool(by):
         raise InputError(f"keep is {keep!r} and by is {by!r}", "keep=best needs by=COLUMN, and only it")
     if by:

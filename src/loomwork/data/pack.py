@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
@@ -15,7 +17,7 @@ BLOCK_ROWS = 16_384  # that are packed together: in memory at once
 
 
 @step(makes="dataset", uses=["numpy"])
-def pack(data: Dataset, *, length: int = 2048, out: Path) -> Card:
+def pack(data: Dataset, *, length: Annotated[int, Ge(1)] = 2048, out: Path) -> Card:
     """Pack rows of token ids into rows of at most `length` tokens, so that little of a batch is padding.
 
     Each packed row has `input_ids`, `lengths` (of the rows in it, in their order: a trainer resets positions and

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
-from loomwork.core.errors import InputError
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_text, shard_tables, write_changed
 
@@ -23,7 +24,7 @@ def paragraph_dedup(
     *,
     column: str = "text",
     unit: Literal["paragraph", "line"] = "paragraph",
-    min_chars: int = 80,
+    min_chars: Annotated[int, Ge(1)] = 80,
     out: Path,
 ) -> Card:
     """Take out of texts the paragraphs (or lines) that stood earlier, in the same text or in another.
@@ -39,13 +40,11 @@ def paragraph_dedup(
         min_chars: the shortest paragraph that is looked at, in characters.
 
     Raises:
-        InputError: the column is no text, or min_chars is below 1.
+        InputError: the column is no text.
     """
     import polars as pl
 
     require_text(data, column)
-    if min_chars < 1:
-        raise InputError(f"min_chars is {min_chars}; it must be at least 1")
     hashes = [_pieces(table, column, unit, min_chars).select("one", "two") for _, table in shard_tables(data)]
     frame = pl.concat(hashes)
     first = pl.struct("one", "two").is_first_distinct() | pl.col("one").is_null()

@@ -8,10 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Ge
+
 from loomwork.core.artifact import Artifact, Model, digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, MissingDependency
+from loomwork.core.ranges import Count, Seed
 from loomwork.core.score import Score, write_json
 from loomwork.core.step import Card, Files, step
 from loomwork.models.engines import library_versions
@@ -39,9 +42,9 @@ def profile(
     language: str | None = None,
     source: str | None = None,
     tokenizer_paths: list[Annotated[Path, Files("tokenizer.json")]] | None = None,
-    sample_rows: int = 20_000,
-    examples: int = 3,
-    seed: int = 7,
+    sample_rows: Annotated[int, Ge(1)] = 20_000,
+    examples: Count = 3,
+    seed: Seed = 7,
     out: Path,
 ) -> Card:
     """Measure a dataset, and show it on one page that needs no network.
@@ -67,8 +70,6 @@ def profile(
     Raises:
         InputError: a column is missing, the dataset is empty, or a comparison has too few texts.
     """
-    if sample_rows < 1 or examples < 0:
-        raise InputError(f"sample_rows is {sample_rows}, examples is {examples}", "at least 1 and 0")
     for package, extra in NEEDS.items():
         if importlib.util.find_spec(package) is None:
             raise MissingDependency("data.profile", package, extra)

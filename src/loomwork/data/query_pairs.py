@@ -7,6 +7,7 @@ from typing import Any
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
+from loomwork.core.ranges import Count
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_text, shard_tables
 from loomwork.text.clean import first_sentence, fold, split_heading
@@ -20,7 +21,7 @@ def query_pairs(
     name: str = "name",
     signature: str = "signature",
     carry: tuple[str, ...] = ("module", "name", "source", "kind"),
-    min_words: int = 4,
+    min_words: Count = 4,
     out: Path,
 ) -> Card:
     """Make a query of each document's first sentence, and a passage of its name, signature and the rest.

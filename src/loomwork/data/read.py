@@ -6,6 +6,8 @@ import codecs
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Gt
+
 from loomwork.core.context import context
 from loomwork.core.dataset import DatasetWriter
 from loomwork.core.errors import InputError, did_you_mean
@@ -31,9 +33,9 @@ def read(
     encoding: str | None = None,
     header: bool | Literal["auto"] = "auto",
     columns: list[str] | None = None,
-    max_row_bytes: int = Limits.row_bytes,
-    max_unpacked_bytes: int = Limits.unpacked_bytes,
-    max_ratio: float = Limits.ratio,
+    max_row_bytes: Annotated[int, Gt(0)] = Limits.row_bytes,
+    max_unpacked_bytes: Annotated[int, Gt(0)] = Limits.unpacked_bytes,
+    max_ratio: Annotated[float, Gt(0)] = Limits.ratio,
     out: Path,
 ) -> Card:
     """Read files of any format that has a reader, also compressed and in archives.
@@ -65,7 +67,7 @@ def read(
         InputError: nothing is there, nothing of it could be read, or there is no such reader or encoding.
     """
     limits = Limits(max_row_bytes, max_unpacked_bytes, max_ratio)
-    _check(reader, encoding, limits, columns)
+    _check(reader, encoding, columns)
     known = Choice(reader or ("text" if str(path) == STANDARD_INPUT else None))
     sources = list_sources(path)
     doubts: dict[str, str] = {}  # by file, why its header may be none
@@ -100,7 +102,7 @@ def read(
     return card
 
 
-def _check(reader: str | None, encoding: str | None, limits: Limits, columns: list[str] | None) -> None:
+def _check(reader: str | None, encoding: str | None, columns: list[str] | None) -> None:
     if reader is not None and reader not in names():
         raise InputError(f"there is no reader {reader!r}", did_you_mean(reader, names(), show=30))
     if encoding is not None:
@@ -110,5 +112,3 @@ def _check(reader: str | None, encoding: str | None, limits: Limits, columns: li
             raise InputError(f"there is no encoding {encoding!r}", "as in utf-8, cp1252, gb18030, shift_jis") from None
     if columns is not None and (not columns or "" in columns or len(set(columns)) < len(columns)):
         raise InputError(f"columns: no name, an empty one or one twice: {columns}", "as in columns=[label, text]")
-    if min(limits.row_bytes, limits.unpacked_bytes, limits.ratio) <= 0:
-        raise InputError("max_row_bytes, max_unpacked_bytes and max_ratio must be above zero")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
-from loomwork.core.errors import InputError, MissingDependency, Stopped
+from loomwork.core.errors import MissingDependency, Stopped
+from loomwork.core.ranges import Seed
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_text
 
@@ -25,11 +28,11 @@ def semantic_dedup(
     model: Model,
     *,
     column: str = "text",
-    threshold: float = 0.95,
+    threshold: Annotated[float, Gt(0), Le(1)] = 0.95,
     keep: Literal["longest", "first"] = "longest",
-    clusters: int | None = None,
-    max_tokens: int | None = None,
-    seed: int = 7,
+    clusters: Annotated[int, Ge(1)] | None = None,
+    max_tokens: Annotated[int, Ge(1)] | None = None,
+    seed: Seed = 7,
     out: Path,
 ) -> Card:
     """Drop texts whose embedding is nearly that of a text that is kept.
@@ -50,7 +53,7 @@ def semantic_dedup(
         seed: of the clusters.
 
     Raises:
-        InputError: the threshold is out of range, or the column is no text.
+        InputError: the column is no text.
         MissingDependency: scikit-learn is needed for clusters, and not installed.
 
     Source: Abbas et al. (2023), SemDeDup: data-efficient learning at web-scale through semantic deduplication.
@@ -58,8 +61,6 @@ def semantic_dedup(
     import numpy as np
 
     require_text(data, column)
-    if not 0 < threshold <= 1 or (clusters is not None and clusters < 1):
-        raise InputError(f"threshold is {threshold}, clusters is {clusters}", "0.95 is usual; clusters is at least 1")
     texts = [t or "" for table in data.tables([column]) for t in table.column(column).to_pylist()]
     ids = [i for table in data.tables(["row_id"]) for i in table.column("row_id").to_pylist()]
     vectors = _embedded(model, texts, max_tokens)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Seed
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_text, shard_tables
 
@@ -24,15 +25,15 @@ TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
 def split(
     data: Dataset,
     *,
-    holdout: Annotated[float, Ge(0), Lt(1)] = 0.1,
+    holdout: Annotated[float, Gt(0), Lt(1)] = 0.1,
     validation: Annotated[float, Ge(0), Lt(1)] = 0.0,
     group: str | None = None,
-    largest_group: float | None = None,
+    largest_group: Annotated[float, Gt(0), Le(1)] | None = None,
     stratify: str | None = None,
     time: str | None = None,
-    disjoint_words: int | None = None,
+    disjoint_words: Annotated[int, Ge(2)] | None = None,
     column: str = "text",
-    seed: int = 7,
+    seed: Seed = 7,
     out: Path,
 ) -> Card:
     """Split rows into the parts `train` and `holdout`, and `validation` where asked; rows and ids stay as they are.
@@ -52,7 +53,8 @@ def split(
             of them; larger groups stay in `train`.
         stratify: a column, such as the label; its values keep their shares in all parts.
         time: a column of dates, times or numbers; rows of one time are not separated.
-        disjoint_words: the length of a run of words that no two parts share, without case and punctuation; needs Numba.
+        disjoint_words: the length of a run of words that no two parts share, without case and punctuation; 8 or 13
+            are usual; needs Numba.
         column: the text column, for `disjoint_words`.
         seed: of the random order.
 
@@ -111,14 +113,10 @@ def _check(
     time: str | None,
     disjoint_words: int | None,
 ) -> None:
-    if not 0 < holdout < 1:
-        raise InputError(f"holdout is {holdout}; it must lie between 0 and 1", "for example holdout: 0.1")
-    if not 0 <= validation < 1 - holdout:
-        raise InputError(f"validation is {validation}; it must be at least 0 and leave rows to train on")
-    if largest_group is not None and (not (group or disjoint_words) or not 0 < largest_group <= 1):
-        raise InputError(f"largest_group is {largest_group}: a share between 0 and 1, and it needs a `group`")
-    if disjoint_words is not None and disjoint_words < 2:
-        raise InputError(f"disjoint_words is {disjoint_words}; a run has at least 2", "8 or 13 are usual")
+    if validation >= 1 - holdout:
+        raise InputError(f"holdout is {holdout} and validation is {validation}: they leave no rows to train on")
+    if largest_group is not None and not (group or disjoint_words):
+        raise InputError(f"largest_group is {largest_group}, and it needs a `group` or `disjoint_words`")
     if time and (group or stratify or disjoint_words):
         raise InputError("a split by time takes the latest rows: it cannot also keep groups or strata")
     data.require(*(c for c in (group, stratify, time) if c))

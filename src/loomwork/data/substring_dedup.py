@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
-from loomwork.core.errors import InputError
+from loomwork.core.ranges import Count
 from loomwork.core.step import Card, step
 from loomwork.data._rows import counted, require_text, shard_tables, write_changed
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 
 @step(makes="dataset", uses=["numba", "numpy"], heavy=True)
-def substring_dedup(data: Dataset, *, column: str = "text", words: int = 50, min_chars: int = 1, out: Path) -> Card:
+def substring_dedup(
+    data: Dataset, *, column: str = "text", words: Annotated[int, Ge(2)] = 50, min_chars: Count = 1, out: Path
+) -> Card:
     """Cut out of texts every run of at least `words` words that stood earlier, in the same text or in another.
 
     The first occurrence stays. Words are compared without case and punctuation. A changed text has a new id, and its
@@ -26,11 +30,11 @@ def substring_dedup(data: Dataset, *, column: str = "text", words: int = 50, min
     Args:
         data: rows with a text column.
         column: which.
-        words: the shortest run that is cut out, in words.
+        words: the shortest run that is cut out, in words; below 10 ordinary phrases are.
         min_chars: the shortest text that is kept after a cut, in characters.
 
     Raises:
-        InputError: words is below 2, or the column is no text.
+        InputError: the column is no text.
         MissingDependency: Numba is not installed.
 
     Source: Lee et al. (2022), Deduplicating training data makes language models better (there by a suffix array, over
@@ -41,8 +45,6 @@ def substring_dedup(data: Dataset, *, column: str = "text", words: int = 50, min
     from loomwork.data._runs import Runs, require_kernels
 
     require_text(data, column)
-    if words < 2:
-        raise InputError(f"words is {words}; a run has at least 2", "50 is usual; below 10 ordinary phrases are cut")
     require_kernels("data.substring_dedup")
     from loomwork.text.minhash import Texts
     from loomwork.text.overlap import covered, folded_words

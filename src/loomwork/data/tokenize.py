@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from loomwork.core.artifact import Artifact
 from loomwork.core.context import context
@@ -24,7 +26,7 @@ def tokenize(
     tokenizer: Artifact,
     *,
     column: str = "text",
-    max_tokens: int = 2048,
+    max_tokens: Annotated[int, Ge(2)] = 2048,
     long: Literal["split", "truncate", "drop"] = "split",
     ends: bool = True,
     out: Path,
@@ -44,15 +46,13 @@ def tokenize(
         ends: add the beginning and end tokens that the tokenizer has; not for rendered conversations.
 
     Raises:
-        InputError: no text column, or max_tokens below 2.
+        InputError: no text column, or no text gives a token that is kept.
     """
     import pyarrow as pa
 
     from loomwork.models.chat_template import answer_mask, load_tokenizer
 
     require_text(data, column)
-    if max_tokens < 2:
-        raise InputError(f"max_tokens is {max_tokens}; at least 2 are needed")
     reader = load_tokenizer(tokenizer)
     rendered = "answers" in data.schema.names
     wanted = [c for c in ("row_id", column, "answers", "source") if c in data.schema.names]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from annotated_types import Ge
+
 from loomwork.core.artifact import Model, digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, StepFailed
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, TrainedOn, step
 from loomwork.evals._contamination import CLEAN, look
@@ -30,9 +33,9 @@ def bits_per_byte(
     method: Literal["model", "ngram", "lzma"] = "model",
     text: str = "text",
     cluster: str | None = None,
-    ngram_order: int = 6,
-    level: float = 0.95,
-    seed: int = 0,
+    ngram_order: Annotated[int, Ge(1)] = 6,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Total bits over total UTF-8 bytes of all documents; each is measured alone, and its end costs nothing.

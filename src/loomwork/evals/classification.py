@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
 
 from loomwork.core.artifact import digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, sums_score
@@ -32,10 +35,10 @@ def classification(
     prediction: str = "prediction",
     probabilities: str = "",
     classes: list[str] | None = None,
-    bins: int = 15,
+    bins: Annotated[int, Ge(1)] = 15,
     cluster: str = "",
-    level: float = 0.95,
-    seed: int = 0,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Score predicted classes, as fractions of 1: accuracy, macro and micro F1, and F1 of each class.
@@ -62,8 +65,6 @@ def classification(
     """
     data.require(label, prediction, *([probabilities] if probabilities else []))
     data.require_rows()
-    if bins < 1:
-        raise InputError(f"bins is {bins}; at least one is needed")
     table = data.table(list(dict.fromkeys(["row_id", label, prediction, *([probabilities] if probabilities else [])])))
     clusters = clusters_of(data, cluster or None)
     given = Provenance(

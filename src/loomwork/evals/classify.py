@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+from annotated_types import Ge
+
 from loomwork.core.artifact import Model, digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.step import Card, TrainedOn, step
 from loomwork.evals._contamination import look
 from loomwork.evals._mean_score import Provenance, clusters_of, texts_of
@@ -26,10 +29,10 @@ def classify(
     *,
     text: str = "text",
     label: str = "label",
-    bins: int = 15,
+    bins: Annotated[int, Ge(1)] = 15,
     cluster: str = "",
-    level: float = 0.95,
-    seed: int = 0,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Let a classifier predict, and score it as evals.classification does: accuracy, F1, calibration, each class.
@@ -57,8 +60,6 @@ def classify(
 
     data.require(text, label, *([cluster] if cluster else []))
     data.require_rows()
-    if bins < 1:
-        raise InputError(f"bins is {bins}; at least one is needed")
     classifier = load_classifier(model)
     shown = texts_of(data, text)
     right = complete(data.table([label]), label)

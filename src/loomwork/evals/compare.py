@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Gt, Lt
+from pydantic import AfterValidator
 
 from loomwork.core.errors import InputError
 from loomwork.core.score import Ruling, Score, Scores, write_verdict
@@ -18,15 +21,26 @@ if TYPE_CHECKING:
 SEVERITY = ("pass", "undecided", "refuse")
 
 
+def _margin(given: str | float) -> str | float:
+    """A margin that can be read."""
+    from loomwork.stats.paired import Margin
+
+    try:
+        Margin.parse(given)
+    except InputError as error:
+        raise ValueError(f"is no margin: {error.hint}") from None
+    return given
+
+
 @step(makes="verdict", uses=["numpy", "scipy"])
 def compare(
     candidate: Scores,
     baseline: Scores | None = None,
     *,
     metric: str = "",
-    not_worse_than: str | float | None = None,
-    better_than: str | float | None = None,
-    alpha: float = 0.05,
+    not_worse_than: Annotated[str | float, AfterValidator(_margin)] | None = None,
+    better_than: Annotated[str | float, AfterValidator(_margin)] | None = None,
+    alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05,
     out: Path,
 ) -> Card:
     """Decide, paired over the same items, whether the candidate passes a margin; every bound is one-sided at alpha.
@@ -62,8 +76,6 @@ def compare(
     }
     if not margins:
         raise InputError("evals.compare needs a margin", "give not_worse_than: 0.01, or better_than: 0")
-    if not 0 < alpha < 0.5:
-        raise InputError(f"alpha is {alpha}; it must lie between 0 and 0.5", "for example alpha: 0.05")
     score = candidate.score(metric)
     if baseline is None:
         reason = f"{score.name} is {score} and there is nothing to compare it with yet"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loomwork.core.artifact import digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level
 from loomwork.core.score import write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import Provenance, correlation_score
@@ -28,7 +29,7 @@ def correlation(
     score: str = "score",
     human: str = "human",
     cluster: str = "",
-    level: float = 0.95,
+    level: Level = 0.95,
     out: Path,
 ) -> Card:
     """Correlate two columns of numbers, such as a metric and people's ratings of the same systems or segments.

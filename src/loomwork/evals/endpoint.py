@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Gt
 
 from loomwork.core.step import Card, step
 
@@ -15,10 +18,10 @@ def endpoint(
     revision: str = "",
     key_variable: str = "",
     begin: str = "",
-    timeout_seconds: float = 60.0,
-    attempts: int = 5,
-    at_once: int = 8,
-    window_characters: int = 8000,
+    timeout_seconds: Annotated[float, Gt(0)] = 60.0,
+    attempts: Annotated[int, Ge(1)] = 5,
+    at_once: Annotated[int, Ge(1)] = 8,
+    window_characters: Annotated[int, Ge(2)] = 8000,
     out: Path,
 ) -> Card:
     """Name an OpenAI-compatible endpoint as a model. Nothing is asked of it yet.
@@ -37,7 +40,7 @@ def endpoint(
         window_characters: the most of a long text that one call holds.
 
     Raises:
-        InputError: the url is none, or a setting is out of range.
+        InputError: the url is none.
     """
     from loomwork.core.artifact import Model
     from loomwork.models.engines.http import Endpoint

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from loomwork.core.artifact import digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of
@@ -32,8 +33,8 @@ def glue(
     label: str = "label",
     prediction: str = "prediction",
     cluster: str = "",
-    level: float = 0.95,
-    seed: int = 0,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Score predictions on a task of GLUE by its own metrics, as fractions of 1.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from loomwork.core.artifact import digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of, read_lines
@@ -47,8 +48,8 @@ def ner(
     tags: str = "tags",
     prediction: str = "prediction",
     cluster: str = "",
-    level: float = 0.95,
-    seed: int = 0,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Score tagged entities in percent: an entity is right where its tokens and its type are.

@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Ge
+
 from loomwork.core.artifact import Model, digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, TrainedOn, step
 from loomwork.evals._contamination import CLEAN, look
@@ -30,9 +33,9 @@ def perplexity(
     *,
     text: str = "text",
     cluster: str | None = None,
-    max_tokens: int | None = None,
-    level: float = 0.95,
-    seed: int = 0,
+    max_tokens: Annotated[int, Ge(2)] | None = None,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """How surprised a model is by documents: perplexities over all of them, as lm-evaluation-harness computes them.
@@ -65,8 +68,6 @@ def perplexity(
     from loomwork.evals._rolling import rolled
     from loomwork.metrics.language import bits, bytes_of
 
-    if max_tokens is not None and max_tokens < 2:
-        raise InputError(f"max_tokens={max_tokens}: the model must read at least 2 tokens")
     data.require(text, "row_id", *([cluster] if cluster else []))
     data.require_rows()
     documents, clusters = texts_of(data, text), clusters_of(data, cluster)

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
-from loomwork.core.errors import InputError
+from loomwork.core.ranges import Count, Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, TrainedOn, step
 from loomwork.evals._contamination import CLEAN, Overlap, look
@@ -35,9 +35,9 @@ def retrieval(
     passage: str = "passage",
     cluster: str | None = None,
     k: Annotated[int, Ge(1)] = 10,
-    level: float = 0.95,
-    seed: int = 0,
-    top: Annotated[int, Ge(0)] = 5,
+    level: Level = 0.95,
+    seed: Seed = 0,
+    top: Count = 5,
     max_tokens: Annotated[int, Ge(1)] | None = None,
     out: Path,
 ) -> Card:
@@ -70,8 +70,6 @@ def retrieval(
 
     data.require(query, passage, "row_id", *([cluster] if cluster else []))
     data.require_rows()
-    if k < 1 or top < 0:
-        raise InputError(f"k={k}, top={top}: k is at least 1, top at least 0")
     queries, passages = texts_of(data, query), texts_of(data, passage)
     row_id = data.table(["row_id"]).column("row_id").combine_chunks()
     clusters = clusters_of(data, cluster)

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge
 
 from loomwork.core.artifact import Model, digest, file_digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Count, Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, Files, Reads, TrainedOn, step
 from loomwork.evals._contamination import CLEAN, look
@@ -38,15 +39,15 @@ def run_task(
     seen: Annotated[list[Dataset] | None, TrainedOn("model")] = None,
     *,
     task: Annotated[str, Reads("loomwork.evals.tasks.find:files_of")],
-    num_fewshot: Annotated[int, Ge(0)] | None = None,
-    limit: Annotated[int, Ge(0)] = 0,
+    num_fewshot: Count | None = None,
+    limit: Count = 0,
     cluster: str | None = None,
     labels: Annotated[Path | None, Files()] = None,
     trust: bool = False,
     max_tokens: Annotated[int, Ge(2)] | None = None,
     shots_seed: int = SHOTS_SEED,
-    level: Annotated[float, Gt(0), Lt(1)] = 0.95,
-    seed: int = 0,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Ask a model the documents of a task, and score its answers with the task's metrics.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, MinLen
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
-from loomwork.core.errors import InputError
+from loomwork.core.ranges import Seed
 from loomwork.core.score import write_json
 from loomwork.core.step import Card, step
 
@@ -15,10 +18,10 @@ from loomwork.core.step import Card, step
 def sample(
     model: Model,
     *,
-    prompts: list[str],
-    max_tokens: int = 60,
-    temperature: float = 0.8,
-    seed: int = 7,
+    prompts: Annotated[list[str], MinLen(1)],
+    max_tokens: Annotated[int, Ge(1)] = 60,
+    temperature: Annotated[float, Ge(0)] = 0.8,
+    seed: Seed = 7,
     out: Path,
 ) -> Card:
     """Continue each prompt, and write prompts and continuations to `samples.json`.
@@ -29,12 +32,7 @@ def sample(
         max_tokens: the longest continuation.
         temperature: of the sampling; 0 takes the likeliest token each time.
         seed: of the first prompt; each further one adds one.
-
-    Raises:
-        InputError: there are no prompts.
     """
-    if not prompts:
-        raise InputError("evals.sample has no prompts", 'for example prompts: ["Return the"]')
     from loomwork.models.decoder import load_decoder
 
     decoder = load_decoder(model)

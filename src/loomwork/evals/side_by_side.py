@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, did_you_mean
+from loomwork.core.ranges import Count, Level
 from loomwork.core.score import Scores, write_json
 from loomwork.core.step import Card, step
 
@@ -18,10 +22,10 @@ def side_by_side(
     baseline: str = "",
     metrics: list[str] | None = None,
     by: list[str] | None = None,
-    bins: int = 4,
-    least: int = 10,
-    alpha: float = 0.05,
-    examples: int = 50,
+    bins: Annotated[int, Ge(2)] = 4,
+    least: Annotated[int, Ge(2)] = 10,
+    alpha: Level = 0.05,
+    examples: Count = 50,
     out: Path,
 ) -> Card:
     """Show two or more systems side by side; all are compared with one of them, on the same items.
@@ -48,8 +52,6 @@ def side_by_side(
 
     if len(scores) < 2:
         raise InputError(f"{len(scores)} system is nothing to compare", "scores: {a: $a_scores, b: $b_scores}")
-    if not 0 < alpha < 1 or bins < 2 or least < 2 or examples < 0:
-        raise InputError(f"alpha={alpha}, bins={bins}, least={least}, examples={examples}", "see loom steps")
     if baseline and baseline not in scores:
         raise InputError(f"there is no system {baseline!r}", did_you_mean(baseline, scores))
     first = baseline or min(scores)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, MinLen
 
 from loomwork.core.artifact import digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level
 from loomwork.core.score import Score, Scores, write_scores
 from loomwork.core.step import Card, step
 
@@ -44,11 +47,11 @@ def slices(
     scores: Scores,
     data: Dataset | None = None,
     *,
-    by: list[str],
+    by: Annotated[list[str], MinLen(1)],
     metric: str = "",
-    bins: int = 4,
-    least: int = 10,
-    alpha: float = 0.05,
+    bins: Annotated[int, Ge(2)] = 4,
+    least: Annotated[int, Ge(2)] = 10,
+    alpha: Level = 0.05,
     out: Path,
 ) -> Card:
     """Give a score for every slice of its items, each tested against the rest, and name the worst.
@@ -74,10 +77,6 @@ def slices(
     from loomwork.evals._slicing import slice_labels
     from loomwork.evals._sums import item_values
 
-    if bins < 2 or least < 2 or not 0 < alpha < 1:
-        raise InputError(f"bins={bins}, least={least}, alpha={alpha}", "bins and least are 2 or more, alpha below 1")
-    if not by:
-        raise InputError("evals.slices needs columns to slice by", "by: [language, length]")
     base, items = scores.score(metric), scores.items()
     labels = slice_labels(items, data, by, bins)
     found, small = sliced(base, items, labels, least)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
@@ -29,9 +31,9 @@ def speed(
     data: Dataset,
     *,
     text: str = "passage",
-    texts: int = 256,
-    rounds: int = 5,
-    max_tokens: int | None = None,
+    texts: Annotated[int, Ge(1)] = 256,
+    rounds: Annotated[int, Ge(1)] = 5,
+    max_tokens: Annotated[int, Ge(1)] | None = None,
     out: Path,
 ) -> Card:
     """Time encoders in turn, interleaved so that a busy machine slows all of them alike.
@@ -49,10 +51,10 @@ def speed(
         max_tokens: how much of each text is read; by default as much as each model says.
 
     Raises:
-        InputError: there is no model or no text, or a setting is below 1.
+        InputError: there is no model, or no text.
     """
-    if not models or texts < 1 or rounds < 1:
-        raise InputError(f"evals.speed needs a model, texts and rounds; it has {len(models)}, {texts} and {rounds}")
+    if not models:
+        raise InputError("evals.speed has no model to time", "for example models: {small: $small}")
     data.require(text)
     data.require_rows()
     from loomwork.models.encoder import load_encoder

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loomwork.core.artifact import digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, did_you_mean
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of, read_json
@@ -40,8 +41,8 @@ def squad(
     cluster: str = "",
     prediction: str = "prediction",
     answers: str = "answers",
-    level: float = 0.95,
-    seed: int = 0,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Score extracted answers: exact match and F1 in percent, as the official scripts of SQuAD 1.1 and 2.0 do.

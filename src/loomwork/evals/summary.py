@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
 
 from loomwork.core.artifact import digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, Stopped
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import Provenance, mean_score
@@ -24,11 +27,11 @@ def summary(
     *,
     prediction: str = "prediction",
     reference: str = "reference",
-    metrics: list[Measure] = ["rouge1", "rouge2", "rougeL", "rougeLsum"],  # noqa: B006
+    metrics: Annotated[list[Measure], MinLen(1)] = ["rouge1", "rouge2", "rougeL", "rougeLsum"],  # noqa: B006
     stemmer: bool = False,
     cluster: str = "",
-    level: float = 0.95,
-    seed: int = 0,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Score summaries by ROUGE, F-measure from 0 to 1; of several references the best counts.
@@ -56,7 +59,7 @@ def summary(
 
     from loomwork.metrics.summary import rouge
 
-    if not metrics or len(set(metrics)) < len(metrics):
+    if len(set(metrics)) < len(metrics):
         raise InputError(f"metrics is {metrics}: name each measure once", "rouge1, rouge2, rougeL, rougeLsum")
     data.require(prediction, reference)
     data.require_rows()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
 
 from loomwork.core.artifact import digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Direction, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of, read_lines
@@ -27,7 +30,7 @@ def translation(
     *,
     predictions: Path | None = None,
     references: Path | list[Path] | None = None,
-    metrics: list[MetricName] = ["bleu", "chrf"],  # noqa: B006
+    metrics: Annotated[list[MetricName], MinLen(1)] = ["bleu", "chrf"],  # noqa: B006
     tokenize: Literal["13a", "intl", "zh", "char", "none"] = "13a",
     lowercase: bool = False,
     chrf_word_order: Literal[0, 2] = 0,
@@ -37,8 +40,8 @@ def translation(
     prediction: str = "prediction",
     reference: str = "reference",
     cluster: str = "",
-    level: float = 0.95,
-    seed: int = 0,
+    level: Level = 0.95,
+    seed: Seed = 0,
     out: Path,
 ) -> Card:
     """Score translations of a test set against one reference or more; the unit of each score is its signature.
@@ -72,7 +75,7 @@ def translation(
 
     from loomwork.metrics import translation as metric
 
-    if not metrics or len(set(metrics)) < len(metrics):
+    if len(set(metrics)) < len(metrics):
         raise InputError(f"metrics is {metrics}: name each metric once", "bleu, chrf, ter")
     ids: Any
     if rows is None:

@@ -107,7 +107,12 @@ def _config(architecture: Architecture, tokenizer: Any, layers: int, context_tok
         case "gpt_neox":
             return transformers.GPTNeoXConfig(**common, **shape, intermediate_size=4 * width)
         case "gpt2":
-            short: dict[str, Any] = {"n_embd": width, "n_layer": layers, "n_head": layers, "n_positions": context_tokens}
+            short: dict[str, Any] = {
+                "n_embd": width,
+                "n_layer": layers,
+                "n_head": layers,
+                "n_positions": context_tokens,
+            }
             return transformers.GPT2Config(**common, **short)
         case "bert":
             common["pad_token_id"] = tokenizer.pad_token_id or 0

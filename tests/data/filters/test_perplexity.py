@@ -96,8 +96,8 @@ def test_bounds_and_texts_without_words(pages, make_dataset, run_step):
     ("settings", "message"),
     [
         ({}, "has no bound"),
-        ({"max_quantile": 1.5}, "between 0 and 1"),
-        ({"max_perplexity": 9, "order": 0}, "order is 1 to 8"),
+        ({"max_quantile": 1.5}, "max_quantile is 1.5; should be less than 1"),
+        ({"max_perplexity": 9, "order": 0}, "order is 0; should be greater than or equal to 1"),
         ({"max_perplexity": 9}, "too few texts"),
         ({"max_perplexity": 9, "reference": "nowhere.txt"}, "nowhere.txt"),
     ],

@@ -88,5 +88,5 @@ def test_too_few_or_the_same_examples_are_refused(examples, make_dataset, run_st
         run_step(filter, data=data, rules=[{"quality_classifier": {**examples, "bad": str(tmp_path / "few.txt")}}])
     with pytest.raises(InputError, match=r"0 different good examples, \d+ texts are examples of both"):
         run_step(filter, data=data, rules=[{"quality_classifier": {**examples, "bad": examples["good"]}}])
-    with pytest.raises(InputError, match="0 to 1"):
+    with pytest.raises(InputError, match=r"min_score is 7\.0; should be less"):
         run_step(filter, data=data, rules=[{"quality_classifier": {**examples, "min_score": 7.0}}])

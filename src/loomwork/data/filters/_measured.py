@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
-
-from pydantic import Field
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from loomwork.core.context import context
 from loomwork.core.errors import MissingDependency
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-Share = Annotated[float, Field(ge=0, le=1)]  # 5 for 5 % is refused
 BLOCK_BYTES = 4 << 20  # of text that a thread measures at once
 Measures = TypeVar("Measures")
 

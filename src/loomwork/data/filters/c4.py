@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Ge
 from pydantic import Field
 
 from loomwork.core.dataset import Dataset
+from loomwork.core.ranges import Count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,9 +23,9 @@ def c4(
     data: Dataset,
     *,
     column: str,
-    min_sentences: int = 5,
-    min_words_per_line: int = 3,
-    max_word_length: int | None = 1000,
+    min_sentences: Count = 5,
+    min_words_per_line: Count = 3,
+    max_word_length: Annotated[int, Ge(1)] | None = 1000,
     end_marks: Annotated[str, Field(min_length=1)] = ".?!\"'",
     lorem_ipsum: bool = True,
     curly_bracket: bool = True,

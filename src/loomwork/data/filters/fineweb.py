@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from loomwork.core.dataset import Dataset
-from loomwork.data.filters._measured import Limit, Share, broken, in_blocks, need_numba
+from loomwork.core.ranges import Count, Share
+from loomwork.data.filters._measured import Limit, broken, in_blocks, need_numba
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +22,9 @@ def fineweb(
     column: str,
     min_terminal_lines: Share = 0.12,
     max_short_lines: Share | None = 0.67,
-    short_line_chars: int = 30,
+    short_line_chars: Count = 30,
     max_duplicate_line_chars: Share | None = 0.01,
-    max_feeds_per_word: float | None = 0.3,
+    max_feeds_per_word: Annotated[float, Ge(0)] | None = 0.3,
     marks_apart: bool = True,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts with few lines that end a sentence, many short or repeated lines, or few words in a line.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from loomwork.core.dataset import Dataset
-from loomwork.data.filters._measured import Limit, Share, broken, in_blocks, need_numba
+from loomwork.core.ranges import Count, Share
+from loomwork.data.filters._measured import Limit, broken, in_blocks, need_numba
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,15 +20,15 @@ def gopher_quality(
     data: Dataset,
     *,
     column: str,
-    min_words: int = 50,
-    max_words: int | None = 100_000,
-    min_mean_word_length: float = 3,
-    max_mean_word_length: float | None = 10,
-    max_symbol_ratio: float | None = 0.1,
+    min_words: Count = 50,
+    max_words: Count | None = 100_000,
+    min_mean_word_length: Annotated[float, Ge(0)] = 3,
+    max_mean_word_length: Annotated[float, Ge(0)] | None = 10,
+    max_symbol_ratio: Annotated[float, Ge(0)] | None = 0.1,
     max_bullet_lines: Share | None = 0.9,
     max_ellipsis_lines: Share | None = 0.3,
     min_alphabetic_words: Share = 0.8,
-    min_stop_words: int = 2,
+    min_stop_words: Count = 2,
     stop_words: list[str] | None = None,
     marks_apart: bool = False,
 ) -> Callable[[pl.DataFrame], pl.Series]:

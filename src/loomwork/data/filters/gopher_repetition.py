@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from annotated_types import Ge, Le
 
 from loomwork.core.dataset import Dataset
-from loomwork.data.filters._measured import Limit, Share, broken, in_blocks, need_numba
+from loomwork.core.ranges import Share
+from loomwork.data.filters._measured import Limit, broken, in_blocks, need_numba
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-Length = Annotated[int, Field(ge=1, le=100)]
+Length = Annotated[int, Ge(1), Le(100)]
 TOP: dict[int, float] = {2: 0.2, 3: 0.18, 4: 0.16}
 DUPLICATE: dict[int, float] = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import MinLen
 
 from loomwork.core.dataset import Dataset
-from loomwork.core.errors import InputError
+from loomwork.core.ranges import Share
 from loomwork.data._languages import identifier
 
 if TYPE_CHECKING:
@@ -19,8 +21,8 @@ def language(
     data: Dataset,
     *,
     column: str,
-    keep: list[str],
-    min_score: float = 0.0,
+    keep: Annotated[list[str], MinLen(1)],
+    min_score: Share = 0.0,
     among: list[str] = [],  # noqa: B006
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts whose language is not one of some: {language: {keep: [en, de], min_score: 0.5}}.
@@ -36,12 +38,10 @@ def language(
         among: the languages to choose from, where it is known that there are no others; by default all of the model.
 
     Raises:
-        InputError: no language is given, or one that the model does not know.
+        InputError: the model does not know a language.
     """
     import polars as pl
 
-    if not keep:
-        raise InputError("rule language keeps no language", "for example {language: {keep: [en, de]}}")
     identify = identifier("the filter rule language", [*among, *(keep if among else [])], 0.0)
     identifier("the filter rule language", keep, min_score)  # both are checked
     name, score = pl.col("language"), pl.col("score")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,12 +17,12 @@ def length(
     data: Dataset,
     *,
     column: str,
-    min_chars: int = 0,
-    max_chars: int | None = None,
-    min_words: int = 0,
-    max_words: int | None = None,
-    min_lines: int = 0,
-    max_lines: int | None = None,
+    min_chars: Count = 0,
+    max_chars: Count | None = None,
+    min_words: Count = 0,
+    max_words: Count | None = None,
+    min_lines: Count = 0,
+    max_lines: Count | None = None,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts outside a range of characters, of words between white space, or of lines that are not blank.
 

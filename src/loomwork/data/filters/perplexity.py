@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from annotated_types import Ge, Gt, Le
+
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Level
 from loomwork.core.step import Card, Files
 from loomwork.data.filters import Learned
 from loomwork.data.filters._examples import example_texts
@@ -29,16 +32,16 @@ def perplexity(
     data: Dataset,
     *,
     column: str,
-    max_perplexity: float | None = None,
-    min_perplexity: float | None = None,
-    max_quantile: float | None = None,
-    min_quantile: float | None = None,
+    max_perplexity: Annotated[float, Gt(0)] | None = None,
+    min_perplexity: Annotated[float, Gt(0)] | None = None,
+    max_quantile: Level | None = None,
+    min_quantile: Level | None = None,
     unit: Literal["word", "character"] = "word",
-    order: int = 3,
+    order: Annotated[int, Ge(1), Le(8)] = 3,
     reference: Annotated[Path | None, Files()] = None,
     reference_column: str = "text",
     ignore_case: bool = True,
-    train_megabytes: float = 32.0,
+    train_megabytes: Annotated[float, Gt(0)] = 32.0,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts whose perplexity is out of bounds: {perplexity: {max_quantile: 0.95}}.
 
@@ -61,7 +64,7 @@ def perplexity(
         train_megabytes: of text that a model is trained on at most: of the data a sample, of a reference the beginning.
 
     Raises:
-        InputError: there is no bound, a bound is out of range, or there is too little text to train on.
+        InputError: there is no bound, or there is too little text to train on.
 
     Source: Wenzek et al. (2020), CCNet, section 3.3, for the idea; text/ngram.py for the model.
     """
@@ -70,10 +73,6 @@ def perplexity(
     bounds = (min_perplexity, max_perplexity, min_quantile, max_quantile)
     if all(bound is None for bound in bounds):
         raise InputError("rule perplexity has no bound", "for example {perplexity: {max_quantile: 0.95}}")
-    if any(q is not None and not 0 < q < 1 for q in (min_quantile, max_quantile)):
-        raise InputError("rule perplexity: a quantile lies between 0 and 1", "0.95 drops the most surprising twentieth")
-    if not 1 <= order <= 8 or not train_megabytes > 0:
-        raise InputError("rule perplexity: order is 1 to 8, train_megabytes above 0")
     need_numba("perplexity")
     judge = _Judge(column, unit, ignore_case)
     if reference:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Ge, Lt
+
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Files
@@ -21,8 +23,8 @@ def profanity(
     column: str,
     file: Annotated[Path | None, Files()] = None,
     words: list[str] = [],  # noqa: B006 (never changed)
-    max_share: float = 0.0,
-    min_count: int = 1,
+    max_share: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    min_count: Annotated[int, Ge(1)] = 1,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts of whose words too large a share is on a list: {profanity: {file: bad-words.txt, max_share: 0.01}}.
 
@@ -39,7 +41,7 @@ def profanity(
         min_count: fewer than so many of them never drop a text.
 
     Raises:
-        InputError: there is no list, an entry has no letter or digit, or a setting is out of range.
+        InputError: there is no list, or an entry has no letter or digit.
 
     Source: Raffel et al. (2020), Exploring the limits of transfer learning, 2.2, for any word of a list; Dodge et al.
     (2021), Documenting large webtext corpora, section 5, for what such lists drop.
@@ -49,8 +51,6 @@ def profanity(
     listed = [*words, *(read_list(file) if file else [])]
     if not listed:
         raise InputError("rule profanity has no list", "give a file with one word or phrase a line, or words")
-    if not 0 <= max_share < 1 or min_count < 1:
-        raise InputError("rule profanity: max_share lies between 0 and 1, min_count is 1 or more")
     spelled = pl.DataFrame({"entry": listed}).select("entry", sought=words_apart(pl.col("entry").str.to_lowercase()))
     for entry in spelled.filter(pl.col("sought").str.strip_chars() == "")["entry"]:
         raise InputError(f"rule profanity: {entry!r} has no letter or digit")

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Ge, Gt
+
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, MissingDependency
+from loomwork.core.ranges import Share
 from loomwork.core.step import Card, Files
 from loomwork.data.filters import Learned
 from loomwork.data.filters._examples import example_texts
@@ -32,9 +35,9 @@ def quality_classifier(
     good: Annotated[Path, Files()],
     bad: Annotated[Path, Files()],
     examples_column: str = "text",
-    min_score: float = 0.5,
-    strength: float = 10.0,
-    max_examples: int = 100_000,
+    min_score: Share = 0.5,
+    strength: Annotated[float, Gt(0)] = 10.0,
+    max_examples: Annotated[int, Ge(LEAST)] = 100_000,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts whose probability of being good is too low: {quality_classifier: {good: wiki.txt, bad: spam.jsonl}}.
 
@@ -52,15 +55,13 @@ def quality_classifier(
         max_examples: of each kind, that are used.
 
     Raises:
-        InputError: there are too few examples, they are the same texts, or the score is out of range.
+        InputError: there are too few examples, or they are the same texts.
 
     Source: Brown et al. (2020), Language models are few-shot learners, appendix A, for the idea; Weinberger et al.
     (2009), for hashed features; stats/auc.py for the interval.
     """
     import polars as pl
 
-    if not 0 <= min_score <= 1 or not strength > 0:
-        raise InputError(f"rule quality_classifier: min_score {min_score}, strength {strength}", "0 to 1; above 0")
     need_numba("quality_classifier")
     try:
         import sklearn  # noqa: F401

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator
 
 from loomwork.core.dataset import Dataset
-from loomwork.data.filters._measured import Share
+from loomwork.core.ranges import Share
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.core.ranges import Count
 from loomwork.core.step import Files
 from loomwork.data.filters._lists import read_list, words_apart
 
@@ -21,7 +22,7 @@ def terms(
     column: str,
     drop: list[str] = [],  # noqa: B006 (never changed)
     file: Annotated[Path | None, Files()] = None,
-    max_count: int = 0,
+    max_count: Count = 0,
     ignore_case: bool = True,
     whole_words: bool = True,
 ) -> Callable[[pl.DataFrame], pl.Series]:
