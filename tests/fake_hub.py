@@ -48,6 +48,7 @@ class FakeHub:
         self.url = ""
         self.repos: dict[tuple[str, str], Repo] = {}
         self.allowed: set[str] = set()  # tokens that gated repositories are open to
+        self.failing: tuple[int, str] | None = None  # (status, message) that every request is answered with
         self.asked: list[tuple[str, str, str]] = []  # (method, path, Authorization) of each request
 
     def push(self, kind: str, name: str, folder: Path, *, branch: str = "main", gated: bool = False) -> str:
@@ -86,8 +87,8 @@ def running_hub() -> Iterator[FakeHub]:
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, code: str) -> None:
-        self.status, self.code = status, code
+    def __init__(self, status: int, code: str, message: str = "") -> None:
+        self.status, self.code, self.message = status, code, message or code
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,6 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.hub.asked.append((self.command, path, self.headers.get("Authorization") or ""))
         try:
+            if self.hub.failing:
+                raise _Refused(self.hub.failing[0], "", self.hub.failing[1])
             if match := API.fullmatch(path):
                 self._send(
                     200, json.dumps(self._api(*match.groups(), form)).encode(), {"Content-Type": "application/json"}
@@ -119,8 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 raise _Refused(404, "")
         except _Refused as refused:
-            code = {"X-Error-Code": refused.code, "X-Error-Message": refused.code} if refused.code else {}
-            self._send(refused.status, json.dumps({"error": refused.code}).encode(), code)
+            headers = {"X-Error-Code": refused.code, "X-Error-Message": refused.message}
+            body = json.dumps({"error": refused.message}).encode()
+            self._send(refused.status, body, {name: value for name, value in headers.items() if value})
 
     def _repo(self, kind: str, name: str) -> Repo:
         repo = self.hub.repos.get((kind, name))

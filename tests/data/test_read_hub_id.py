@@ -149,6 +149,16 @@ def test_each_refusal_says_what_to_do(hub, make, run_step, monkeypatch):
         run_step(read_hub, path="me/rows")
 
 
+@pytest.mark.parametrize(("status", "hint"), [(401, "check HF_TOKEN"), (500, "try again later")])
+def test_what_the_hub_answers_is_said_without_the_token(hub, run_step, monkeypatch, status, hint):
+    monkeypatch.setenv("HF_TOKEN", "hf_s3cr3t")
+    hub.failing = (status, "Invalid credentials in Authorization header" if status == 401 else "lost: hf_s3cr3t")
+    with pytest.raises(InputError, match=f"the dataset me/rows cannot be read: the hub answered {status}") as caught:
+        run_step(read_hub, path="me/rows")
+    assert caught.value.hint == hint
+    assert "hf_s3cr3t" not in str(caught.value)
+
+
 def test_what_datasets_kept_never_stands_in_for_the_commit(hub, make, run_step, monkeypatch):
     """It falls back to what it loaded once, whatever the revision, when the hub fails it."""
     import datasets
