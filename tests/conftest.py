@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 from loomwork.core.artifact import Artifact, Model
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.step import Card
+from tests.fake_hub import FakeHub, running_hub
 
 DATA = Path(os.environ.get("LOOMWORK_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -81,6 +83,35 @@ def run_step(tmp_path: Path) -> Callable[..., tuple[Any, Card]]:
         return kind(out), card or Card()
 
     return run
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub of Hugging Face of our own on loopback, which its libraries ask in this process and in those it starts.
+
+    They read their settings when they are imported, so that those are set as well as the environment. No token is set.
+    """
+    constants = pytest.importorskip("huggingface_hub.constants")
+    home = tmp_path / "huggingface"
+    with running_hub() as found:
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HF_ENDPOINT", found.url)
+        monkeypatch.setenv("HF_HOME", str(home))
+        monkeypatch.setattr(constants, "ENDPOINT", found.url)
+        template = f"{found.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        if importlib.util.find_spec("datasets"):
+            config = importlib.import_module("datasets.config")
+            monkeypatch.setattr(config, "HF_ENDPOINT", found.url)
+            url = f"{found.url}/datasets/{{repo_id}}/resolve/{{revision}}/{{path}}"
+            monkeypatch.setattr(config, "HUB_DATASETS_URL", url)
+            monkeypatch.setattr(config, "HF_DATASETS_CACHE", home / "datasets")
+            monkeypatch.setattr(config, "HF_HUB_OFFLINE", False)
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import urllib.request
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import fsspec
 import pyarrow as pa
@@ -142,6 +143,36 @@ def test_the_key_follows_what_is_behind_a_url(server, memory, tmp_path):
     assert digest("memory://corpus") == before
     memory.pipe("/corpus/b.jsonl", LINES)
     assert digest("memory://corpus") != before
+
+
+def test_what_changed_is_read_though_the_library_keeps_listings(memory, run_step):
+    class Keeping(type(memory)):
+        """As s3fs does: what a listing said of a file holds when it is opened, and another content is refused then."""
+
+        protocol = "keeping"
+        kept: ClassVar[dict] = {}
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(path.removeprefix("keeping:/"))
+
+        def find(self, path, **options):
+            self.kept |= {p: i for p, i in super().find(path, **options).items() if p not in self.kept}
+            return self.kept
+
+        def invalidate_cache(self, path=None):
+            self.kept.clear()
+
+        def open(self, path, *arguments, **options):
+            if self.kept[path]["size"] != self.size(path):
+                raise OSError("412 Precondition Failed")
+            return super().open(path, *arguments, **options)
+
+    fsspec.register_implementation("keeping", Keeping, clobber=True)
+    for content in ("one", "three"):
+        memory.pipe("/corpus/a.txt", content.encode())
+        data, _ = run_step(read, path="keeping://corpus")
+        assert texts(data) == [("a.txt", content)]
 
 
 def test_a_server_that_tells_nothing_is_read_anew_each_run(server, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Mapping
@@ -63,13 +64,15 @@ def key_parts(
         else:
             plain[name] = value
     anew = {}
-    for name in [n for n, value in plain.items() if value is None]:
-        if revision := step.marker(name, Revision):
-            source = plain.get(revision.source)
-            if source is not None and Path(source).exists():
-                paths[revision.source] = plain.pop(revision.source)
-            else:
-                anew[name] = uuid.uuid4().hex
+    for name, value in list(plain.items()):
+        revision = step.marker(name, Revision)
+        source = plain.get(revision.source) if revision else None
+        if not revision or (revision.source and not source):  # nothing outside is read
+            continue
+        if value is None and source and revision.local and Path(source).exists():
+            paths[revision.source] = plain.pop(revision.source)
+        elif value is None or (revision.fixed and not re.fullmatch(revision.fixed, value)):
+            anew[name] = uuid.uuid4().hex
     parts: Parts = {
         "step": step.name,
         "makes": step.makes,
@@ -146,7 +149,9 @@ def differences(old: Parts, new: Parts) -> list[str]:
             lines.append(f"the key that {rest} names changed")
         elif group == "anew":
             if name in b:
-                lines.append(f"its source is read anew each run, as {rest} is not given")
+                value = b.get(f"settings.{rest}")
+                why = "is not given" if value is None else f"{_short(value, True)!r} may move"
+                lines.append(f"its source is read anew each run, as {rest} {why}")
         elif group == "forgotten":
             lines.append("rows were forgotten")
         else:

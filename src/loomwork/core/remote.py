@@ -74,6 +74,7 @@ def list_remote(url: str) -> list[tuple[str, Remote]]:
         return [(name, _remote(explained, shown, info, partial(open_web, url)))]
     with explained():
         system, path = _system(url)
+        system.invalidate_cache()  # a store's library keeps listings, and would ask for what lay there before
     base = path
     with explained():
         if glob.has_magic(path):

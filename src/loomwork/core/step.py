@@ -107,10 +107,15 @@ class Revision:
     Without a value the source is read anew each run, unless it is on this disk: then the digest of its files counts.
 
     Args:
-        source: the setting that names the source, if it may be a path.
+        source: the setting that names the source, if there may be none, or if it may be a path.
+        local: whether the source may be a path on this disk.
+        fixed: matches the values that mean one state for ever ("[0-9a-f]{40}"). With another, a branch's name, the
+            source is read anew each run too. "": all do.
     """
 
     source: str = ""
+    local: bool = True
+    fixed: str = ""
 
 
 @dataclass(frozen=True)

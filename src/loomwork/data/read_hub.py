@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from loomwork.core.context import context
 from loomwork.core.dataset import MAIN, DatasetWriter
 from loomwork.core.errors import InputError, MissingDependency, Stopped, did_you_mean
+from loomwork.core.hub import COMMIT, HUB_ID, HubState, hub_errors, hub_state
 from loomwork.core.step import Card, Revision, step
 from loomwork.core.tables import given_names
 from loomwork.data._read_rows import OWN_NAMES
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 1000
-HUB_ID = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?")
 SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk writes
 
 
@@ -29,27 +28,31 @@ def read_hub(
     path: str,
     split: str | None = None,
     config: str | None = None,
-    revision: Annotated[str | None, Revision("path")] = None,
+    revision: Annotated[str | None, Revision("path", fixed=COMMIT)] = None,
     out: Path,
 ) -> Card:
     """Read a dataset of Hugging Face: a folder that save_to_disk wrote, a folder of data files, or an id of the hub.
 
-    Rows are streamed, and no program that a dataset brings is run. Each split becomes a part. Every row gets `source`,
-    as "name/train:12"; the user's columns `source`, `row_id` and `origin_ids` become `given_source` and so on. Classes
-    stay numbers; the card's notes say their names.
+    Rows are streamed. No program that a dataset brings is run, no pickle is opened. Each split becomes a part. Every
+    row gets `source`, as "name/train:12"; the user's columns `source`, `row_id` and `origin_ids` become `given_source`
+    and so on. Classes stay numbers; the card's notes say their names, and which commit of the hub was read.
+
+    A private or gated dataset needs a token in the environment variable HF_TOKEN, which is never stored.
 
     Args:
         path: the folder, or the id ("stanfordnlp/imdb").
         split: only this one, as the only part.
         config: which configuration of a hub's dataset or a folder of data files.
-        revision: of the hub's dataset: a commit, a tag, or a branch, which may move. While it is the same, nothing is
-            read again; without it the hub is read anew each time. A folder has none: its files decide.
+        revision: of the hub's dataset. With a whole commit (40 digits) nothing is read again; with a branch or a tag,
+            which may move, and without it (the main branch) the hub is read anew each time. A folder has none: its
+            files decide.
 
     Raises:
-        InputError: there is no such folder or id, split or configuration; the hub cannot be reached; there are no rows.
+        InputError: there is no such folder or id, split, configuration or revision; the hub cannot be reached or lets
+            you not in; there are no rows.
         MissingDependency: datasets is not installed.
     """
-    splits = _splits(path, split, config, revision)
+    splits, state = _splits(path, split, config, revision)
     notes = {note: None for found in splits.values() for note in _classes(found)}
     done = 0
     with DatasetWriter(out) as writer:
@@ -68,11 +71,15 @@ def read_hub(
             raise InputError(f"{path} has no rows", "look at its splits")
     card = counted(writer)
     card.notes += notes
+    if state:  # not in the rows: one that did not change stays the same row in the next commit
+        card.notes.append(f"{state.id} at commit {state.commit}; with it as revision= nothing is read again")
     return card
 
 
-def _splits(path: str, split: str | None, config: str | None, revision: str | None) -> dict[str, Any]:
-    """The wanted splits by name, none of them read yet."""
+def _splits(
+    path: str, split: str | None, config: str | None, revision: str | None
+) -> tuple[dict[str, Any], HubState | None]:
+    """The wanted splits by name, none of them read yet, and which state of the hub they are of."""
     try:
         import datasets
     except ModuleNotFoundError:
@@ -83,24 +90,53 @@ def _splits(path: str, split: str | None, config: str | None, revision: str | No
         raise InputError(f"{path} is a folder, which has no revisions", "leave revision= out: its files decide")
     if not local and not HUB_ID.fullmatch(path):
         raise InputError(f"no such folder, and no id of the hub: {path}", f"looked in {Path.cwd()}")
+    state = None if local else hub_state("dataset", path, revision)
     if local and any((folder / name).is_file() for name in SAVED):
         if config is not None:
             raise InputError(f"{path} was saved by save_to_disk, and has no configurations", "leave config= out")
         with _explained(path):
             found = datasets.load_from_disk(str(folder))
     else:
-        with _explained(path):
-            given = str(folder) if local else path
-            found = datasets.load_dataset(given, config, revision=revision, streaming=True)
+        found = _streamed(path, config, state)
     if not isinstance(found, dict):
         found = {str(found.split or "train"): found}
     if split is not None and split not in found:
         raise InputError(f"{path} has no split {split!r}", did_you_mean(split, found))
-    return {name: found[name] for name in ([split] if split else found)}
+    return {name: found[name] for name in ([split] if split else found)}, state
+
+
+def _streamed(path: str, config: str | None, state: HubState | None) -> Any:
+    """The splits of a folder of data files, or of a state of the hub."""
+    import datasets
+    from datasets.packaged_modules.webdataset.webdataset import WebDataset
+
+    given, commit = (f"hf://datasets/{state.id}", state.commit) if state else (str(Path(path).expanduser()), None)
+    with _explained(path), hub_errors("dataset", path, commit):
+        builder = datasets.load_dataset_builder(given, config, revision=commit)
+    if state and builder.hash != commit:  # datasets falls back to what it has in its cache
+        raise InputError(f"{path} cannot be read: the hub was lost sight of", "try again later")
+    if isinstance(builder, WebDataset):
+        hint = "unpack it, or give the archive itself to data.read"
+        raise InputError(f"{path} is made of .tar files, whose members may be pickles: they are not opened", hint)
+    if state:
+        _require_own_files(builder.config.data_files or {}, state)
+    with _explained(path), hub_errors("dataset", path, commit):
+        return builder.as_streaming_dataset()
+
+
+def _require_own_files(files: dict[str, list[str]], state: HubState) -> None:
+    """A dataset's read-me may name files of its other commits; datasets refuses those of other repositories."""
+    own = f"hf://datasets/{state.id}@{state.commit}/"
+    for file in (str(name) for names in files.values() for name in names):
+        if not file.startswith(own):
+            raise InputError(
+                f"{state.id} names a file that is not of its commit {state.commit[:12]}: {file}",
+                "give a revision whose own files hold the rows",
+            )
 
 
 def _tables(path: str, found: Any) -> Iterator[pa.Table]:
-    with _explained(path):
+    with _explained(path), hub_errors("dataset", path):
         yield from found.with_format("arrow").iter(batch_size=BATCH_ROWS)
 
 
@@ -129,10 +165,7 @@ class _explained:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if not isinstance(error, OSError | ValueError | LookupError | RuntimeError):
+        if not isinstance(error, OSError | ValueError | LookupError | RuntimeError | ImportError):
             return
-        if isinstance(error, ConnectionError):
-            what, hint = "the hub cannot be reached", "check the id and the network, or give a folder on this disk"
-        else:
-            what, hint = f"{type(error).__name__}: {error}", "check the path, config= and revision="
+        what, hint = f"{type(error).__name__}: {error}", "check the path, config= and revision="
         raise InputError(f"{self.path} cannot be read: {what}", hint) from error

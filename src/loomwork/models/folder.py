@@ -50,7 +50,7 @@ class About:
         licence: an SPDX name, or "".
         training_data: what others trained it on, as they declare; None is unknown, [] is nothing.
         trained_on: what we trained it on after that: for each dataset its digest and the columns that were learned.
-        origin: where it is from: package or folder name, and the sha256 of its weights.
+        origin: where it is from: package, folder name, or the hub's id and commit; and the sha256 of its weights.
         training: the settings of the training that made it, by us.
         quantization: scheme and its parameters, where weights are not floats; see compress/quantize.py.
         endpoint: of the engine "http", where the model answers; see models/engines/http.py.

