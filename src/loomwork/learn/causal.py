@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,8 +13,10 @@ from loomwork.learn.distributed import mine
 from loomwork.learn.order import RowOrder, TokenOrder
 from loomwork.learn.parts import split_rows
 from loomwork.learn.sequences import Sequences
-from loomwork.models.cross_entropy import IGNORED, linear_cross_entropy
+from loomwork.models.cross_entropy import IGNORED
 from loomwork.models.flat import Flat, lay_flat
+from loomwork.models.flat_decoder import FlatDecoder
+from loomwork.models.plain_decoder import PlainDecoder
 
 WATCHED_TOKENS = 32_768  # of held-out data that a run looks at
 
@@ -41,14 +42,6 @@ class TokenPart:
         return len(self.flat.ids)
 
 
-class Decoding(Protocol):
-    """FlatDecoder or PlainDecoder."""
-
-    head: Tensor | None
-
-    def __call__(self, flat: Flat) -> Tensor: ...
-
-
 class CausalObjective(torch.nn.Module):
     """The mean cross-entropy (nats) over a batch's learned tokens.
 
@@ -57,15 +50,14 @@ class CausalObjective(torch.nn.Module):
         smoothing: how much of each target is spread over the vocabulary, while training.
     """
 
-    def __init__(self, decoder: torch.nn.Module, smoothing: float = 0.0) -> None:
+    def __init__(self, decoder: FlatDecoder | PlainDecoder, smoothing: float = 0.0) -> None:
         super().__init__()
         self.decoder, self.smoothing = decoder, smoothing
 
     def forward(self, part: TokenPart) -> Tensor:
         smoothing = self.smoothing if self.training else 0.0
-        states = self.decoder(part.flat)
-        head: Tensor | None = self.decoder.head  # type: ignore[assignment]
-        return linear_cross_entropy(states, head, part.targets, smoothing) * part.share
+        loss: Tensor = self.decoder.loss(part.flat, part.targets, smoothing, part.share)
+        return loss
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+
+from loomwork.models.kernels import TiedGradient
 
 IGNORED = -100  # the target of a position that is not scored, as in transformers
 CHUNK_LOGITS = 16 << 20  # that are held at once
@@ -15,31 +16,34 @@ CACHED_LOGITS = 1 << 20  # of which a float32 copy is made at once: it stays in 
 
 
 def linear_cross_entropy(
-    x: Tensor, weight: Tensor | None, targets: Tensor, smoothing: float = 0.0, bias: Tensor | None = None
+    x: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    smoothing: float = 0.0,
+    share: float = 1.0,
+    tied: TiedGradient | None = None,
 ) -> Tensor:
-    """The sum over all scored tokens of the cross-entropy (nats) of x @ weight.T + bias.
+    """The sum over all scored tokens of the cross-entropy (nats) of x @ weight.T, times a share.
 
     Args:
         x: states (tokens, width); its dtype is what the products are computed in.
-        weight: of the output layer (vocabulary, width); None where x are logits already.
+        weight: of the output layer (vocabulary, width).
         targets: int64 (tokens), IGNORED where a token is not scored.
         smoothing: how much of each target is spread over the whole vocabulary.
-        bias: of the output layer (vocabulary).
+        share: one over the number of scored tokens of the whole batch, for the mean.
+        tied: where the weight's gradient is left for the embedding that shares the weight; see `Lookup`.
 
-    Returns: a float32 scalar. Divide it by the number of scored tokens of the whole batch for the mean.
+    Returns: a float32 scalar.
 
     Source: Szegedy et al. 2015, arXiv:1512.00567 (smoothing); Wijmans et al. 2024, arXiv:2411.09009 (the chunks).
     """
     kept = (targets != IGNORED).nonzero().squeeze(1)
     if len(kept) < len(targets):
         x, targets = x.index_select(0, kept), targets.index_select(0, kept)
-    if weight is None:
-        return F.cross_entropy(x.float(), targets, reduction="sum", label_smoothing=smoothing)
-    weight = weight.to(x.dtype)
-    if bias is not None:  # one more input that is always 1
-        x = F.pad(x, (0, 1), value=1.0)
-        weight = torch.cat([weight, bias.to(x.dtype)[:, None]], 1)
-    found: Tensor = _LinearCrossEntropy.apply(x, weight, targets, smoothing)  # type: ignore[no-untyped-call]
+    learned = weight.requires_grad and torch.is_grad_enabled()
+    tied = tied if learned else None
+    weight = (weight.detach() if tied else weight).to(x.dtype)
+    found: Tensor = _LinearCrossEntropy.apply(x, weight, targets, smoothing, share, tied)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -47,53 +51,63 @@ class _LinearCrossEntropy(Function):
     """x is (scored tokens, width), weight (vocabulary, width), targets (scored tokens)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, smoothing: float, share: float, tied: TiedGradient | None
+    ) -> Tensor:
         vocabulary = len(weight)
-        ctx.of_x, ctx.of_weight = (torch.empty_like(x) if ctx.needs_input_grad[0] else None), None
+        wants_x, wants_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1] or tied is not None
+        of_x = torch.empty_like(x) if wants_x else None
+        of_weight: Tensor | None = None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
         size = max(1, CHUNK_LOGITS // vocabulary)
-        one_chunk = len(x) <= size
         for at in range(0, len(x), size):
-            piece, wanted = x[at : at + size], targets[at : at + size, None]
-            logits = piece @ weight.T  # (chunk, vocabulary)
-            total += _sum_of_losses(logits, wanted, smoothing)
-            if not any(ctx.needs_input_grad[:2]):
-                continue
-            gradient = torch.softmax(logits, -1)
-            if smoothing:
-                gradient.sub_(smoothing / vocabulary)
-            gradient.scatter_(1, wanted, gradient.gather(1, wanted).sub_(1.0 - smoothing))
-            if ctx.of_x is not None:
-                torch.mm(gradient, weight, out=ctx.of_x[at : at + size])
-            if ctx.needs_input_grad[1]:
-                part = gradient.T @ piece
-                if one_chunk:
-                    ctx.of_weight = part
-                elif ctx.of_weight is None:
-                    ctx.of_weight = part.float()  # sums of many chunks are kept in float32
+            piece = x[at : at + size]
+            logits = piece @ weight.T  # (chunk, vocabulary), and then their gradient
+            total += _losses_and_gradient(logits, targets[at : at + size], smoothing, wants_x or wants_weight)
+            if of_x is not None:
+                torch.mm(logits, weight, out=of_x[at : at + size])
+            if wants_weight:
+                part = logits.T @ (piece * share)
+                if of_weight is None:  # sums of many chunks are kept in float32
+                    of_weight = part if len(x) <= size else part.float()
                 else:
-                    ctx.of_weight += part
-        ctx.dtype = weight.dtype
-        return total
+                    of_weight += part
+        ctx.of_x, ctx.of_weight = None if of_x is None else of_x.mul_(share), of_weight
+        ctx.dtype, ctx.tied = weight.dtype, tied
+        return total * share
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         factor = float(gradient)
-        of_x = None if ctx.of_x is None else ctx.of_x.mul_(factor)
-        of_weight = None if ctx.of_weight is None else ctx.of_weight.mul_(factor).to(ctx.dtype)
+        of_x, of_weight = ctx.of_x, ctx.of_weight
         ctx.of_x = ctx.of_weight = None
-        return of_x, of_weight, None, None
+        if factor != 1.0:
+            of_x, of_weight = (None if g is None else g.mul_(factor) for g in (of_x, of_weight))
+        if ctx.tied is not None:
+            ctx.tied.made, of_weight = of_weight, None
+        return of_x, None if of_weight is None else of_weight.to(ctx.dtype), None, None, None, None
 
 
-def _sum_of_losses(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """In float32, some rows at a time."""
+def _losses_and_gradient(logits: Tensor, targets: Tensor, smoothing: float, gradient: bool) -> Tensor:
+    """The sum of the losses, and in the logits' place their gradient; in float32, some rows at a time."""
     vocabulary = logits.shape[1]
     size = max(1, CACHED_LOGITS // vocabulary)
     total = torch.zeros((), dtype=torch.float32, device=logits.device)
     for at in range(0, len(logits), size):
-        rows = logits[at : at + size].float()
-        wanted = rows.gather(1, targets[at : at + size]).sum() * (1.0 - smoothing)
+        some = logits[at : at + size]
+        wanted = targets[at : at + size, None]
+        rows = some.to(torch.float32, copy=True)
+        right = rows.gather(1, wanted).sum() * (1.0 - smoothing)
         if smoothing:
-            wanted = wanted + rows.mean(1).sum() * smoothing
-        total += torch.logsumexp(rows, -1).sum() - wanted
+            right = right + rows.mean(1).sum() * smoothing
+        largest = rows.amax(1, keepdim=True)
+        sums = rows.sub_(largest).exp_().sum(1, keepdim=True)
+        total += (sums.log() + largest).sum() - right
+        if gradient:
+            rows.div_(sums)
+            if smoothing:
+                rows.sub_(smoothing / vocabulary)
+            places = torch.arange(len(rows), device=rows.device) * vocabulary + wanted[:, 0]
+            rows.view(-1).index_add_(0, places, rows.new_full((len(rows),), smoothing - 1.0))
+            some.copy_(rows)
     return total

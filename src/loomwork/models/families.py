@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from loomwork.models.kernels import GatedSilu, Lookup
+from loomwork.models.kernels import GatedSilu, Lookup, TiedGradient
 from loomwork.models.linear import linear
 
 Map = Callable[[Tensor], Tensor]
@@ -72,11 +72,11 @@ class Parts:
 
     Args:
         embed: states of token ids and their positions, both (tokens).
+        tied: where the gradient of a shared embedding is put by the output layer; None where it is not shared.
         blocks: its layers.
         norm: after the last.
         head: (vocabulary, width).
         rotary: transformers' module that gives cosines and sines of positions, or None.
-        pairs_per_token: how many query-key pairs of attention cost as much as all else does for one token.
     """
 
     embed: Callable[[Tensor, Tensor], Tensor]
@@ -84,7 +84,7 @@ class Parts:
     norm: Map
     head: Tensor
     rotary: Any
-    pairs_per_token: float
+    tied: TiedGradient | None = None
 
 
 def not_covered(model: Any) -> str:
@@ -117,8 +117,11 @@ def parts_of(model: Any, dtype: torch.dtype | None = None, dropout: float = 0.0)
     return replace(parts, blocks=[replace(block, dropout=dropout) for block in parts.blocks]) if dropout else parts
 
 
-def _pairs_per_token(model: Any) -> float:
-    """A token costs two operations a weight; a pair costs four a number of the queries, in each layer."""
+def pairs_per_token(model: Any) -> float:
+    """How many query-key pairs of attention cost as much as all else does for one token.
+
+    A token costs two operations a weight; a pair costs four a number of the queries, in each layer.
+    """
     config = model.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     weights = sum(p.numel() for p in model.base_model.parameters()) - model.get_input_embeddings().weight.numel()
@@ -184,13 +187,14 @@ def _llama(model: Any, dtype: torch.dtype) -> Parts:
             window or 0,
         )
 
+    tied = _tie(model)
     return Parts(
-        lambda ids, positions: _rows(inner.embed_tokens.weight, ids),
+        lambda ids, positions: _rows(inner.embed_tokens.weight, ids, tied),
         [block(layer) for layer in inner.layers],
         _rms_norm(inner.norm, dtype),
         model.lm_head.weight,
         inner.rotary_emb,
-        _pairs_per_token(model),
+        tied,
     )
 
 
@@ -198,11 +202,16 @@ def _window(config: Any) -> int | None:
     return config.sliding_window if config.model_type == "mistral" else None
 
 
-def _rows(weight: Tensor, ids: Tensor) -> Tensor:
+def _rows(weight: Tensor, ids: Tensor, tied: TiedGradient | None) -> Tensor:
     if torch.is_grad_enabled() and weight.requires_grad:
-        found: Tensor = Lookup.apply(weight, ids)  # type: ignore[no-untyped-call]
+        found: Tensor = Lookup.apply(weight, ids, tied)  # type: ignore[no-untyped-call]
         return found
     return F.embedding(ids, weight)
+
+
+def _tie(model: Any) -> TiedGradient | None:
+    shared = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    return TiedGradient() if shared else None
 
 
 def _gpt2(model: Any, dtype: torch.dtype) -> Parts:
@@ -226,11 +235,13 @@ def _gpt2(model: Any, dtype: torch.dtype) -> Parts:
             0,
         )
 
+    tied = _tie(model)
+
     def embed(ids: Tensor, positions: Tensor) -> Tensor:
-        return _rows(inner.wte.weight, ids) + F.embedding(positions, inner.wpe.weight)
+        return _rows(inner.wte.weight, ids, tied) + F.embedding(positions, inner.wpe.weight)
 
     blocks = [block(layer) for layer in inner.h]
-    return Parts(embed, blocks, _layer_norm(inner.ln_f, dtype), model.lm_head.weight, None, _pairs_per_token(model))
+    return Parts(embed, blocks, _layer_norm(inner.ln_f, dtype), model.lm_head.weight, None, tied)
 
 
 def _gpt_neox(model: Any, dtype: torch.dtype) -> Parts:
@@ -255,13 +266,14 @@ def _gpt_neox(model: Any, dtype: torch.dtype) -> Parts:
             0,
         )
 
+    tied = _tie(model)
     return Parts(
-        lambda ids, positions: _rows(inner.embed_in.weight, ids),
+        lambda ids, positions: _rows(inner.embed_in.weight, ids, tied),
         [block(layer) for layer in inner.layers],
         _layer_norm(inner.final_layer_norm, dtype),
         model.get_output_embeddings().weight,
         inner.rotary_emb,
-        _pairs_per_token(model),
+        tied,
     )
 
 

@@ -6,13 +6,15 @@ Weights, sums and the stream of states are float32; matrix products are in the p
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from loomwork.models.families import Block, not_covered, parts_of
+from loomwork.models.cross_entropy import linear_cross_entropy
+from loomwork.models.families import Block, Parts, not_covered, parts_of
 from loomwork.models.flat import Flat, attend
 from loomwork.models.kernels import Rotation
 
@@ -47,25 +49,34 @@ class FlatDecoder(torch.nn.Module):
             if not parameter.requires_grad and parameter.is_floating_point():
                 parameter.data = parameter.data.to(dtype)
 
-    @property
-    def head(self) -> Tensor:
-        """The output layer's weight. (vocabulary, width)"""
-        weight: Tensor = self.model.get_output_embeddings().weight
-        return weight
+    def loss(self, flat: Flat, targets: Tensor, smoothing: float = 0.0, share: float = 1.0) -> Tensor:
+        """The summed cross-entropy of targets (tokens), times a share: see `linear_cross_entropy`."""
+        parts = self._parts()
+        states = self._layers(parts, flat, ())[-1]
+        return linear_cross_entropy(states, parts.head, targets, smoothing, share, parts.tied)
 
-    def forward(self, flat: Flat) -> Tensor:
-        """The states after the last norm, in `dtype`. (tokens, width)"""
-        return self.layers(flat)[-1]
+    def logits(self, flat: Flat, rows: Tensor | None = None) -> Tensor:
+        """The logits of some tokens, or of all. (tokens, vocabulary)"""
+        parts = replace(self._parts(), tied=None)
+        states = self._layers(parts, flat, ())[-1]
+        states = states if rows is None else states.index_select(0, rows)
+        return states @ parts.head.to(self.dtype).T
 
-    def layers(self, flat: Flat, keep: tuple[int, ...] = ()) -> list[Tensor]:
+    def states(self, flat: Flat, keep: tuple[int, ...]) -> list[Tensor]:
         """The states after the layers `keep` (0: the embedding), and last those after the last norm."""
-        parts = parts_of(self.model, self.dtype, self.dropout if self.training else 0.0)
+        return self._layers(self._parts(), flat, keep)
+
+    def _parts(self) -> Parts:
+        return parts_of(self.model, self.dtype, self.dropout if self.training else 0.0)
+
+    def _layers(self, parts: Parts, flat: Flat, keep: tuple[int, ...]) -> list[Tensor]:
         x = parts.embed(flat.ids, flat.positions).float()
         turned: Cosines | None = None
         if parts.rotary is not None:
-            cos, sin = parts.rotary(x, flat.positions[None])  # (1, tokens, rotated width), both halves the same
+            times = torch.arange(flat.tables[0].time, device=x.device)
+            cos, sin = parts.rotary(x, times[None])  # (1, longest text, rotated width), both halves the same
             half = cos.shape[-1] // 2
-            turned = (cos[0, :, None, :half].to(self.dtype), sin[0, :, None, :half].to(self.dtype))
+            turned = tuple(t[0, :, None, :half].to(self.dtype)[flat.positions] for t in (cos, sin))
         kept = {0: x}
         again = self.recompute and self.training and torch.is_grad_enabled()
         for number, block in enumerate(parts.blocks, 1):

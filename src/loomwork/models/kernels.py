@@ -112,27 +112,33 @@ def _by_key_head(x: Tensor, k: Tensor) -> Tensor:
     return x.reshape(texts, k.shape[1], heads // k.shape[1], time, width)
 
 
-class Lookup(Function):
-    """Rows of an embedding. Its gradient goes straight into the weight's own, where there is one already.
+class TiedGradient:
+    """The gradient of an embedding as the output layer that shares it has made it, until `Lookup` adds its own.
 
-    A tied embedding has the output layer's gradient by then; autograd would make a second one of the whole
-    vocabulary, for a few hundred rows, and add the two.
+    Autograd would make a second gradient of the whole vocabulary for a few hundred rows, and add the two.
     """
 
+    made: Tensor | None = None
+
+
+class Lookup(Function):
+    """Rows of an embedding, weight (vocabulary, width); `tied` where the output layer gives it its gradient."""
+
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, ids: Tensor) -> Tensor:
-        ctx.weight = weight
+    def forward(ctx: Any, weight: Tensor, ids: Tensor, tied: TiedGradient | None) -> Tensor:
         ctx.save_for_backward(ids)
+        ctx.shape, ctx.dtype, ctx.tied = weight.shape, weight.dtype, tied
         return weight.index_select(0, ids)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (ids,) = ctx.saved_tensors
-        weight = ctx.weight
-        if weight.is_leaf and weight.grad is not None and weight.grad.dtype == gradient.dtype:
-            weight.grad.index_add_(0, ids, gradient)
-            return None, None
-        return torch.zeros_like(weight).index_add_(0, ids, gradient.to(weight.dtype)), None
+        made = None if ctx.tied is None else ctx.tied.made
+        if made is None:
+            whole = torch.zeros(ctx.shape, dtype=ctx.dtype, device=gradient.device)
+        else:
+            whole, ctx.tied.made = made.to(ctx.dtype), None
+        return whole.index_add_(0, ids, gradient.to(ctx.dtype)), None, None
 
 
 def causal_bias(time: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from loomwork.models.cross_entropy import IGNORED
 from loomwork.models.flat import Flat, Table
 
 
@@ -18,7 +20,6 @@ class PlainDecoder(torch.nn.Module):
     """
 
     name = "transformers"
-    head = None  # what comes out are logits already
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32, recompute: bool = False) -> None:
         super().__init__()
@@ -26,14 +27,21 @@ class PlainDecoder(torch.nn.Module):
         if recompute:
             model.gradient_checkpointing_enable()
 
-    def forward(self, flat: Flat) -> Tensor:
-        """Logits of all tokens. (tokens, vocabulary)"""
+    def loss(self, flat: Flat, targets: Tensor, smoothing: float = 0.0, share: float = 1.0) -> Tensor:
+        """The summed cross-entropy of targets (tokens), times a share."""
+        kept = targets != IGNORED
+        logits = self.logits(flat)[kept].float()
+        return F.cross_entropy(logits, targets[kept], reduction="sum", label_smoothing=smoothing) * share
+
+    def logits(self, flat: Flat, rows: Tensor | None = None) -> Tensor:
+        """The logits of some tokens, or of all. (tokens, vocabulary)"""
         found, at = [], 0
         for table in flat.tables:
             count = int(table.lengths.sum())
             found.append(self._table(table, flat.ids[at : at + count]))
             at += count
-        return torch.cat(found)
+        whole = torch.cat(found)
+        return whole if rows is None else whole[rows]
 
     def _table(self, table: Table, ids: Tensor) -> Tensor:
         seen = torch.arange(table.time, device=ids.device) < table.lengths[:, None]  # (texts, time)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from loomwork.models.families import Block, parts_of
+from loomwork.models.families import Block, pairs_per_token, parts_of
 from loomwork.models.scoring.head import log_probabilities
 from loomwork.models.scoring.plan import Row
 
@@ -63,7 +63,7 @@ class PackedForward:
         self.parts = parts_of(model)
         self.device: torch.device = model.device
         self.dtype: torch.dtype = self.parts.head.dtype
-        self.pairs_per_token = self.parts.pairs_per_token
+        self.pairs_per_token = pairs_per_token(model)
         self.budget = BATCH_TOKENS.get(self.device.type, BATCH_TOKENS_ELSEWHERE)
         self.windows = {block.window for block in self.parts.blocks}
 
