@@ -204,3 +204,11 @@ def test_nonsense_is_refused():
         np.errstate(invalid="ignore", divide="ignore"),
     ):
         statistic_interval([[1.0, 0.0], [0.0, 1.0]] * 3, lambda s: s[..., 0] / (s[..., 1] * 0))
+
+
+def test_a_metric_that_overflows_is_refused_in_words():
+    from loomwork.metrics.language import perplexity_of_sums
+
+    sums = np.array([[-900.0, 1.0], [-800.0, 1.0], [-950.0, 1.0]])
+    with np.errstate(over="ignore"), pytest.raises(InputError, match="perplexity of long targets overflows"):
+        statistic_interval(sums, perplexity_of_sums)

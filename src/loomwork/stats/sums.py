@@ -195,6 +195,11 @@ def resample(
     """Draw resamples of a metric of sums. Arguments as of `statistic_interval`."""
     cells = gather(statistics, clusters)
     value = float(statistic(cells.total))
+    if np.isinf(value):
+        raise InputError(
+            f"the metric is not finite for these {cells.units} units: it is {value}",
+            "a perplexity of long targets overflows: take the accuracy, or one of words or bytes",
+        )
     found = _finite(statistic(sums_drawn(cells, draws, np.random.default_rng(seed))))
     below = float((found < value).mean() + (found == value).mean() / 2)
     left = _finite(statistic(cells.total - cells.rows))  # the metric without one unit  # (cells,)
