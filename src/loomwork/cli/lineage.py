@@ -137,7 +137,8 @@ def _show_row(home: Home, trace: RowTrace, *, up: bool, down: bool, as_json: boo
             found["origins"] = [_place(p, names[p.run]) for p in trace.origins]
         if down:
             found["places"] = [_place(p, names[p.run]) for p in trace.places]
-            found["touched"] = [vars(t) for t in trace.touched]
+            seen = _trained_at(home, trace)
+            found["touched"] = [vars(t) | {"training_steps": seen.get(t.artifact)} for t in trace.touched]
         echo_json(found)
         return
     typer.echo(heading(trace.rows[0].hex()))
@@ -157,10 +158,28 @@ def _show_row(home: Home, trace: RowTrace, *, up: bool, down: bool, as_json: boo
         typer.echo(columns(told))
         typer.echo(f"\n{heading('Touched')}")
         touched = []
+        seen = _trained_at(home, trace)
         for t in trace.touched:
             how = "read it" if t.direct else "came of what read it"
+            if steps := seen.get(t.artifact):
+                shown = ", ".join(f"{step:,}" for step in steps[:5]) + (" and more" if len(steps) > 5 else "")
+                how = f"saw it at step {shown}"
             touched.append((t.name or t.step, t.kind, short(t.artifact), how, " ".join(t.names)))
         typer.echo(columns(touched) or "  nothing: no model, score or index read it")
+
+
+def _trained_at(home: Home, trace: RowTrace) -> dict[str, list[int]]:
+    """For each model that was trained on the rows, the steps that saw them, where the model's folder says."""
+    from loomwork.core.trace import Tracer
+    from loomwork.learn.order import positions
+
+    ids = {row for place in trace.places for row in place.rows}
+    found: dict[str, list[int]] = {}
+    for t in trace.touched:
+        model = Tracer(home).open(t.artifact) if t.direct and t.kind == "model" else None
+        if model is not None and (model.path / "order" / "order.json").is_file():
+            found[t.artifact] = positions(model.path, ids)
+    return found
 
 
 def _ids(place: Place) -> str:

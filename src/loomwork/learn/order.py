@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,12 @@ def save_order(out: Path, order: RowOrder | TokenOrder, row_ids: list[bytes], le
     pq.write_table(table, out / FOLDER / "rows.parquet", compression="zstd")
 
 
-def positions(model: Path, row_id: bytes) -> list[int]:
-    """The steps of a model's training that saw a row of its data, from 0; of a row that was cut, of any piece.
+def positions(model: Path, row_ids: Collection[bytes]) -> list[int]:
+    """The steps of a model's training that saw any of some rows of its data, from 0.
 
     Args:
         model: a folder that train/ made.
-        row_id: of the dataset that it was trained on.
+        row_ids: of the dataset that it was trained on; others are passed over.
 
     Raises:
         FileNotFoundError: the model does not say.
@@ -124,5 +125,5 @@ def positions(model: Path, row_id: bytes) -> list[int]:
         order = RowOrder(len(ids), about["batch"], about["seed"])
     else:
         order = TokenOrder(table.column("tokens").to_numpy(), about["batch_tokens"], about["seed"])
-    pieces = [i for i, found in enumerate(ids) if found == row_id]
+    pieces = [i for i, found in enumerate(ids) if found in row_ids]
     return sorted({step for piece in pieces for step in order.steps_of(piece, about["steps"])})
