@@ -15,6 +15,7 @@ from loomwork.core.errors import InputError
 from loomwork.core.hints import keyed_types
 from loomwork.core.step import Calls, Files, Names, Step, find_step
 
+WIDEST_TYPE = 36  # characters; a longer one is told with what the setting is about
 SECTION = re.compile(r"^(Args|Returns|Raises|Source|Sources):\s*$")
 
 
@@ -251,8 +252,11 @@ def _setting(setting: dict[str, Any]) -> tuple[str, str, str]:
         about += f" (files: {setting['files']})"
     if setting.get("choices"):
         about += f" (one of: {', '.join(setting['choices'])})"
+    kind = setting["type"]
+    if len(kind) > WIDEST_TYPE:
+        about, kind = f"{about} ({kind})", "choice"
     default = "required" if setting["required"] else f"= {setting['default']!r}"
-    return f"{setting['name']}: {setting['type']}", default, about.strip()
+    return f"{setting['name']}: {kind}", default, about.strip()
 
 
 def _indented(text: str) -> str:

@@ -32,10 +32,11 @@ TEMPLATES = {
         "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{{ eos_token }}\n{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
     ),
+    # No space after "Assistant:" where it is to speak: a tokenizer joins it with the word that follows.
     "plain": (
         "{{ bos_token }}{% for m in messages %}{{ m.role.capitalize() }}: {{ m.content }}"
         "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
-        "{% if add_generation_prompt %}Assistant: {% endif %}"
+        "{% if add_generation_prompt %}Assistant:{% endif %}"
     ),
 }
 

@@ -16,6 +16,8 @@ import torch
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
+from loomwork.models.heap import keep_freed_memory
+from loomwork.models.opened import with_adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,10 +67,12 @@ class Decoder:
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, source: Model | None = None) -> None:
         self.source = source
         self.model, self.tokenizer = model.eval(), tokenizer  # a PreTrainedModel
-        config = model.config.get_text_config()
+        # A prompt adapter's states are in the cache once a text has begun: what follows is the model's own to compute.
+        self.inside = model.get_base_model() if hasattr(model, "peft_config") else model
+        config = self.inside.config.get_text_config()
         self.vocabulary = int(config.vocab_size)
         self.context_tokens = int(getattr(config, "max_position_embeddings", None) or WINDOW_TOKENS)
-        ends = getattr(model.generation_config, "eos_token_id", None)
+        ends = getattr(self.inside.generation_config, "eos_token_id", None)
         self.end_ids = {
             i for i in [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id] if i is not None
         }
@@ -211,7 +215,10 @@ class Decoder:
     def _next(self, ids: list[int], cache: Any) -> tuple[torch.Tensor, Any]:
         """The logits (vocab) after `ids`, and the keys and values of all that was read."""
         given = torch.tensor([ids], device=self.model.device)  # (1, time)
-        seen = self.model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        if cache is None:
+            seen = self.model(input_ids=given, use_cache=True, logits_to_keep=1)
+        else:
+            seen = self.inside(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return seen.logits[0, -1].float().cpu(), seen.past_key_values
 
     def _characters(self, prompt: list[int], tokens: Iterator[int]) -> Iterator[str]:
@@ -316,6 +323,7 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
 
     # A bar would stand between the lines of whoever runs this.
     disable_progress_bar()  # type: ignore[no-untyped-call]
+    keep_freed_memory()
     torch.set_num_threads(threads or context().threads)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
@@ -327,4 +335,4 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
             f"{model.path} does not open as a causal language model: {error}",
             "it needs config.json, model.safetensors and the tokenizer files",
         ) from error
-    return Decoder(network.to(context().device), tokenizer, model)
+    return Decoder(with_adapter(network, model).to(context().device), tokenizer, model)

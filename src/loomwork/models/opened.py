@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
+from loomwork.models.heap import keep_freed_memory
 from loomwork.models.short_attention import register
 
 
@@ -26,6 +28,7 @@ def open_outputs(model: Model, kind: str) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    keep_freed_memory()
     torch.set_num_threads(context().threads)
     try:
         opened, loaded = getattr(transformers, kind).from_pretrained(
@@ -42,8 +45,6 @@ def open_outputs(model: Model, kind: str) -> Any:
 
 def with_adapter(opened: Any, model: Model) -> Any:
     """The model with the adapter that could not be merged into its weights, where the folder has one."""
-    import json
-
     config = model.path / "adapter" / "adapter_config.json"
     if not config.is_file() or json.loads(config.read_bytes()).get("peft_type") not in UNMERGED:
         return opened
