@@ -57,6 +57,8 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
         dropout: everywhere; None leaves what config.json says.
         config: what is changed in config.json.
 
+    Returns: the model; its attribute `new_modules` names those that begin at random.
+
     Raises:
         InputError: the folder holds no such model, or is quantised.
     """
@@ -76,8 +78,13 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
     try:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
-            return getattr(transformers, CLASSES[kind]).from_pretrained(
-                base.path, config=settings, dtype=torch.float32, local_files_only=True, use_safetensors=True
+            model, loaded = getattr(transformers, CLASSES[kind]).from_pretrained(
+                base.path,
+                config=settings,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -86,6 +93,8 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
         ) from error
     finally:
         logging.set_verbosity(before)
+    model.new_modules = sorted({name.rpartition(".")[0] for name in loaded["missing_keys"]})
+    return model
 
 
 def causal_decoder(
@@ -132,7 +141,7 @@ def save_trained(
         whole = model
     else:
         save_adapter(model, about.training.get("base", ""), out)
-        fresh = open_base(base, kind, **(config or {}))
+        fresh = open_base(base, kind, seed=about.training.get("seed", 0), **(config or {}))
         whole = fresh if how.adapter in PROMPTS else merged(fresh, out / "adapter")
     own = torch_dtype(base)
     for parameter in whole.parameters():
