@@ -1,4 +1,4 @@
-"""Token rows: every token but a row's first is predicted once, answers only where there are some, and what is refused."""
+"""Token rows: every token but a row's first is predicted once; of conversations, the answers only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def talks() -> list[dict]:
     if not file.is_file():
         pytest.skip(f"no test data at {DATA}: set LOOMWORK_TEST_DATA")
     rows = json.loads(file.read_text("utf-8"))[:40]
-    turns = [(a["instruction"], a["output"], b["instruction"], b["output"]) for a, b in zip(rows[::2], rows[1::2], strict=True)]
+    turns = [
+        (a["instruction"], a["output"], b["instruction"], b["output"])
+        for a, b in zip(rows[::2], rows[1::2], strict=True)
+    ]
     roles = ["user", "assistant"] * 2
     return [{"messages": [{"role": r, "content": c} for r, c in zip(roles, t, strict=True)]} for t in turns]
 
@@ -48,7 +51,7 @@ def test_texts_become_pieces_that_overlap_by_one_token(tokenizer, make_dataset, 
     assert pieces.text_bytes == sum(len(t) for t in texts if t)
     assert pieces.lengths.max() == 16
     assert pieces.lengths.min() > 1
-    assert (pieces.cut, pieces.left_out) == (1, {"no text": 2})
+    assert (pieces.rows, pieces.cut, pieces.left_out) == (2, 1, {"no text": 2})
     ids = [r["row_id"] for r in data.rows()]
     assert pieces.row_ids == [bytes(ids[0])] + [bytes(ids[3])] * (len(pieces) - 1)
     whole = []
@@ -124,7 +127,10 @@ def test_broken_conversations_are_set_aside_too(tokenizer, make_dataset, tmp_pat
 
 
 def test_token_rows_with_and_without_a_mask(make_dataset, tmp_path):
-    given = [{"input_ids": [5, 6, 7, 8], "loss_mask": [True, False, True, False]}, {"input_ids": [9, 4], "loss_mask": None}]
+    given = [
+        {"input_ids": [5, 6, 7, 8], "loss_mask": [True, False, True, False]},
+        {"input_ids": [9, 4], "loss_mask": None},
+    ]
     rows = read_token_rows(make_dataset(given), 4, tmp_path / "ids")
     assert rows.targets(0, IGNORED).tolist() == [IGNORED, 7, IGNORED, IGNORED]
     assert rows.targets(1, IGNORED).tolist() == [4, IGNORED]
@@ -170,10 +176,12 @@ def test_what_does_not_fit_is_refused(tokenizer, make_dataset, tmp_path):
 def test_a_sample_is_drawn_by_its_seed_only(tokenizer, talks, make_dataset, tmp_path):
     rows = read_chats(make_dataset(talks), ChatTemplate(tokenizer, "zephyr"), 100_000, tmp_path / "ids")
     batches = CausalBatches(rows, RowOrder(len(rows), 6, seed=3), "cpu")
-    first, again, other, whole = (
-        sorted(r for p in batches.sample(n, 500, seed) for r in p.rows) for n, seed in ((900, 1), (900, 1), (900, 2), (10**9, 1))
-    )  # fmt: skip
-    assert first == again != other
-    assert whole == list(range(len(rows)))
+
+    def drawn(tokens: int, seed: int) -> list[int]:
+        return sorted(r for p in batches.sample(tokens, 500, seed) for r in p.rows)
+
+    first = drawn(900, 1)
+    assert first == drawn(900, 1) != drawn(900, 2)
+    assert drawn(10**9, 1) == list(range(len(rows)))
     assert 900 <= int(rows.lengths[first].sum()) < 900 + rows.lengths.max()
     assert np.isclose(sum(p.share for p in batches.sample(900, 10**9, 1)), 1 / rows.target_counts[first].sum())

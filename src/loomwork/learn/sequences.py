@@ -50,6 +50,11 @@ class Sequences:
         return len(self.starts)
 
     @property
+    def rows(self) -> int:
+        """How many rows of the dataset they are of; a row's next piece begins with the last token of the one before."""
+        return int(np.count_nonzero(self.starts[1:] == self.ends[:-1])) + min(1, len(self))
+
+    @property
     def lengths(self) -> np.ndarray:
         lengths: np.ndarray = self.ends - self.starts
         return lengths

@@ -67,7 +67,8 @@ class Decoder:
         self.model, self.tokenizer = model.eval(), tokenizer  # a PreTrainedModel
         config = model.config.get_text_config()
         self.vocabulary = int(config.vocab_size)
-        self.context_tokens = int(getattr(config, "max_position_embeddings", None) or WINDOW_TOKENS)
+        prompts = [c.num_virtual_tokens for c in getattr(model, "peft_config", {}).values()]  # they take places too
+        self.context_tokens = int(getattr(config, "max_position_embeddings", None) or WINDOW_TOKENS) - sum(prompts)
         ends = getattr(model.generation_config, "eos_token_id", None)
         self.end_ids = {
             i for i in [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id] if i is not None
@@ -211,7 +212,9 @@ class Decoder:
     def _next(self, ids: list[int], cache: Any) -> tuple[torch.Tensor, Any]:
         """The logits (vocab) after `ids`, and the keys and values of all that was read."""
         given = torch.tensor([ids], device=self.model.device)  # (1, time)
-        seen = self.model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        # a prompt that peft puts in front is in the cache by then, and would be put there again
+        model = self.model if cache is None or not hasattr(self.model, "peft_config") else self.model.get_base_model()
+        seen = model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return seen.logits[0, -1].float().cpu(), seen.past_key_values
 
     def _characters(self, prompt: list[int], tokens: Iterator[int]) -> Iterator[str]:
@@ -305,7 +308,8 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
     """Open a model folder as a Decoder, on the running step's device.
 
     Args:
-        model: a Hugging Face folder of a causal language model, safetensors and tokenizer in it.
+        model: a Hugging Face folder of a causal language model, safetensors and tokenizer in it. An adapter that
+            could not be merged, in its folder `adapter`, is put on.
         threads: of torch, for the whole process; None takes the running step's.
 
     Raises:
@@ -313,6 +317,8 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
+
+    from loomwork.models.opened import with_adapter
 
     # A bar would stand between the lines of whoever runs this.
     disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -327,4 +333,4 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
             f"{model.path} does not open as a causal language model: {error}",
             "it needs config.json, model.safetensors and the tokenizer files",
         ) from error
-    return Decoder(network.to(context().device), tokenizer, model)
+    return Decoder(with_adapter(network, model).to(context().device), tokenizer, model)

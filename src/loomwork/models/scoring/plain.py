@@ -42,6 +42,7 @@ class PlainForward:
         for line, row in zip(ids, batch, strict=True):
             line[: len(row)] = torch.from_numpy(row.ids)
         logits = self.model(input_ids=ids.to(self.device), use_cache=False).logits  # (batch, time, vocabulary)
+        logits = logits[:, -longest:]  # without the states that a prompt adapter put in front
         found, greedy = [], []
         for line, row in zip(logits, batch, strict=True):
             scored = line[torch.from_numpy(row.needs).to(self.device)].float()  # (needs, vocabulary)
