@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from loomwork.core.context import Context, use_context
 from loomwork.core.errors import InputError, LoomError, Stopped
-from loomwork.learn.loop import fit
+from tests.learn.small_runs import Line, run
 
 RUN = Path(__file__).with_name("killed_run.py")
 
@@ -43,140 +42,131 @@ def test_killed_and_resumed_ends_with_the_same_bytes(tmp_path):
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-def line(seed: int = 0) -> tuple[torch.nn.Linear, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(64, 4, generator=generator)
-    torch.manual_seed(seed)
-    return torch.nn.Linear(4, 1), inputs, inputs @ torch.tensor([[1.0], [-2.0], [0.5], [3.0]]) + 1
-
-
 def test_it_learns_and_reports_its_curves(tmp_path):
-    model, inputs, targets = line()
     events: list[dict] = []
-    with use_context(Context(work_folder=tmp_path, report=events.append)):
-        history = fit(
-            model,
-            lambda step: ((model(inputs) - targets) ** 2).mean(),
-            steps=400,
-            learning_rate=0.05,
-            weight_decay=0.0,
-            tokens_at=lambda step: 64,
-        )
+    history = run(Line(), tmp_path, steps=400, learning_rate=0.05, report=events.append)
     assert history.last_loss() < 1e-3 < history.losses[0]
     assert history.tokens == 400 * 64
     series = {e["name"]: [x["step"] for x in events if x.get("name") == e["name"]] for e in events if "name" in e}
-    assert set(series) == {"loss", "gradient_norm", "learning_rate", "tokens_per_second"}
+    assert set(series) == {"loss", "gradient_norm", "learning_rate", "tokens_per_second", "memory_bytes"}
     assert series["loss"] == list(range(1, 401))
+    assert [e["value"] for e in events if e.get("name") == "loss"] == history.losses
     last = [e for e in events if e["type"] == "progress"][-1]
     assert (last["done"], last["total"]) == (400, 400)
 
 
+def test_a_long_run_has_a_curve_of_means(tmp_path, monkeypatch):
+    monkeypatch.setattr("loomwork.learn.loop.REPORTS", 5)
+    events: list[dict] = []
+    history = run(Line(), tmp_path, steps=52, report=events.append)
+    points = {e["step"]: e["value"] for e in events if e.get("name") == "loss"}
+    assert list(points) == [10, 20, 30, 40, 50, 52]
+    assert points[20] == pytest.approx(sum(history.losses[10:20]) / 10)
+    assert points[52] == pytest.approx(sum(history.losses[50:]) / 2)
+
+
 def test_equal_to_torch_adamw_without_our_loop(tmp_path):
-    model, inputs, targets = line()
-    twin, _, _ = line()
-    with use_context(Context(work_folder=tmp_path)):
-        fit(
-            model,
-            lambda s: ((model(inputs) - targets) ** 2).mean(),
-            steps=20,
-            learning_rate=0.01,
-            schedule="constant",
-            weight_decay=0.1,
-            clip_norm=0,
-        )
-    groups = [{"params": [twin.weight], "weight_decay": 0.1}, {"params": [twin.bias], "weight_decay": 0.0}]
+    ours, twin = Line(), Line()
+    run(ours, tmp_path, steps=20, schedule="constant", warmup_share=0.0, weight_decay=0.1, clip_norm=0.0)
+    groups = [{"params": [twin.layer.weight], "weight_decay": 0.1}, {"params": [twin.layer.bias], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.999))
     for _ in range(20):
         optimizer.zero_grad()
-        ((twin(inputs) - targets) ** 2).mean().backward()
+        ((twin.layer(twin.inputs) - twin.targets) ** 2).mean().backward()
         optimizer.step()
-    torch.testing.assert_close(model.weight, twin.weight)
-    torch.testing.assert_close(model.bias, twin.bias)
+    torch.testing.assert_close(ours.layer.weight, twin.layer.weight)
+    torch.testing.assert_close(ours.layer.bias, twin.layer.bias)
 
 
 def test_dropout_does_not_disturb_the_callers_random_state(tmp_path):
-    model, inputs, targets = line()
     torch.manual_seed(5)
-    before = torch.get_rng_state()
-    with use_context(Context(work_folder=tmp_path)):
-        fit(model, lambda s: ((model(inputs) - targets) ** 2).mean(), steps=2, learning_rate=0.01)
+    line, before = Line(), torch.get_rng_state()
+    run(line, tmp_path, steps=2)
     assert torch.equal(before, torch.get_rng_state())
     assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_stop_request_saves_and_the_next_run_goes_on(tmp_path):
-    model, inputs, targets = line()
     stop = tmp_path / "stop"
 
-    def loss_at(step: int) -> torch.Tensor:
-        if step == 6:
+    def at_six(step: int) -> float:
+        if step == 6 and not resumed:
             stop.touch()
-        return ((model(inputs) - targets) ** 2).mean()
+        return 1.0
 
-    with use_context(Context(work_folder=tmp_path / "work", stop_file=stop)):
-        with pytest.raises(Stopped, match="step 7 of 20"):
-            fit(model, loss_at, steps=20, learning_rate=0.01)
-        stop.unlink()
-        history = fit(model, loss_at if stop.exists() else lambda s: loss_at(99), steps=20, learning_rate=0.01)
+    resumed = False
+    line = Line(factor=at_six)
+    with pytest.raises(Stopped, match="step 7 of 20"):
+        run(line, tmp_path / "work", steps=20, stop_file=stop)
+    stop.unlink()
+    resumed = True
+    history = run(line, tmp_path / "work", steps=20, stop_file=stop)
     assert history.resumed_at == 7
     assert len(history.losses) == 20
+    whole = Line()
+    assert run(whole, tmp_path / "other", steps=20).losses == history.losses
+    assert torch.equal(whole.layer.weight, line.layer.weight)
 
 
 def test_a_loss_that_is_not_finite_is_refused(tmp_path):
-    model, inputs, _ = line()
-    with use_context(Context(work_folder=tmp_path)), pytest.raises(LoomError, match="at step 3 the loss is nan"):
-        fit(model, lambda s: model(inputs).mean() * (math.nan if s == 3 else 1.0), steps=20, learning_rate=0.01)
+    line = Line(factor=lambda step: math.nan if step == 3 else 1.0)
+    with pytest.raises(LoomError, match="at step 3 the loss is nan"):
+        run(line, tmp_path, steps=20)
 
 
 def test_divergence_is_refused(tmp_path):
-    model, inputs, targets = line()
-    with use_context(Context(work_folder=tmp_path)), pytest.raises(LoomError, match="training diverges"):
-        fit(
-            model,
-            lambda s: ((model(inputs) - targets) ** 2).mean() * (1.0 if s < 40 else s),
-            steps=400,
-            learning_rate=3.0,
-            schedule="constant",
-        )
+    line = Line(factor=lambda step: 1.0 if step < 40 else step)
+    with pytest.raises(LoomError, match="training diverges"):
+        run(line, tmp_path, steps=400, learning_rate=3.0, schedule="constant")
 
 
 def test_nothing_to_train_and_unknown_schedules_are_refused(tmp_path):
-    model, inputs, _ = line()
-    with use_context(Context(work_folder=tmp_path)):
-        with pytest.raises(InputError, match=r"'cosinus'.*\n.*'cosine'"):
-            fit(model, lambda s: model(inputs).mean(), steps=2, learning_rate=0.01, schedule="cosinus")
-        model.requires_grad_(False)
-        with pytest.raises(InputError, match="nothing to train"):
-            fit(model, lambda s: model(inputs).mean(), steps=2, learning_rate=0.01)
+    line = Line()
+    with pytest.raises(InputError, match=r"'cosinus'.*\n.*'cosine'"):
+        run(line, tmp_path, steps=2, schedule="cosinus")
+    line.requires_grad_(False)
+    with pytest.raises(InputError, match="nothing to train"):
+        run(line, tmp_path, steps=2)
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")
-    model, inputs, targets = line()
-    with use_context(Context(work_folder=tmp_path)):
-        fit(model, lambda s: ((model(inputs) - targets) ** 2).mean(), steps=5, learning_rate=0.01)
-        good = (tmp_path / "fit.pt").read_bytes()
-        (tmp_path / "fit.half").symlink_to("/dev/full")
-        with pytest.raises(LoomError, match=r"checkpoint of step 9 cannot be written"):
-            fit(model, lambda s: ((model(inputs) - targets) ** 2).mean(), steps=9, learning_rate=0.01)
+    run(Line(), tmp_path, steps=5)
+    good = (tmp_path / "fit.pt").read_bytes()
+    (tmp_path / "fit.half").symlink_to("/dev/full")
+    with pytest.raises(LoomError, match=r"checkpoint of step 9 cannot be written"):
+        run(Line(), tmp_path, steps=9)
     assert (tmp_path / "fit.pt").read_bytes() == good
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    model, inputs, targets = line()
-    with use_context(Context(work_folder=tmp_path)):
-        fit(model, lambda s: ((model(inputs) - targets) ** 2).mean(), steps=2, learning_rate=0.01)
-        other = torch.nn.Linear(4, 2)
-        with pytest.raises(LoomError, match="another model"):
-            fit(other, lambda s: other(inputs).mean(), steps=2, learning_rate=0.01)
+    run(Line(), tmp_path, steps=2)
+    other = Line()
+    other.layer = torch.nn.Linear(4, 2)
+    with pytest.raises(LoomError, match="another model"):
+        run(other, tmp_path, steps=2)
 
 
 def test_importing_a_train_step_imports_no_torch():
-    heavy = ["torch", "transformers", "openvino", "pyarrow", "tokenizers"]
+    heavy = ["torch", "transformers", "openvino", "pyarrow", "tokenizers", "peft"]
+    steps = ["base", "classify", "embed", "init", "pretrain", "sft", "tag"]
     code = (
-        "import sys, json, loomwork.train.embed, loomwork.train.base, loomwork.compress.quantize;"
+        f"import sys, json, {', '.join(f'loomwork.train.{s}' for s in steps)}, loomwork.compress.quantize;"
         f"print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_the_loop_keeps_freed_memory(tmp_path, monkeypatch):
+    from loomwork.models.heap import keep_freed_memory
+
+    called = []
+    monkeypatch.setattr("loomwork.learn.loop.keep_freed_memory", lambda: called.append(True))
+    run(Line(), tmp_path, steps=1)
+    assert called == [True]
+    assert keep_freed_memory() is keep_freed_memory()  # twice does no harm
+    blocks = [torch.ones(10 << 20) for _ in range(3)]  # above what the C library would map anew
+    del blocks[1]
+    assert float(sum(b.sum() for b in [*blocks, torch.ones(10 << 20)])) == 3 * (10 << 20)

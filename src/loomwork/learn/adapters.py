@@ -11,13 +11,15 @@ from loomwork.learn.settings import Adapter
 
 FOLDER = "adapter"  # of a model, where an adapter's own weights are
 PROMPTS = ("prompt", "prefix", "p_tuning")  # cannot be merged into weights
+HEADS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")  # tasks whose output layers are no part of a base model
 
 
 def adapted(model: Any, how: Adapter, task: str) -> Any:
     """Make a model trainable as the settings say; what is not to be trained is frozen.
 
     Args:
-        model: of transformers; changed in place.
+        model: of transformers, as `open_base` gives it; changed in place. Layers of its output that begin at random
+            (`new_modules`) are trained whole and saved with an adapter.
         how: the settings.
         task: peft's name of it: CAUSAL_LM, SEQ_CLS, TOKEN_CLS, QUESTION_ANS, SEQ_2_SEQ_LM or FEATURE_EXTRACTION.
 
@@ -41,12 +43,14 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependency(f"adapter {how.adapter}", "peft", "train") from error
     try:
-        return peft.get_peft_model(model, _config(peft, how, task))
+        return peft.get_peft_model(model, _config(peft, how, task, model))
     except ValueError as error:
         raise InputError(f"the adapter does not fit the model: {error}", "name the layers in targets") from error
 
 
-def _config(peft: Any, how: Adapter, task: str) -> Any:
+def _config(peft: Any, how: Adapter, task: str, model: Any) -> Any:
+    whole = getattr(model, "new_modules", []) if task in HEADS else []  # peft knows some of them by name, not all
+    new = {"modules_to_save": list(whole), "exclude_modules": list(whole)} if whole else {}
     if how.adapter in ("lora", "rslora", "dora"):
         return peft.LoraConfig(
             task_type=task,
@@ -56,9 +60,13 @@ def _config(peft: Any, how: Adapter, task: str) -> Any:
             target_modules=how.targets or "all-linear",
             use_rslora=how.adapter == "rslora",
             use_dora=how.adapter == "dora",
+            **new,
         )
     if how.adapter == "ia3":
-        return peft.IA3Config(task_type=task, target_modules=how.targets or None)
+        inner = peft.utils.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING.get(model.config.model_type, [])
+        chosen = [name for name in how.targets or [] if name in inner]  # scaled before the layer, not after it
+        named = {"target_modules": how.targets, "feedforward_modules": chosen} if how.targets else {}
+        return peft.IA3Config(task_type=task, **named, **new)
     kinds = {"prompt": peft.PromptTuningConfig, "prefix": peft.PrefixTuningConfig, "p_tuning": peft.PromptEncoderConfig}
     more = {"encoder_hidden_size": 128} if how.adapter == "p_tuning" else {}
     return kinds[how.adapter](task_type=task, num_virtual_tokens=how.virtual_tokens, **more)

@@ -15,7 +15,7 @@ from loomwork.learn.adapters import adapted
 from loomwork.learn.causal import WATCHED_TOKENS, CausalBatches, CausalObjective
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
-from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, open_base
+from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, frozen_weights, open_base
 from loomwork.learn.order import RowOrder, TokenOrder
 from loomwork.learn.parts import part_tokens
 from loomwork.learn.sequences import Sequences, check_ids
@@ -79,7 +79,9 @@ def run_causal(
     device, dtype = context().device, getattr(torch, context().precision)
     torch.set_num_threads(context().threads)
     model = open_base(base, "causal", seed=training.seed)
-    check_ids(sequences, model.get_input_embeddings().num_embeddings)
+    for given in (sequences, holdout):
+        if given is not None:
+            check_ids(given, model.get_input_embeddings().num_embeddings)
     with torch.random.fork_rng([]):
         torch.manual_seed(training.seed)
         model = adapted(model, adapter, PEFT_TASKS["causal"]).to(device)
@@ -95,14 +97,14 @@ def run_causal(
         watch = Watch(lambda: sum(float(plain.eval()(part)) for part in held), series, scale)
     settings = [base.id, asdict(training), asdict(adapter), steps, dropout, smoothing, str(dtype), device, mark]
     name = "causal-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
-    kept = KeptWeights(model, context().work / f"{name}-kept")
+    kept = KeptWeights(model, context().work / f"{name}-kept", lambda: frozen_weights(model, base, "causal"))
     history = fit(learner, batches.parts, training, steps=steps, watch=watch, keep=kept.keep, name=name)
     counts = sequences.target_counts
     metrics = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "steps": len(history.losses),
-        "rows": len(set(sequences.row_ids)),
+        "rows": sequences.rows,
         "rows_left_out": sum(sequences.left_out.values()),
         "rows_cut": sequences.cut,
         "learned_tokens_per_epoch": int(counts.sum()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,22 @@ class KeptWeights:
     Args:
         model: of transformers, or peft's around it: then an adapter is kept.
         folder: in the step's work folder; what a killed run kept is still there.
+        frozen: gives the weights that are not trained, by name, where the model itself has them in another dtype.
     """
 
-    def __init__(self, model: Any, folder: Path) -> None:
-        self.model, self.folder = model, folder
+    def __init__(self, model: Any, folder: Path, frozen: Callable[[], dict[str, Any]] | None = None) -> None:
+        self.model, self.folder, self.frozen = model, folder, frozen
 
     def keep(self, step: int) -> None:
         """Write the weights as they are after `step` steps."""
         place = self.folder / f"checkpoint-{step}"
         half = self.folder / "half"
         shutil.rmtree(half, ignore_errors=True)
-        self.model.save_pretrained(half, safe_serialization=True, max_shard_size="10TB")
+        if hasattr(self.model, "peft_config"):
+            self.model.save_pretrained(half, safe_serialization=True, save_embedding_layers=False)
+        else:
+            weights = self.model.state_dict() | (self.frozen() if self.frozen else {})
+            self.model.save_pretrained(half, safe_serialization=True, max_shard_size="10TB", state_dict=weights)
         (half / "README.md").unlink(missing_ok=True)
         shutil.rmtree(place, ignore_errors=True)
         half.replace(place)

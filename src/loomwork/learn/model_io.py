@@ -57,6 +57,8 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
         dropout: everywhere; None leaves what config.json says.
         config: what is changed in config.json.
 
+    Returns: the model; its attribute `new_modules` names those that begin at random.
+
     Raises:
         InputError: the folder holds no such model, or is quantised.
     """
@@ -76,8 +78,13 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
     try:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
-            return getattr(transformers, CLASSES[kind]).from_pretrained(
-                base.path, config=settings, dtype=torch.float32, local_files_only=True, use_safetensors=True
+            model, loaded = getattr(transformers, CLASSES[kind]).from_pretrained(
+                base.path,
+                config=settings,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -86,6 +93,9 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
         ) from error
     finally:
         logging.set_verbosity(before)
+    model.name_or_path = base.id  # what peft writes into an adapter's config: never a path of this machine
+    model.new_modules = sorted({name.rpartition(".")[0] for name in loaded["missing_keys"]})
+    return model
 
 
 def causal_decoder(
@@ -127,12 +137,12 @@ def save_trained(
     copy_beside(base, out)
     model.cpu()
     if how.adapter == "none":
-        if not all(p.requires_grad for p in model.parameters()):
-            _restore_frozen(model, base, kind, config)
+        for name, weight in frozen_weights(model, base, kind, config).items():
+            model.get_parameter(name).data = weight
         whole = model
     else:
         save_adapter(model, about.training.get("base", ""), out)
-        fresh = open_base(base, kind, **(config or {}))
+        fresh = open_base(base, kind, seed=about.training.get("seed", 0), **(config or {}))
         whole = fresh if how.adapter in PROMPTS else merged(fresh, out / "adapter")
     own = torch_dtype(base)
     for parameter in whole.parameters():
@@ -142,11 +152,15 @@ def save_trained(
     save_about(out, about)
 
 
-def _restore_frozen(model: Any, base: Model, kind: Kind, config: dict[str, Any] | None) -> None:
-    fresh = dict(open_base(base, kind, **(config or {})).named_parameters())
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            parameter.data = fresh[name].data
+def frozen_weights(
+    model: Any, base: Model, kind: Kind, config: dict[str, Any] | None = None
+) -> dict[str, torch.Tensor]:
+    """What is not trained in a model, as it is in its base: a forward pass may have turned it to another dtype."""
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    if not frozen:
+        return {}
+    fresh = open_base(base, kind, **(config or {}))
+    return {name: fresh.get_parameter(name).data for name in frozen}
 
 
 def torch_dtype(base: Model) -> torch.dtype:

@@ -50,6 +50,11 @@ class Sequences:
         return len(self.starts)
 
     @property
+    def rows(self) -> int:
+        """How many rows of the dataset they are of; a row's next piece begins with the last token of the one before."""
+        return int(np.count_nonzero(self.starts[1:] == self.ends[:-1])) + min(1, len(self))
+
+    @property
     def lengths(self) -> np.ndarray:
         lengths: np.ndarray = self.ends - self.starts
         return lengths
@@ -139,12 +144,25 @@ def read_token_rows(data: Dataset, longest: int, file: Path) -> Sequences:
 
     Args:
         longest: the most tokens of a row; longer ones are left out and counted.
+
+    Raises:
+        InputError: the rows are packed, or none can be learned from.
     """
+    if "lengths" in data.schema.names:
+        raise InputError("a row holds several texts", "give the dataset as it was before data.pack: training packs too")
     masked = "loss_mask" in data.schema.names
 
     def encode(rows: list[dict[str, Any]]) -> Iterator[Encoded | str]:
         for row in rows:
-            yield (row["input_ids"], row["loss_mask"] if masked else None) if row["input_ids"] else "no tokens"
+            ids, mask = row["input_ids"], row["loss_mask"] if masked else None
+            if not ids:
+                yield "no tokens"
+            elif min(ids) < 0:
+                yield "a negative token"
+            elif mask is not None and len(mask) != len(ids):
+                yield "a loss_mask of another length"
+            else:
+                yield ids, mask
 
     columns = ["input_ids", *(["loss_mask"] if masked else [])]
     return _write(data, columns, encode, longest, file, cut_long=False)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 
+from loomwork.core.ranges import Seed
+
 Share = Annotated[float, Ge(0), Lt(1)]
 
 
@@ -53,7 +55,7 @@ class Training:
     part_tokens: Annotated[int, Ge(0)] = 0
     recompute: bool = False
     keep_every: Annotated[int, Ge(0)] = 0
-    seed: int = 7
+    seed: Seed = 7
 
 
 @dataclass(frozen=True)

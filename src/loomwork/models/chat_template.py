@@ -109,10 +109,15 @@ class ChatTemplate:
         """The conversation, and where in it the assistant speaks.
 
         Raises:
-            InputError: the template refuses the conversation, a message holds a control token (it would speak for
-                the other side), or the template changes earlier turns when a later one is added.
+            InputError: there are no messages, or one has no text; the template refuses the conversation, a message
+                holds a control token (it would speak for the other side), or the template changes earlier turns when
+                a later one is added.
         """
+        if not messages:
+            raise InputError("no messages")
         for number, message in enumerate(messages, 1):
+            if not isinstance(message.get("content"), str):
+                raise InputError(f"a message without content: number {number}")
             for token in self.control_tokens:
                 if token in message["content"]:
                     raise InputError(f"control token in a message: {token} in number {number}")

@@ -71,7 +71,8 @@ class Decoder:
         self.inside = model.get_base_model() if hasattr(model, "peft_config") else model
         config = self.inside.config.get_text_config()
         self.vocabulary = int(config.vocab_size)
-        self.context_tokens = int(getattr(config, "max_position_embeddings", None) or WINDOW_TOKENS)
+        prompts = [c.num_virtual_tokens for c in getattr(model, "peft_config", {}).values()]  # they take places too
+        self.context_tokens = int(getattr(config, "max_position_embeddings", None) or WINDOW_TOKENS) - sum(prompts)
         ends = getattr(self.inside.generation_config, "eos_token_id", None)
         self.end_ids = {
             i for i in [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id] if i is not None
@@ -312,7 +313,8 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
     """Open a model folder as a Decoder, on the running step's device.
 
     Args:
-        model: a Hugging Face folder of a causal language model, safetensors and tokenizer in it.
+        model: a Hugging Face folder of a causal language model, safetensors and tokenizer in it. An adapter that
+            could not be merged, in its folder `adapter`, is put on.
         threads: of torch, for the whole process; None takes the running step's.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,9 +33,19 @@ def short_attention(
             query, key, value, attention_mask, dropout, causal, scale=scale, enable_gqa=grouped
         )
     else:
-        bias = None if attention_mask is None else attention_mask[:, :, None].to(query.dtype)
+        bias = None if attention_mask is None else _as_bias(attention_mask, query.dtype)
         mixed = ShortAttention.apply(query, key, value, bias, scale)  # type: ignore[no-untyped-call]
     return mixed.transpose(1, 2).contiguous(), None
+
+
+def _as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask (texts, 1, time, time) as numbers to be added to scores, all of them finite.
+
+    The least number of float32 is -inf in bfloat16, and a place that sees only filling (far behind the end of a text,
+    in a layer with a window) would be NaN, and with it all that are computed from it.
+    """
+    mask = mask[:, :, None]
+    return mask if mask.dtype == dtype else mask.clamp(min=torch.finfo(dtype).min).to(dtype)
 
 
 @functools.cache

@@ -110,6 +110,7 @@ def classify(
     run = run_encoder(
         model, objective, taken, batches(held) if held else None, steps, training, tuning, [*settings, asdict(rows)]
     )
+    steps = len(run.history.losses)  # fewer than planned where it was stopped early
     about = read_about(base)
     made = {"step": "train.classify", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
     trained_on = taught(about, data, text, label)

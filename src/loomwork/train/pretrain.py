@@ -90,13 +90,14 @@ def pretrain(
         dropout=dropout,
         mark=["pretrain", data.digest, text, longest, batch_tokens],
     )
+    steps = len(run.history.losses)  # fewer than planned where it was stopped early
     about = read_about(base)
     made = {"step": "train.pretrain", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
     trained_on = taught(about, data, text)
     save_trained(run.model, base, "causal", replace(about, training=made, trained_on=trained_on), tuning, out)
     run.kept.move_to(out)
     save_order(out, order, sequences.row_ids, sequences.lengths, steps)
-    trained = len(run.history.losses) * epoch / order.steps_per_epoch
+    trained = steps * epoch / order.steps_per_epoch
     return Card(
         metrics=run.metrics
         | {"trained_tokens": float(round(trained)), "epochs": trained / epoch, "filled_share": order.filled},

@@ -87,6 +87,7 @@ def sft(
         smoothing=label_smoothing,
         mark=["sft", data.digest, template, longest, asdict(rows)],
     )
+    steps = len(run.history.losses)  # fewer than planned where it was stopped early
     about = read_about(base)
     made = {"step": "train.sft", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
     trained_on = taught(about, data, *columns)

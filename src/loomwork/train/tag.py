@@ -79,7 +79,7 @@ def tag(
 
     def batches(given: Tagged) -> PaddedBatches:
         def weigh(chosen: Sequence[int]) -> float:
-            wanted = torch.tensor([t for r in chosen for t in given.targets[r] if t != IGNORED])
+            wanted = torch.tensor([t for r in chosen for t in given.targets[r] if t != IGNORED], dtype=torch.long)
             return float(weights[wanted].sum())
 
         return PaddedBatches(
@@ -95,6 +95,7 @@ def tag(
     settings = [base.id, data.digest, words, tags, dropout, label_smoothing, class_weights, max_tokens, asdict(rows)]
     taken = batches(tagged)
     run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, settings)
+    steps = len(run.history.losses)  # fewer than planned where it was stopped early
     about = read_about(base)
     made = {"step": "train.tag", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
     trained_on = taught(about, data, words, tags)

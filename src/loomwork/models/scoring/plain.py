@@ -41,10 +41,8 @@ class PlainForward:
         ids = torch.zeros(len(batch), longest, dtype=torch.long)  # (batch, time)
         for line, row in zip(ids, batch, strict=True):
             line[: len(row)] = torch.from_numpy(row.ids)
-        logits = self.model(input_ids=ids.to(self.device), use_cache=False).logits
-        logits = logits[
-            :, -longest:
-        ]  # (batch, time, vocabulary), without the states that a prompt adapter put in front
+        logits = self.model(input_ids=ids.to(self.device), use_cache=False).logits  # (batch, time, vocabulary)
+        logits = logits[:, -longest:]  # without the states that a prompt adapter put in front
         found, greedy = [], []
         for line, row in zip(logits, batch, strict=True):
             scored = line[torch.from_numpy(row.needs).to(self.device)].float()  # (needs, vocabulary)

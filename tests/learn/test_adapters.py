@@ -1,0 +1,169 @@
+"""Adapters: the loss and the gradients are peft's own, what is frozen stays, and what is saved opens in peft."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from loomwork.core.artifact import Model
+from loomwork.core.context import Context, use_context
+from loomwork.core.errors import InputError
+from loomwork.learn.adapters import adapted, layers_of
+from loomwork.learn.causal import CausalObjective, TokenPart
+from loomwork.learn.loop import fit
+from loomwork.learn.model_io import CLASSES, PEFT_TASKS, causal_decoder, open_base, save_trained
+from loomwork.learn.settings import Adapter, Training
+from loomwork.models.cross_entropy import IGNORED
+from loomwork.models.flat import lay_flat
+from loomwork.models.folder import read_about
+from tests.models.small_decoders import next_tokens, small, texts_of
+
+PROMPTS = ("prompt", "prefix", "p_tuning")
+LENGTHS = (9, 2, 16, 15, 3)
+
+
+def part_of(texts: list[np.ndarray]) -> TokenPart:
+    flat = lay_flat(texts)
+    targets = next_tokens(texts, flat.order, IGNORED)
+    return TokenPart(flat, targets, 1 / int((targets != IGNORED).sum()))
+
+
+def pefts_loss(model, texts: list[np.ndarray]) -> torch.Tensor:
+    """The mean over all targets by peft's own forward pass, each text alone; its first token is not scored."""
+    losses = []
+    for ids in (torch.from_numpy(t)[None] for t in texts if len(t) > 1):
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, -ids.shape[1] :]
+        losses.append(torch.nn.functional.cross_entropy(logits[:-1], ids[0, 1:], reduction="none"))
+    return torch.cat(losses).mean()
+
+
+def shaken(model, scale: float = 0.05) -> None:
+    """An adapter begins as nothing: give it something to say."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and "lora_magnitude" not in name:
+                parameter.add_(torch.randn_like(parameter) * scale)
+
+
+EVERY = [("llama", a) for a in ("lora", "rslora", "dora", "ia3", *PROMPTS)]
+
+
+@pytest.mark.parametrize(("family", "adapter"), [*EVERY, ("gpt2", "lora"), ("gpt2", "ia3"), ("gpt_neox", "lora")])
+def test_loss_and_gradients_are_pefts(family, adapter):
+    how = Adapter(adapter=adapter, rank=3, virtual_tokens=4)
+    with torch.random.fork_rng([]):
+        model = adapted(small(family), how, "CAUSAL_LM")
+    shaken(model)
+    decoder, reason = causal_decoder(model, how, torch.float32)
+    assert decoder.name == ("transformers" if adapter in PROMPTS else "packed"), reason
+    texts = texts_of(*LENGTHS)
+    objective = CausalObjective(decoder)
+    model.train()
+    found = objective(part_of(texts))
+    found.backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+    model.zero_grad(set_to_none=True)
+    expected = pefts_loss(model, texts)
+    expected.backward()
+    assert found.item() == pytest.approx(expected.item(), abs=1e-5)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            theirs = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            ours = torch.zeros_like(parameter) if gradients[name] is None else gradients[name]
+            assert (ours - theirs).norm() <= 1e-4 * theirs.norm() + 1e-8, name
+
+
+@pytest.mark.parametrize("adapter", ["lora", "dora", "ia3", "prompt", "prefix", "p_tuning"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_each_adapter_learns_and_the_model_stays(adapter, precision):
+    how = Adapter(adapter=adapter, rank=3, virtual_tokens=4)
+    model = adapted(small("llama", initializer_range=0.05), how, "CAUSAL_LM")
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
+    decoder, _ = causal_decoder(model, how, getattr(torch, precision))
+    part = part_of(texts_of(9, 9, 16))
+    with use_context(Context(threads=1)):
+        history = fit(CausalObjective(decoder), lambda s, n: [part], Training(learning_rate=0.05), steps=25)
+    assert history.losses[-1] < history.losses[0] - (0.01 if adapter == "ia3" else 0.05)
+    for name, weight in model.named_parameters():
+        if name in before:
+            assert torch.equal(weight, before[name].to(weight.dtype))
+        else:
+            assert weight.dtype == torch.float32
+
+
+def test_recomputing_trains_an_adapter_too():
+    for adapter in ("lora", "prompt"):
+        found = []
+        for recompute in (False, True):
+            how = Adapter(adapter=adapter, rank=3, virtual_tokens=4)
+            torch.manual_seed(0)
+            model = adapted(small("llama"), how, "CAUSAL_LM")
+            decoder, _ = causal_decoder(model, how, torch.float32, recompute=recompute)
+            CausalObjective(decoder).train()(part_of(texts_of(*LENGTHS))).backward()
+            found.append([p.grad for p in model.parameters() if p.requires_grad])
+        for plain, again in zip(*found, strict=True):
+            torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-6)
+
+
+def test_layers_by_name_and_what_does_not_fit_is_refused():
+    model = adapted(small(), Adapter(adapter="lora", targets=["q_proj"]), "CAUSAL_LM")
+    trained = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all(".q_proj.lora_" in n for n in trained)
+    with pytest.raises(InputError, match="does not fit the model"):
+        adapted(small(), Adapter(adapter="lora", targets=["qq_proj"]), "CAUSAL_LM")
+    with pytest.raises(InputError, match="exclude each other"):
+        adapted(small(), Adapter(adapter="lora", freeze_layers=1), "CAUSAL_LM")
+    with pytest.raises(InputError, match="freeze_layers is 3, and the model has 3 layers"):
+        adapted(small(), Adapter(freeze_layers=3), "CAUSAL_LM")
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox"])
+def test_frozen_layers_are_the_lowest_with_the_embeddings(family):
+    model = adapted(small(family), Adapter(freeze_layers=1), "CAUSAL_LM")
+    assert not any(p.requires_grad for p in model.get_input_embeddings().parameters())
+    lowest, *others = layers_of(model)
+    assert not any(p.requires_grad for p in lowest.parameters())
+    assert all(p.requires_grad for layer in others for p in layer.parameters())
+    if family == "gpt2":
+        assert not model.transformer.wpe.weight.requires_grad
+
+
+@pytest.fixture
+def headless(tmp_path) -> Model:
+    """A DistilBERT without output layers, with a tokenizer of one letter a token."""
+    import transformers
+
+    torch.manual_seed(5)
+    config = transformers.DistilBertConfig(vocab_size=30, dim=16, hidden_dim=24, n_layers=2, n_heads=2)
+    transformers.DistilBertModel(config).save_pretrained(tmp_path / "headless")
+    return Model(tmp_path / "headless")
+
+
+@pytest.mark.parametrize("adapter", ["none", "lora", "ia3"])
+@pytest.mark.parametrize("kind", ["classes", "tokens"])
+def test_layers_that_begin_at_random_are_trained_and_saved(headless, kind, adapter, tmp_path):
+    """DistilBERT's classifier has two, of which peft knows one."""
+    import peft
+    import transformers
+
+    how = Adapter(adapter=adapter, rank=2, targets=["q_lin", "lin2"] if adapter == "ia3" else None)
+    model = adapted(open_base(headless, kind, seed=7, num_labels=3), how, PEFT_TASKS[kind])
+    shaken(model)
+    ids = torch.arange(12).view(2, 6)
+    with torch.no_grad():
+        expected = model.eval()(input_ids=ids).logits
+    (tmp_path / "out").mkdir()
+    save_trained(model, headless, kind, read_about(headless), how, tmp_path / "out", {"num_labels": 3})
+    auto = getattr(transformers, CLASSES[kind])
+    opened = auto.from_pretrained(tmp_path / "out").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(opened(input_ids=ids).logits, expected, rtol=1e-4, atol=1e-5)
+    if adapter != "none":
+        fresh = auto.from_pretrained(headless.path, num_labels=3)
+        theirs = peft.PeftModel.from_pretrained(fresh, tmp_path / "out" / "adapter").eval()
+        with torch.no_grad():
+            torch.testing.assert_close(theirs(input_ids=ids).logits, expected, rtol=1e-4, atol=1e-5)
