@@ -129,7 +129,7 @@ def weighted(
     factors = [weights[name] for name in folders]
     try:
         (first, folder), *rest = zip(own.values(), folders.values(), strict=True)
-        tuned = peft.PeftModel.from_pretrained(model, folder, adapter_name=first)
+        tuned: Any = peft.PeftModel.from_pretrained(model, folder, adapter_name=first)
         for name, folder in rest:
             tuned.load_adapter(folder, adapter_name=name)
         if rest or factors[0] != 1.0:
