@@ -29,7 +29,9 @@ def plays(test_data, make_dataset):
 
 
 def opened(model: Model):
-    return AutoTokenizer.from_pretrained(model.path), AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float32)
+    return AutoTokenizer.from_pretrained(model.path), AutoModelForCausalLM.from_pretrained(
+        model.path, dtype=torch.float32
+    )
 
 
 def test_control_tokens_are_one_id_and_old_texts_get_the_old_logits(stories, run_step):
@@ -68,7 +70,9 @@ def test_words_of_a_text_become_one_token_and_any_text_is_read_back(stories, pla
         assert torch.equal(new(ids).logits[..., :512], old(ids).logits)
     assert tok.convert_tokens_to_ids(MARKS) == [len(tok) - 2, len(tok) - 1]
     word = next(w for w in words if len(before(f"x {w}")["input_ids"]) > 3)
-    pieces = before(f"x {word}", add_special_tokens=False)["input_ids"][len(before("x", add_special_tokens=False)["input_ids"]) :]
+    pieces = before(f"x {word}", add_special_tokens=False)["input_ids"][
+        len(before("x", add_special_tokens=False)["input_ids"]) :
+    ]
     rows = new.get_input_embeddings().weight
     assert torch.allclose(rows[tok(f"x {word}")["input_ids"][-1]], rows[pieces].mean(0), atol=1e-3)
 
@@ -97,7 +101,10 @@ def test_at_the_byte_level_with_an_output_layer_of_its_own_and_control_tokens_be
     assert new.config.vocab_size == max(416, len(tok))
     text = "<|user|>naïve 東京\n" + next(iter(plays.rows()))["text"]
     assert tok.decode(tok(text, add_special_tokens=False)["input_ids"]) == text
-    for weight, same in ((new.lm_head.weight, old.lm_head.weight), (new.model.embed_tokens.weight, old.model.embed_tokens.weight)):
+    for weight, same in (
+        (new.lm_head.weight, old.lm_head.weight),
+        (new.model.embed_tokens.weight, old.model.embed_tokens.weight),
+    ):
         assert torch.equal(weight[:401], same[:401])
         for mark in MARKS:
             pieces = before(mark, add_special_tokens=False)["input_ids"]

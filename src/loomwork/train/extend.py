@@ -147,7 +147,7 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def words_to_add(tokenizer: Any, data: Dataset, column: str, most: int, least_count: int) -> list[str]:
-    """The words that cost most tokens beyond the first, the costliest first; none with letters that it does not know."""
+    """The words that cost most tokens beyond the first, the costliest first; none with letters unknown to it."""
     from loomwork.text.tokens import unknown_id
     from loomwork.text.words import WORD
 
