@@ -110,7 +110,7 @@ def test_a_probe_finds_what_is_there():
 def test_what_cannot_be_compared_is_refused(stories, minilm, stories_told, make_dataset, run_step):
     with pytest.raises(InputError, match="1 bases to compare"):
         run_step(pick_base, data=stories_told, bases={"a": stories})
-    with pytest.raises(InputError, match="base 'b': .* for the task 'embed'"):
+    with pytest.raises(InputError, match=r"base 'b': .* for the task 'embed'"):
         run_step(pick_base, data=stories_told, bases={"a": stories, "b": minilm})
     with pytest.raises(InputError, match="too few"):
         run_step(pick_base, data=make_dataset([{"text": "a"}]), bases={"a": stories, "b": stories})

@@ -90,7 +90,6 @@ def pick_base(
 
     Source: Alain and Bengio 2016, arXiv:1610.01644 (linear probes); Gao et al. 2020, arXiv:2101.00027 (bits per byte).
     """
-    import numpy as np
     import pyarrow as pa
 
     from loomwork.metrics.language import bytes_of
@@ -183,7 +182,7 @@ def taken(
         else [good[i] for i in np.sort(np.random.default_rng(seed).permutation(len(good))[:rows])]
     )
     ids, texts, labels = (list(column) for column in zip(*kept, strict=True))
-    return ids, texts, labels  # type: ignore[return-value]
+    return ids, texts, labels
 
 
 def _check_labels(labels: list[str], column: str, folds: int) -> None:
