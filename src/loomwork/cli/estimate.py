@@ -62,19 +62,17 @@ def _told(found: Estimate) -> str:
     memory = found.memory_bytes
     parts = ", ".join(f"{name} {size(n)}" for name, n in memory.items())
     trained = f"{number(found.trained_parameters or 0)} of them trained"
+    a_step = f"a step takes about {duration(found.seconds_per_step or 0)}"
+    run, took = "unknown", f"unknown; {a_step}"
+    if found.steps is not None and found.seconds is not None:
+        run = f"{number(found.steps)} steps, {number(found.tokens or 0)} tokens"
+        took = f"about {duration(found.seconds)}; {a_step}"
     rows = [
         ("parameters", f"{number(found.parameters or 0)}, {trained}"),
-        ("run", f"{number(found.steps or 0)} steps, {number(found.tokens or 0)} tokens"),
+        ("run", run),
         ("memory", f"{size(sum(memory.values()))}: {parts}"),
-        ("time", "unknown" if found.seconds is None else f"about {duration(found.seconds)}"),
-        (
-            "energy",
-            "unknown: this machine does not say what it draws" if found.joules is None else _energy(found.joules),
-        ),
+        ("time", took),
+        ("energy", "unknown" if found.joules is None else f"about {found.joules / 3600:.3g} Wh"),
     ]
     notes = "".join(f"\n    {line}" for line in found.assumed)
     return f"{title}\n{columns(rows, indent=4)}{notes}"
-
-
-def _energy(joules: float) -> str:
-    return f"about {joules / 3600:.3g} Wh"

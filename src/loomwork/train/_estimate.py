@@ -8,6 +8,7 @@ import platform
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from loomwork.core.artifact import Artifact, Model, digest
@@ -42,7 +43,8 @@ class Estimate:
         parameters, trained_parameters: of its model.
         steps, tokens: of its run; tokens are those that are read, fillings not counted.
         memory_bytes: by what holds it.
-        seconds, cpu_seconds: of the training itself, and the work of all cores in it; None where not measured.
+        seconds_per_step: of the training itself.
+        seconds, cpu_seconds: of all steps, and the work of all cores in them; None where they are not known.
         joules: of it; None where the machine does not say what it draws.
         assumed: what was taken to be so, in sentences.
         unknown: why there is no estimate, or "".
@@ -55,6 +57,7 @@ class Estimate:
     steps: int | None = None
     tokens: int | None = None
     memory_bytes: dict[str, int] = field(default_factory=dict)
+    seconds_per_step: float | None = None
     seconds: float | None = None
     cpu_seconds: float | None = None
     joules: float | None = None
@@ -121,10 +124,13 @@ class _Asked:
         data = self._data(base, kind, made)
         load, made.steps, tokens = self._load(base, data, kind, made)
         made.parameters, made.trained_parameters = counted(load)
-        made.tokens = round(tokens)
         cost = self._cost(load)
         made.memory_bytes = memory_bytes(load, cost, made.parameters, made.trained_parameters)
         made.assumed.append(f"measured: {cost.how}")
+        made.seconds_per_step = load.rows * mean(load.lengths) * cost.seconds_per_token + cost.seconds_per_update
+        if made.steps is None:
+            return
+        made.tokens = round(tokens)
         looked = self._looked(kind, tokens) * FORWARD
         made.seconds = (tokens + looked) * cost.seconds_per_token + made.steps * cost.seconds_per_update
         if cost.cpu_seconds_per_token:
@@ -212,12 +218,13 @@ class _Asked:
 
     def _columns(self, data: Dataset) -> list[str]:
         s = self.call.settings
-        wanted: list[Any] = {
+        by_step: dict[str, list[Any]] = {
             "train.pretrain": [s.get("text")],
             "train.classify": [s.get("text"), s.get("label")],
             "train.tag": [s.get("words"), s.get("tags")],
             "train.sft": ["messages" if "messages" in data.schema.names else "input_ids"],
-        }[self.call.use]
+        }
+        wanted = by_step[self.call.use]
         columns = [*wanted, *(["loss_mask"] if "loss_mask" in data.schema.names and "input_ids" in wanted else [])]
         data.require(*columns)
         return columns
@@ -254,32 +261,34 @@ class _Asked:
 
     # -- what it comes to
 
-    def _load(self, base: Base, data: Data | None, kind: str, made: Estimate) -> tuple[Load, int, float]:
-        """The run, its steps, and its tokens."""
+    def _load(self, base: Base, data: Data | None, kind: str, made: Estimate) -> tuple[Load, int | None, float]:
+        """The run, its steps, and its tokens; no steps where they follow from data that is not there."""
         from loomwork.learn.cost import Load
 
         s = self.call.settings
         arguments = self.call.step.arguments(self.call.step.settings_model(**s))
         longest = self._longest(base.config)
         lengths = (data.lengths if data else []) or [longest]
-        mean = sum(lengths) / len(lengths)
+        usual = mean(lengths)
+        steps: int | None = None
+        tokens = 0.0
         if not (data and data.lengths):
             made.assumed.append(f"every row has {longest:,} tokens, the most that the step reads")
         if self.call.use == "train.pretrain":
             batch, wanted = s["batch_tokens"], s["tokens"]
-            epoch = data.rows * mean if data and data.lengths else 0
-            if not (wanted or epoch):
-                raise Unknown("how many tokens it learns follows from the data; or set tokens")
-            rows = max(1, int(batch / mean))
+            epoch = data.rows * usual if data and data.lengths else 0.0
+            rows = max(1, int(batch / usual))
             # A text's first token is read and not predicted; best fit fills nearly all of a batch.
-            tokens = wanted * mean / (mean - 1) if wanted else epoch
-            steps = max(1, round(tokens / batch))
+            tokens = wanted * usual / (usual - 1) if wanted else epoch
+            steps = max(1, round(tokens / batch)) if tokens else None
         else:
             rows = arguments["rows"].batch
-            if not (data or s["steps"]):
-                raise Unknown("how many steps it takes follows from the data; or set steps")
-            steps = arguments["rows"].count(round(data.rows) if data else 0)
-            tokens = steps * rows * mean
+            if data or s["steps"]:
+                steps = arguments["rows"].count(round(data.rows) if data else 0)
+                tokens = steps * rows * usual
+        if steps is None:
+            setting = "tokens" if self.call.use == "train.pretrain" else "steps"
+            made.assumed.append(f"how long it runs follows from the data, and is not known: or set {setting}")
         config = base.config
         if kind != "causal":
             if not (data and data.classes):
