@@ -19,6 +19,7 @@ from loomwork.core.errors import LoomError
 VERBS = {
     "init": "loomwork.cli.init:init",
     "run": "loomwork.cli.run:run",
+    "estimate": "loomwork.cli.estimate:estimate",
     "call": "loomwork.cli.call:call",
     "steps": "loomwork.cli.steps:steps",
     "show": "loomwork.cli.show:show",

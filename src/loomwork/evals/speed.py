@@ -17,6 +17,7 @@ from loomwork.core.score import write_json
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import texts_of
 from loomwork.models.engines import library_versions
+from loomwork.models.stored import stored_numbers
 
 if TYPE_CHECKING:
     from loomwork.models.encoder import Encoder
@@ -98,18 +99,5 @@ def _summary(model: Model, times: list[tuple[float, float, float]], texts: int) 
         "query_p50_seconds": query,
         "bytes": sum(part["bytes"] for part in model.manifest["parts"].values()),
     }
-    parameters = _stored_numbers(model.path)
+    parameters = sum(map(stored_numbers, sorted(model.path.rglob("*.safetensors"))))
     return {**summary, "stored_numbers": parameters} if parameters else summary
-
-
-def _stored_numbers(folder: Path) -> int:
-    """How many numbers the safetensors files hold, from their headers."""
-    import json
-    import math
-
-    total = 0
-    for path in sorted(folder.rglob("*.safetensors")):
-        with open(path, "rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return total

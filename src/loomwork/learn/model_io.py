@@ -144,11 +144,29 @@ def save_trained(
         save_adapter(model, about.training.get("base", ""), out)
         fresh = open_base(base, kind, seed=about.training.get("seed", 0), **(config or {}))
         whole = fresh if how.adapter in PROMPTS else merged(fresh, out / "adapter")
+    write_weights(whole, base, about, out)
+
+
+def save_whole(model: Any, base: Model, about: About, out: Path) -> None:
+    """Write a model with the tokenizer and the papers of its base, and its weights in the base's number format.
+
+    Args:
+        model: of transformers; changed in place.
+        base: what it was made from.
+        about: becomes `loomwork.json`.
+        out: an empty folder.
+    """
+    copy_beside(base, out)
+    write_weights(model, base, about, out)
+
+
+def write_weights(model: Any, base: Model, about: About, out: Path) -> None:
+    """Write weights in the base's number format, config.json and `loomwork.json`."""
     own = torch_dtype(base)
-    for parameter in whole.parameters():
+    for parameter in model.parameters():
         parameter.data = parameter.data.to(own)
-    whole.config.dtype = own
-    whole.save_pretrained(out, safe_serialization=True, max_shard_size="10TB")
+    model.config.dtype = own
+    model.save_pretrained(out, safe_serialization=True, max_shard_size="10TB")
     save_about(out, about)
 
 

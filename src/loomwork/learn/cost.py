@@ -1,0 +1,277 @@
+"""What a training run costs on this machine: parameters, memory, and time from a few real steps of a fresh model.
+
+A model too large for that is measured with one and with two layers; what a layer adds is added for the others. One
+that is too large even so is taken from the speed of matrix products at its width.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from loomwork.core.context import context
+from loomwork.core.errors import InputError
+from loomwork.core.memory import peak_memory_bytes
+from loomwork.learn.adapters import adapted
+from loomwork.learn.causal import CausalBatches, CausalObjective
+from loomwork.learn.energy import EnergyMeter
+from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, causal_decoder
+from loomwork.learn.objectives import ClassObjective, Outputs, TokenObjective
+from loomwork.learn.optimizer import make_optimizer
+from loomwork.learn.order import RowOrder
+from loomwork.learn.padded import PaddedBatches
+from loomwork.learn.parts import part_tokens
+from loomwork.learn.sequences import Sequences
+from loomwork.learn.settings import Adapter, Training
+from loomwork.models.short_attention import register
+
+WHOLE = 60_000_000  # parameters of a model that is measured as it is
+TWO_LAYERS = 200_000_000  # of one of two layers
+SHARE_OF_PEAK = 0.5  # of the speed of matrix products that training reaches, where it is not measured
+ROUNDS, ENOUGH_SECONDS = 7, 2.0  # of the measurement, the first round not counted
+OPTIMIZER_BYTES = {"adamw": 8.0, "sgd": 4.0, "adafactor": 0.02, "adamw_8bit": 2.0}  # of a trained parameter
+
+
+@dataclass(frozen=True)
+class Load:
+    """A training run, as far as its cost goes.
+
+    Args:
+        kind: of the output layer: causal, classes or tokens.
+        config: of transformers.
+        lengths: of typical rows, in tokens.
+        rows: of a batch.
+        training, adapter: the settings.
+        dropout: of what layers add.
+    """
+
+    kind: Kind
+    config: Any
+    lengths: Sequence[int]
+    rows: int
+    training: Training
+    adapter: Adapter
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a run on this machine.
+
+    Args:
+        seconds_per_token, seconds_per_update: of gradients, and of moving the weights once a step.
+        cpu_seconds_per_token, cpu_seconds_per_update: the same of all cores together; 0 where not measured.
+        watts: while it was measured; None where the machine does not say.
+        activation_bytes: that are kept of one part for the way back.
+        process_bytes: of Python and its libraries.
+        how: what was measured.
+    """
+
+    seconds_per_token: float
+    seconds_per_update: float
+    cpu_seconds_per_token: float
+    cpu_seconds_per_update: float
+    watts: float | None
+    activation_bytes: float
+    process_bytes: int
+    how: str
+
+
+def counted(load: Load) -> tuple[int, int]:
+    """All parameters of a run's model and those that are trained; no memory is taken."""
+    with torch.device("meta"):
+        model = _model(load, None)
+    every = list(model.parameters())
+    return sum(p.numel() for p in every), sum(p.numel() for p in every if p.requires_grad)
+
+
+def memory_bytes(load: Load, cost: Cost, parameters: int, trained: int) -> dict[str, int]:
+    """The peak memory of a run, by what holds it."""
+    how = load.training
+    frozen = torch.finfo(getattr(torch, context().precision)).bits // 8 if load.kind == "causal" else 4
+    copies = 4 * trained * (bool(how.ema) + bool(how.patience))
+    return {
+        "weights": 4 * trained + frozen * (parameters - trained),
+        "gradients": 4 * trained,
+        "optimizer": round(OPTIMIZER_BYTES[how.optimizer] * trained) + copies,
+        "activations": round(cost.activation_bytes),
+        "process": cost.process_bytes,
+    }
+
+
+def measure(load: Load) -> Cost:
+    """Measure a run's cost for a few seconds.
+
+    Raises:
+        InputError: transformers makes no such model.
+    """
+    torch.set_num_threads(context().threads)
+    process = peak_memory_bytes()
+    parameters, _ = counted(load)
+    layers = int(load.config.num_hidden_layers)
+    meter = EnergyMeter(gpu=context().device.startswith("cuda"))
+    began = time.perf_counter()
+    if parameters <= WHOLE or layers <= 2:
+        one, how = _measured(load, None), "a few steps of a fresh model of this shape"
+    elif _size(load, 2) <= TWO_LAYERS:
+        first, second = _measured(load, 1), _measured(load, 2)
+        one = first + (layers - 1) * (second - first)
+        how = f"a few steps with 1 and with 2 of the {layers} layers"
+    else:
+        one, how = _from_products(load, parameters), f"matrix products, taking {SHARE_OF_PEAK:.0%} of their speed"
+    joules, seconds = meter.joules(), time.perf_counter() - began
+    watts = None if joules is None else joules / seconds
+    token, update, cpu_token, cpu_update, kept = (float(value) for value in one)
+    return Cost(token, update, cpu_token, cpu_update, watts, kept, process, how)
+
+
+def _size(load: Load, layers: int | None) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in _model(load, layers).parameters())
+
+
+def _model(load: Load, layers: int | None) -> Any:
+    import transformers
+
+    config = copy.deepcopy(load.config)
+    if layers is not None:
+        config.num_hidden_layers = layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:layers]
+    try:
+        with torch.random.fork_rng([]):
+            model = getattr(transformers, CLASSES[load.kind]).from_config(config, dtype=torch.float32)
+    except ValueError as error:
+        raise InputError(f"transformers makes no {CLASSES[load.kind]} of this config.json: {error}") from error
+    adapter = load.adapter
+    if layers is not None and adapter.freeze_layers is not None:
+        share = adapter.freeze_layers / int(load.config.num_hidden_layers)
+        adapter = Adapter(freeze_layers=min(layers - 1, round(share * layers)))
+    return adapted(model, adapter, PEFT_TASKS[load.kind])
+
+
+Parts = Callable[[int, int], Sequence[Any]]
+
+
+def _learner(load: Load, layers: int | None) -> tuple[torch.nn.Module, Parts]:
+    """An objective on a fresh model, and batches of random tokens of the lengths that rows have."""
+    device, dtype = context().device, getattr(torch, context().precision)
+    model, how = _model(load, layers).to(device), load.training
+    draw = np.random.default_rng(0)
+    lengths = draw.choice(np.maximum(2, load.lengths), ROUNDS * load.rows)
+    most = max(3, int(load.config.vocab_size))
+    if load.kind == "causal":
+        ids = draw.integers(0, most, int(lengths.sum())).astype(np.uint32)
+        ends = np.cumsum(lengths)
+        sequences = Sequences(ids, np.ones(len(ids), bool), ends - lengths, ends, [b""] * len(ends), 0, {}, 0)
+        decoder, _ = causal_decoder(model, load.adapter, dtype, dropout=load.dropout, recompute=how.recompute)
+        return CausalObjective(decoder), CausalBatches(sequences, RowOrder(len(ends), load.rows, 0), device).parts
+    if device == "cpu" and getattr(model, "_supports_attention_backend", False):
+        model.set_attn_implementation(register())
+    if how.recompute:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    classes = int(load.config.num_labels)
+    outputs, weights = Outputs(model, dtype), torch.ones(classes)
+    rows = [draw.integers(0, most, n) for n in lengths]
+
+    def make(chosen: list[int], step: int) -> dict[str, Any]:
+        longest = max(len(rows[r]) for r in chosen)
+        shape = (len(chosen),) if load.kind == "classes" else (len(chosen), longest)
+        return {"targets": torch.zeros(shape, dtype=torch.long)}
+
+    objective = (ClassObjective if load.kind == "classes" else TokenObjective)(outputs, weights).to(device)
+    return objective, PaddedBatches(rows, RowOrder(len(rows), load.rows, 0), make, len, device).parts
+
+
+def _measured(load: Load, layers: int | None) -> np.ndarray:
+    """Seconds a token and an update, the same in seconds of cores, and bytes kept for the way back."""
+    objective, parts_at = _learner(load, layers)
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    optimizer = make_optimizer(trained, load.training)
+    limit = part_tokens(load.training.part_tokens, context().device)
+    objective.train()
+    kept = _kept_bytes(objective, max(parts_at(0, limit), key=lambda part: part.tokens))
+    taken: list[tuple[float, ...]] = []
+    began = time.perf_counter()
+    for step in range(ROUNDS):
+        parts = parts_at(step, limit)
+        tokens = sum(_real_tokens(part) for part in parts)
+        start = _clocks()
+        for part in parts:
+            objective(part).backward()
+        middle = _clocks()
+        torch.nn.utils.clip_grad_norm_(trained, load.training.clip_norm or 1e30)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        end = _clocks()
+        gradients, update = middle - start, end - middle
+        taken.append((gradients[0] / tokens, update[0], gradients[1] / tokens, update[1]))
+        if step and time.perf_counter() - began > ENOUGH_SECONDS and step >= 2:
+            break
+    return np.array([*(median(column) for column in zip(*taken[1:], strict=True)), kept])
+
+
+def _real_tokens(part: Any) -> int:
+    """Of a part, without what fills it up."""
+    return int(part.seen.sum()) if hasattr(part, "seen") else part.tokens
+
+
+def _clocks() -> np.ndarray:
+    if context().device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _kept_bytes(objective: torch.nn.Module, part: Any) -> int:
+    """What autograd keeps of a part's forward pass, the weights not counted."""
+    own = {p.untyped_storage().data_ptr() for p in objective.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss = objective(part)
+    del loss
+    return sum(kept.values())
+
+
+def _from_products(load: Load, parameters: int) -> np.ndarray:
+    """The same from how fast matrices are multiplied at the model's width."""
+    device, dtype = context().device, getattr(torch, context().precision)
+    width, inner = int(load.config.hidden_size), int(getattr(load.config, "intermediate_size", 0) or 0)
+    inner = inner or 4 * int(load.config.hidden_size)
+    limit = part_tokens(load.training.part_tokens, device)
+    x, w = torch.randn(limit, width, device=device, dtype=dtype), torch.randn(inner, width, device=device, dtype=dtype)
+    taken = []
+    for _ in range(ROUNDS):
+        start = _clocks()
+        x @ w.T
+        taken.append((_clocks() - start)[0])
+    speed = 2 * limit * width * inner / median(taken[1:])
+    _, trained = counted(load)
+    looked_up = 0 if load.config.tie_word_embeddings else int(load.config.vocab_size) * width  # never multiplied
+    forward = 2 * (parameters - looked_up)
+    operations = (3 if load.training.recompute else 2) * forward + 2 * trained  # back for states, and for weights
+    some = [torch.nn.Parameter(torch.zeros(1 << 20, 4, device=device))]
+    optimizer = make_optimizer(some, load.training)
+    moved = []
+    for _ in range(ROUNDS):
+        some[0].grad = torch.ones_like(some[0])
+        start = _clocks()
+        optimizer.step()
+        moved.append((_clocks() - start)[0])
+    per_update = median(moved[1:]) * trained / some[0].numel()
+    layers = 2 if load.training.recompute else int(load.config.num_hidden_layers)
+    kept = limit * layers * (8 * width + 3 * inner) * (torch.finfo(dtype).bits // 8)
+    return np.array([operations / (speed * SHARE_OF_PEAK), per_update, 0.0, 0.0, kept])
