@@ -1,8 +1,8 @@
 """The ways of training that bench/train.py compares, each in a process of its own: python _train_arms.py ARM FOLDER.
 
 FOLDER holds job.json, the base model, and the texts as token ids, in the order in which all arms see them. An arm
-writes FOLDER/ARM (ours_grouped reads the batches of `tuned`): the trained model, and arm.json with the tokens, seconds and CPU seconds of each step, its losses and
-the peak memory of the process.
+writes FOLDER/ARM: the trained model, and arm.json with the tokens, seconds and CPU seconds of each step, its losses and
+the peak memory of the process. `ours_grouped` trains on the batches that `tuned` has made.
 """
 
 from __future__ import annotations

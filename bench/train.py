@@ -15,7 +15,8 @@ process of its own, by turns; the first steps, in which things are compiled, are
 
 Printed: real tokens (no padding) a second, medians over rounds; the share of the machine's bfloat16 peak that their
 6 operations a parameter make up; peak memory; the loss on held-out texts afterwards. `agree`: these losses differ by
-less than 0.05 from ours on the same batches (trl_packing: 0.5, on its own). On a GPU the model is a Llama of 0.5 B and the batch is larger.
+less than 0.05 from ours on the same batches (trl_packing: 0.5, on its own). On a GPU the model is a Llama of 0.5 B and
+the batch is larger.
 """
 
 from __future__ import annotations
