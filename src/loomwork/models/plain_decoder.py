@@ -25,7 +25,7 @@ class PlainDecoder(torch.nn.Module):
         super().__init__()
         self.model, self.dtype = model, dtype
         if recompute:
-            model.gradient_checkpointing_enable()
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     def loss(self, flat: Flat, targets: Tensor, smoothing: float = 0.0, share: float = 1.0) -> Tensor:
         """The summed cross-entropy of targets (tokens), times a share."""
