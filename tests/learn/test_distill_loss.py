@@ -23,12 +23,12 @@ def given(tokens: int = 50, width: int = 12, vocabulary: int = 40) -> tuple[torc
 
 
 @pytest.mark.parametrize("kind", ["forward", "reverse", "jensen_shannon"])
-@pytest.mark.parametrize("alpha", [0.3, 1.0])
-def test_in_chunks_as_whole(kind, alpha, monkeypatch):
+@pytest.mark.parametrize("teacher_share", [0.3, 1.0])
+def test_in_chunks_as_whole(kind, teacher_share, monkeypatch):
     monkeypatch.setattr(distill_loss, "CHUNK_LOGITS", 40 * 16)  # 16 tokens at once, the last time two
     monkeypatch.setattr(distill_loss, "CACHED_LOGITS", 40 * 5)
     x, weight, teacher, targets = given()
-    mix = Mix(Divergence(kind, 2.0, 0.3), alpha)
+    mix = Mix(Divergence(kind, 2.0, 0.3), teacher_share)
     asked = []
 
     def taught(start: int, end: int) -> torch.Tensor:
@@ -47,7 +47,7 @@ def test_in_chunks_as_whole(kind, alpha, monkeypatch):
 def test_at_alpha_0_it_is_cross_entropy_and_a_tied_gradient_is_left_where_it_is_wanted():
     x, weight, teacher, targets = given()
     box = TiedGradient()
-    ours = linear_distillation(x, weight, targets, lambda a, b: teacher[a:b], Mix(alpha=0.0), 0.5, box)
+    ours = linear_distillation(x, weight, targets, lambda a, b: teacher[a:b], Mix(teacher_share=0.0), 0.5, box)
     theirs = linear_cross_entropy(x, weight, targets, share=0.5)
     torch.testing.assert_close(ours, theirs)
     expected = torch.autograd.grad(theirs, (x, weight))

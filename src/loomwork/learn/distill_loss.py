@@ -20,27 +20,27 @@ Taught = Callable[[int, int], Tensor | Top]  # what the teacher says of the scor
 
 @dataclass(frozen=True)
 class Mix:
-    """The loss (1 - alpha) * cross-entropy + alpha * divergence + beta * squared error of hidden states.
+    """(1 - teacher_share) * cross-entropy + teacher_share * divergence + hidden_weight * error of hidden states.
 
     Args:
         divergence: of the logits.
-        alpha: from 0 to 1.
-        beta: 0 or more.
+        teacher_share: from 0 to 1.
+        hidden_weight: 0 or more.
         layers: for each layer of the student that is compared, the teacher's; 0 is the embedding.
     """
 
     divergence: Divergence = field(default_factory=Divergence)
-    alpha: float = 0.5
-    beta: float = 0.0
+    teacher_share: float = 0.5
+    hidden_weight: float = 0.0
     layers: Mapping[int, int] = field(default_factory=dict)
 
     def losses(self, logits: Tensor, targets: Tensor, teacher: Tensor | Top) -> Tensor:
         """Of rows of logits (rows, classes), hidden states left out: (rows)."""
         total = torch.zeros(len(logits), dtype=torch.float32, device=logits.device)
-        if self.alpha < 1:
-            total = total + (1 - self.alpha) * F.cross_entropy(logits.float(), targets, reduction="none")
-        if self.alpha > 0:
-            total = total + self.alpha * self.divergence.losses(*_common(logits, teacher))
+        if self.teacher_share < 1:
+            total = total + (1 - self.teacher_share) * F.cross_entropy(logits.float(), targets, reduction="none")
+        if self.teacher_share > 0:
+            total = total + self.teacher_share * self.divergence.losses(*_common(logits, teacher))
         return total
 
 
@@ -98,7 +98,7 @@ def linear_distillation(
         targets: int64 (tokens).
         taught: what the teacher says of some of these tokens: logits, or its likeliest ones.
         mix: the loss.
-        share, tied: as in `linear_cross_entropy`, which this is at alpha 0.
+        share, tied: as in `linear_cross_entropy`, which this is at teacher_share 0.
 
     Returns: a float32 scalar.
     """
@@ -157,16 +157,16 @@ def _losses_and_gradient(logits: Tensor, targets: Tensor, teacher: Tensor | Top,
         rows = logits[at : at + size]
         wide, wanted = rows.float(), targets[at : at + size, None]
         gradient = torch.zeros_like(wide)
-        if mix.alpha < 1:
+        if mix.teacher_share < 1:
             log_q = wide.log_softmax(-1)
-            total -= (1 - mix.alpha) * log_q.gather(1, wanted).sum()
-            gradient.add_(log_q.exp_(), alpha=1 - mix.alpha)
-            gradient.scatter_add_(1, wanted, gradient.new_full(wanted.shape, mix.alpha - 1))
-        if mix.alpha > 0:
+            total -= (1 - mix.teacher_share) * log_q.gather(1, wanted).sum()
+            gradient.add_(log_q.exp_(), alpha=1 - mix.teacher_share)
+            gradient.scatter_add_(1, wanted, gradient.new_full(wanted.shape, mix.teacher_share - 1))
+        if mix.teacher_share > 0:
             mine, theirs = _common(wide, _some(teacher, at, at + size))
             losses, of_logits = mix.divergence.with_gradient(mine, theirs)
-            total += mix.alpha * losses.sum()
-            gradient[:, : of_logits.shape[1]].add_(of_logits, alpha=mix.alpha)
+            total += mix.teacher_share * losses.sum()
+            gradient[:, : of_logits.shape[1]].add_(of_logits, alpha=mix.teacher_share)
         rows.copy_(gradient)
     return total
 
