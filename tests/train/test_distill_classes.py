@@ -4,7 +4,6 @@ keeps what the teacher can."""
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,7 @@ from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
-from loomwork.core.home import Home
-from loomwork.core.runner import run_recipe
+from loomwork.evals.speed import speed
 from loomwork.learn import distill_classes
 from loomwork.learn.model_io import copy_beside
 from loomwork.learn.settings import Rows, Training
@@ -92,7 +90,7 @@ def test_a_student_learns_from_texts_without_labels(taught, messages, make_datas
     teacher, small = taught
     unlabelled = make_dataset([{"text": m["text"]} for m in messages[:160]])
     made, card = run_step(distill, base=small, teacher=teacher, data=unlabelled, holdout=unlabelled, teacher_share=1.0,
-                          temperature=2.0, hidden_weight=1.0, epochs=4.0, learning_rate=5e-4)  # fmt: skip
+                          temperature=2.0, hidden_weight=1.0, steps=24, learning_rate=5e-4)  # fmt: skip
     texts = [m["text"] for m in messages[160:]]
 
     def apart(model: Model) -> float:
@@ -158,13 +156,9 @@ def test_what_cannot_be_taught_is_refused(taught, messages, stories, make_datase
         run_step(distill, **given, data=make_dataset(messages[:4]), template="chatml")
 
 
-def test_the_recipe(messages, tmp_path):
-    file = tmp_path / "messages.tsv"
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, ["label", "text"], delimiter="\t")
-        writer.writeheader()
-        writer.writerows(messages[:120])
-    recipe = Path(__file__).parents[2] / "recipes" / "distill.yaml"
-    few = {"steps.teacher.steps": 4, "steps.student.steps": 4, "steps.speed.rounds": 1, "path": str(file)}
-    done = run_recipe(recipe, few, home=Home(tmp_path / "home"))
-    assert not done.failed, [s.error for s in done.steps.values()]
+def test_the_student_is_timed_beside_its_teacher(taught, messages, make_dataset, run_step):
+    teacher, small = taught
+    data = make_dataset(messages[:8])
+    _, card = run_step(speed, models={"teacher": teacher, "student": small}, data=data, text="text", rounds=1)
+    assert card.metrics["student.stored_numbers"] < card.metrics["teacher.stored_numbers"]
+    assert min(card.metrics[f"{name}.texts_per_second"] for name in ("teacher", "student")) > 0
