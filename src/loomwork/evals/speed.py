@@ -1,11 +1,12 @@
-"""How fast, and how large, are these encoders? Measured side by side in one process."""
+"""How fast, and how large, are these encoders or classifiers? Measured side by side in one process."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Ge
 
@@ -18,9 +19,6 @@ from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import texts_of
 from loomwork.models.engines import library_versions
 from loomwork.models.stored import stored_numbers
-
-if TYPE_CHECKING:
-    from loomwork.models.encoder import Encoder
 
 QUERY_WORDS = 8  # a short query is this many first words of a text
 QUERIES = 20  # single queries a round
@@ -37,14 +35,14 @@ def speed(
     max_tokens: Annotated[int, Ge(1)] | None = None,
     out: Path,
 ) -> Card:
-    """Time encoders in turn, interleaved so that a busy machine slows all of them alike.
+    """Time encoders or classifiers in turn, interleaved so that a busy machine slows all of them alike.
 
     For each model: medians over the rounds of wall and CPU seconds a text (all texts in one call) and of the wall
     seconds of one short query alone, its files' bytes, and the numbers that its safetensors files hold. Written to
     `speed.json` and to the card as `NAME.texts_per_second` and so on.
 
     Args:
-        models: encoders by name.
+        models: encoders by name, or classifiers.
         data: rows with a text column.
         text: the column.
         texts: how many of the first texts are embedded each round.
@@ -58,34 +56,46 @@ def speed(
         raise InputError("evals.speed has no model to time", "for example models: {small: $small}")
     data.require(text)
     data.require_rows()
-    from loomwork.models.encoder import load_encoder
-
     chosen = texts_of(data, text)[:texts]
     queries = [" ".join(t.split()[:QUERY_WORDS]) for t in chosen[:QUERIES]]
-    encoders = {name: load_encoder(model) for name, model in models.items()}
-    for encoder in encoders.values():  # the first call allocates and compiles
-        encoder.embed(chosen[:8])
-        encoder.embed(queries[:1])
+    runs = {name: _open(model, max_tokens) for name, model in models.items()}
+    for run in runs.values():  # the first call allocates and compiles
+        run(chosen[:8])
+        run(queries[:1])
     times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
     names = list(models)
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            times[name].append(_time(encoders[name], chosen, queries, max_tokens))
+            times[name].append(_time(runs[name], chosen, queries))
         context().progress(turn + 1, rounds, "rounds")
     report = {name: _summary(models[name], times[name], len(chosen)) for name in names}
     write_json(out / "speed.json", {"texts": len(chosen), "rounds": rounds, "models": report})
     return Card(metrics={f"{name}.{key}": float(v) for name, one in report.items() for key, v in one.items()})
 
 
-def _time(encoder: Encoder, texts: list[str], queries: list[str], max_tokens: int | None) -> tuple[float, float, float]:
+def _open(model: Model, max_tokens: int | None) -> Callable[[list[str]], object]:
+    """What is timed: texts to vectors, or to probabilities of classes."""
+    from loomwork.models.classifier import TASK, load_classifier
+    from loomwork.models.encoder import load_encoder
+    from loomwork.models.folder import read_about
+
+    if read_about(model).task != TASK:
+        encoder = load_encoder(model)
+        return lambda texts: encoder.embed(texts, max_tokens=max_tokens)
+    classifier = load_classifier(model)
+    classifier.max_tokens = max_tokens or classifier.max_tokens
+    return classifier.probabilities
+
+
+def _time(run: Callable[[list[str]], object], texts: list[str], queries: list[str]) -> tuple[float, float, float]:
     """Wall and CPU seconds of all texts, and the median wall seconds of one query."""
     wall, cpu = time.perf_counter(), time.process_time()
-    encoder.embed(texts, max_tokens=max_tokens)
+    run(texts)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     singles = []
     for query in queries:
         start = time.perf_counter()
-        encoder.embed([query])
+        run([query])
         singles.append(time.perf_counter() - start)
     return wall, cpu, median(singles)
 

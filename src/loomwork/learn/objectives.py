@@ -24,10 +24,10 @@ class Outputs(torch.nn.Module):
         super().__init__()
         self.model, self.dtype = model, dtype
 
-    def forward(self, part: PaddedPart) -> Any:
-        """What the model gives for a part."""
+    def forward(self, part: PaddedPart, **asked: Any) -> Any:
+        """What the model gives for a part, and what else it is asked for (output_hidden_states)."""
         with torch.autocast(part.ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self.model(input_ids=part.ids, attention_mask=part.seen, **part.more)
+            return self.model(input_ids=part.ids, attention_mask=part.seen, **part.more, **asked)
 
 
 class ClassObjective(torch.nn.Module):

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from loomwork.models.cross_entropy import linear_cross_entropy
 from loomwork.models.families import Block, Parts, not_covered, parts_of
 from loomwork.models.flat import Flat, attend
-from loomwork.models.kernels import Rotation
+from loomwork.models.kernels import Rotation, TiedGradient
 
 Cosines = tuple[Tensor, Tensor]
 
@@ -65,6 +65,11 @@ class FlatDecoder(torch.nn.Module):
     def states(self, flat: Flat, keep: tuple[int, ...]) -> list[Tensor]:
         """The states after the layers `keep` (0: the embedding), and last those after the last norm."""
         return self._layers(self._parts(), flat, keep)
+
+    def states_and_head(self, flat: Flat, keep: tuple[int, ...]) -> tuple[list[Tensor], Tensor, TiedGradient | None]:
+        """The same, with the output layer and where the gradient of a shared one is left: for losses of other kinds."""
+        parts = self._parts()
+        return self._layers(parts, flat, keep), parts.head, parts.tied
 
     def _parts(self) -> Parts:
         return parts_of(self.model, self.dtype, self.dropout if self.training else 0.0)

@@ -1,0 +1,122 @@
+"""A classifier that learns from another: what the teacher says of each row is computed once and kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from loomwork.core.artifact import Model
+from loomwork.core.context import context
+from loomwork.learn.distill_loss import Mix, Projections
+from loomwork.learn.objectives import Outputs
+from loomwork.learn.padded import Ids, PaddedPart, pad_rows
+from loomwork.models.classifier import load_classifier
+from loomwork.models.encoder import by_length
+from loomwork.models.opened import open_outputs
+
+KEPT_BYTES = 8 << 30  # of a file of states; where they would need more, they are computed anew at every step
+BATCH_TOKENS = 2048
+
+
+class DistilledClasses(torch.nn.Module):
+    """The mean over rows of the mixed loss; hidden states count while training, those of filling not at all.
+
+    A part's targets are the right classes (texts), the teacher's logits (texts, classes) and, where states are
+    compared, its states (texts, time, compared layers, width).
+
+    Args:
+        outputs: of the student.
+        mix: the loss.
+        projections: for hidden states; None where they are not compared.
+    """
+
+    def __init__(self, outputs: Outputs, mix: Mix, projections: Projections | None) -> None:
+        super().__init__()
+        self.outputs, self.mix, self.projections = outputs, mix, projections
+
+    def forward(self, part: PaddedPart) -> Tensor:
+        right, said, *states = part.targets
+        found = self.outputs(part, output_hidden_states=bool(states))
+        losses = self.mix.losses(found.logits, right, said)
+        if self.projections is not None and states:
+            mine = [found.hidden_states[layer] for layer in self.mix.layers]
+            errors = self.projections(mine, list(states[0].unbind(2)))  # (texts, time)
+            losses = losses + self.mix.hidden_weight * (errors * part.seen).sum(1) / part.seen.sum(1)
+        return losses.sum() * part.share
+
+
+def teacher_logits(teacher: Model, texts: Sequence[str], file: Path) -> Tensor:
+    """A classifier's logits of texts, but for a constant of each row. float32 (texts, classes)
+
+    Args:
+        teacher: reads with its own tokenizer.
+        texts: of the rows.
+        file: where they are kept; one that is there is of these texts.
+    """
+    if not file.is_file():
+        probabilities = load_classifier(teacher).probabilities(texts)
+        half = file.with_suffix(".half")
+        with open(half, "wb") as stream:
+            np.save(stream, np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)).astype(np.float32))
+        half.replace(file)
+    return torch.from_numpy(np.load(file))
+
+
+class TeacherStates:
+    """A teacher's hidden states of all tokens of rows, without dropout.
+
+    Args:
+        teacher: of the student's tokenizer.
+        rows: token ids of each row.
+        layers: of the teacher, that are compared.
+        dtype: of the matrix products, and of what is kept.
+        file: where they are kept; one that is there is of these rows and layers.
+    """
+
+    def __init__(self, teacher: Model, rows: Sequence[Ids], layers: Sequence[int], dtype: torch.dtype, file: Path):
+        self.rows, self.layers, self.dtype, self.file = rows, list(layers), dtype, file
+        self.model = open_outputs(teacher, "AutoModelForSequenceClassification").requires_grad_(False)
+        self.width = int(self.model.config.hidden_size)
+        self.pad = self.model.config.pad_token_id or 0
+        self.starts = np.concatenate([[0], np.cumsum([len(r) for r in rows])])
+        numbers = int(self.starts[-1]) * len(self.layers) * self.width
+        self.kept = self._keep(numbers) if numbers * dtype.itemsize <= KEPT_BYTES else None
+
+    def of(self, chosen: Sequence[int]) -> Tensor:
+        """The states of some rows, zeros for filling. (rows, time, layers, width)"""
+        if self.kept is None:
+            return self._compute(chosen)
+        states = [self.kept[self.starts[r] : self.starts[r + 1]] for r in chosen]
+        return torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
+
+    @torch.no_grad()
+    def _compute(self, chosen: Sequence[int]) -> Tensor:
+        ids, seen = (t.to(context().device) for t in pad_rows([self.rows[r] for r in chosen], self.pad))
+        with torch.autocast(ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            found = self.model(input_ids=ids, attention_mask=seen, output_hidden_states=True).hidden_states
+        return torch.stack([found[layer] for layer in self.layers], 2).to(self.dtype)
+
+    def _keep(self, numbers: int) -> Tensor:
+        """All states, one row after the other, in a file that is read as it is needed."""
+        shape = (-1, len(self.layers), self.width)
+        if self.file.is_file():
+            return torch.from_file(str(self.file), shared=False, size=numbers, dtype=self.dtype).view(shape)
+        half = self.file.with_suffix(".half")
+        half.unlink(missing_ok=True)
+        kept = torch.from_file(str(half), shared=True, size=numbers, dtype=self.dtype).view(shape)
+        done = 0
+        for chosen in by_length([len(r) for r in self.rows], BATCH_TOKENS):
+            for row, states in zip(chosen, self._compute(chosen).cpu(), strict=True):
+                kept[self.starts[row] : self.starts[row + 1]] = states[: len(self.rows[row])]
+            done += len(chosen)
+            context().progress(done, len(self.rows), "texts", note="the teacher's hidden states")
+        descriptor = os.open(half, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        half.replace(self.file)
+        return kept
