@@ -102,6 +102,12 @@ def encode(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[Ids]:
     return [e.ids for e in tokenizer.encode_batch_fast(list(texts))]
 
 
+def encode_pieces(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[Ids]]:
+    """The token ids of each text in pieces of at most `max_tokens`, each with its control tokens."""
+    tokenizer.enable_truncation(max_tokens)
+    return [[e.ids, *(more.ids for more in e.overflowing)] for e in tokenizer.encode_batch_fast(list(texts))]
+
+
 def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
     """Rows in batches of like length, the longest first, each of at most `batch_tokens` tokens with its padding."""
     rows = sorted(range(len(lengths)), key=lambda r: (-lengths[r], r))

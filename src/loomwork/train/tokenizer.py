@@ -11,12 +11,12 @@ from loomwork.core.errors import InputError
 from loomwork.core.score import write_json
 from loomwork.core.step import Card, step
 
-BEGIN, END = "<|begin_of_text|>", "<|end_of_text|>"
+BEGIN, END, MASK = "<|begin_of_text|>", "<|end_of_text|>", "<|mask|>"
 SMALLEST = 256 + 2  # every byte, and the two control tokens
 
 
 @step(makes="tokenizer", uses=["tokenizers"], heavy=True)
-def tokenizer(data: Dataset, *, text: str = "text", vocabulary: int = 8192, out: Path) -> Card:
+def tokenizer(data: Dataset, *, text: str = "text", vocabulary: int = 8192, mask: bool = False, out: Path) -> Card:
     """Train a byte-level BPE tokenizer, which writes any text and reads it back unchanged.
 
     Saved as tokenizer.json and tokenizer_config.json, which transformers' PreTrainedTokenizerFast opens. It begins
@@ -26,6 +26,7 @@ def tokenizer(data: Dataset, *, text: str = "text", vocabulary: int = 8192, out:
         data: the texts; they are streamed.
         text: the column that holds them; rows without a text are passed over.
         vocabulary: how many tokens, 258 (bytes and two control tokens) or more. Fewer come out of a small text.
+        mask: add a token that masks, <|mask|>, which train.pretrain_masked needs.
 
     Raises:
         InputError: the column is missing, the dataset is empty, or the vocabulary is too small.
@@ -34,8 +35,9 @@ def tokenizer(data: Dataset, *, text: str = "text", vocabulary: int = 8192, out:
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-    if vocabulary < SMALLEST:
-        raise InputError(f"vocabulary is {vocabulary}; it must hold all bytes", f"give {SMALLEST} or more")
+    controls = [BEGIN, END, *([MASK] if mask else [])]
+    if vocabulary < SMALLEST + mask:
+        raise InputError(f"vocabulary is {vocabulary}; it must hold all bytes", f"give {SMALLEST + mask} or more")
     data.require(text)
     data.require_rows()
     made = Tokenizer(models.BPE())
@@ -43,7 +45,7 @@ def tokenizer(data: Dataset, *, text: str = "text", vocabulary: int = 8192, out:
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[BEGIN, END],
+        special_tokens=controls,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -57,6 +59,7 @@ def tokenizer(data: Dataset, *, text: str = "text", vocabulary: int = 8192, out:
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": BEGIN,
             "eos_token": END,
+            **({"mask_token": MASK} if mask else {}),
             "clean_up_tokenization_spaces": False,
         },
     )
