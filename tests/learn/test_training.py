@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from loomwork.core.errors import InputError, LoomError, MissingDependency, Stopped
+from loomwork.core.errors import InputError, LoomError, Stopped
 from loomwork.learn.average import update_average
 from loomwork.learn.optimizer import add_penalties, make_optimizer
 from loomwork.learn.settings import Rows, Training
@@ -177,8 +177,6 @@ def test_optimizers_by_name(tmp_path):
         line = Line()
         history = run(line, tmp_path / name, steps=60, optimizer=name, learning_rate=0.1)
         assert history.losses[-1] < 0.7 * history.losses[0]
-    with pytest.raises(MissingDependency, match="bitsandbytes"):
-        make_optimizer(parameters, Training(optimizer="adamw_8bit"))
 
 
 def test_gradients_are_clipped_to_the_norm(tmp_path):

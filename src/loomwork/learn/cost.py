@@ -36,7 +36,7 @@ WHOLE = 60_000_000  # parameters of a model that is measured as it is
 TWO_LAYERS = 200_000_000  # of one of two layers
 SHARE_OF_PEAK = 0.5  # of the speed of matrix products that training reaches, where it is not measured
 ROUNDS, ENOUGH_SECONDS = 7, 2.0  # of the measurement, the first round not counted
-OPTIMIZER_BYTES = {"adamw": 8.0, "sgd": 4.0, "adafactor": 0.02, "adamw_8bit": 2.0}  # of a trained parameter
+OPTIMIZER_BYTES = {"adamw": 8.0, "sgd": 4.0, "adafactor": 0.02}  # of a trained parameter
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,14 @@ from collections.abc import Iterable
 
 import torch
 
-from loomwork.core.errors import MissingDependency
 from loomwork.learn.settings import Training
 
 
 def make_optimizer(parameters: Iterable[torch.nn.Parameter], how: Training) -> torch.optim.Optimizer:
     """The optimizer of a run; matrices are decayed, biases and norms are not.
 
-    Raises:
-        MissingDependency: of adamw_8bit without bitsandbytes.
-
     Source: Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW); Shazeer and Stern 2018, arXiv:1804.04235
-    (Adafactor); Dettmers et al. 2021, arXiv:2110.02861 (8 bits).
+    (Adafactor).
     """
     every = list(parameters)
     groups = [
@@ -34,13 +30,6 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], how: Training) -> t
             return torch.optim.SGD(groups, lr=rate, momentum=0.9, fused=fused)
         case "adafactor":
             return torch.optim.Adafactor(groups, lr=rate)
-        case "adamw_8bit":
-            try:
-                from bitsandbytes.optim import AdamW8bit
-            except ModuleNotFoundError as error:
-                raise MissingDependency("optimizer adamw_8bit", "bitsandbytes") from error
-            made: torch.optim.Optimizer = AdamW8bit(groups, lr=rate, betas=betas)
-            return made
 
 
 def add_penalties(parameters: Iterable[torch.nn.Parameter], l1: float, l2: float) -> None:

@@ -22,8 +22,7 @@ class Training:
         schedule: how the rate goes on after the warm-up; "wsd" is warm-up, stable, decay.
         warmup_share: over which share of the steps the rate rises.
         floor: the fraction of the rate that the schedule ends at.
-        optimizer: adamw, sgd (with momentum 0.9), adafactor (memory for rows and columns only), or adamw_8bit
-            (bitsandbytes, on a GPU).
+        optimizer: adamw, sgd (with momentum 0.9), or adafactor (memory for rows and columns only).
         beta2: of AdamW's mean of squares; the other is 0.9.
         weight_decay: of matrices; biases and norms have none. It is not part of the loss.
         l1: a penalty on the absolute size of matrices, added to their gradient.
@@ -43,7 +42,7 @@ class Training:
     schedule: Literal["linear", "cosine", "constant", "wsd"] = "cosine"
     warmup_share: Share = 0.05
     floor: Annotated[float, Ge(0)] = 0.0
-    optimizer: Literal["adamw", "sgd", "adafactor", "adamw_8bit"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw"
     beta2: Annotated[float, Gt(0), Lt(1)] = 0.999
     weight_decay: Annotated[float, Ge(0)] = 0.01
     l1: Annotated[float, Ge(0)] = 0.0

@@ -35,7 +35,7 @@ def find_lr(
     smallest: Annotated[float, Gt(0)] = 1e-6,
     largest: Annotated[float, Gt(0)] = 1.0,
     steps: Annotated[int, Ge(20)] = 100,
-    optimizer: Literal["adamw", "sgd", "adafactor", "adamw_8bit"] = "adamw",
+    optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw",
     beta2: Annotated[float, Gt(0), Lt(1)] = 0.999,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
     clip_norm: Annotated[float, Ge(0)] = 1.0,
