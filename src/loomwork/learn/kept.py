@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from loomwork.learn import distributed
 
 
 class KeptWeights:
@@ -13,13 +16,17 @@ class KeptWeights:
     Args:
         model: of transformers, or peft's around it: then an adapter is kept.
         folder: in the step's work folder; what a killed run kept is still there.
+        gather: called before the model is written, in all processes: see Shards. Only the first one writes.
     """
 
-    def __init__(self, model: Any, folder: Path) -> None:
-        self.model, self.folder = model, folder
+    def __init__(self, model: Any, folder: Path, gather: Callable[[], None] = lambda: None) -> None:
+        self.model, self.folder, self.gather = model, folder, gather
 
     def keep(self, step: int) -> None:
         """Write the weights as they are after `step` steps."""
+        self.gather()
+        if distributed.rank():
+            return
         place = self.folder / f"checkpoint-{step}"
         half = self.folder / "half"
         shutil.rmtree(half, ignore_errors=True)
@@ -30,7 +37,8 @@ class KeptWeights:
 
     def move_to(self, out: Path) -> int:
         """Put them into a model folder, as its parts; returns how many there are."""
-        found = sorted(self.folder.glob("checkpoint-*")) if self.folder.is_dir() else []
+        mine = distributed.rank() == 0 and self.folder.is_dir()
+        found = sorted(self.folder.glob("checkpoint-*")) if mine else []
         for place in found:
             shutil.copytree(place, out / place.name)
         return len(found)
