@@ -105,3 +105,32 @@ def random_bytes(*, out: Path) -> Card:
     """Not the same twice."""
     (out / "bytes").write_bytes(os.urandom(8))
     return Card()
+
+
+@step(makes="note", parallel=True)
+def together(data: Dataset, *, how: str = "work", out: Path) -> Card:
+    """Several processes that need each other."""
+    import torch
+    import torch.distributed as dist
+
+    rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    running = context()
+    if how == "kill" and rank == 1:
+        os.kill(os.getpid(), 9)
+    if how == "raise" and rank == 1:
+        raise InputError("the second one will not", "do something else")
+    stop = torch.zeros(())
+    summed = torch.tensor(float(rank + 1))
+    if size > 1:
+        dist.all_reduce(summed)
+    running.metric("rank", rank, 1)
+    while how == "wait" and not stop:
+        running.progress(1, 2)
+        time.sleep(0.05)
+        stop = torch.tensor(float(running.stop_requested))
+        if size > 1:
+            dist.all_reduce(stop)
+    if stop:
+        raise Stopped(f"stopped with {size}")
+    write_json(out / "note.json", {"rows": len(data)})
+    return Card({"sum": float(summed), "threads": running.threads, "rank": rank})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, complete_step
+from loomwork.cli.options import HomeOption, JsonOption, ProcessesOption, complete_step
 from loomwork.core.artifact import Artifact
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def call(
         list[str] | None, typer.Argument(metavar="[ROLE=WHAT | SETTING=VALUE]...", help="Its inputs and settings.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Copy the files of the result into this folder.")] = None,
+    processes: ProcessesOption = 1,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,9 +45,10 @@ def call(
     from loomwork.cli.text import echo_json
     from loomwork.core.home import open_home
     from loomwork.core.recipe import load_recipe
-    from loomwork.core.runner import Runner
+    from loomwork.core.runner import Runner, stand_by
     from loomwork.core.step import find_step
 
+    stand_by()
     opened = open_home(home)
     if out and out.exists() and (not out.is_dir() or any(out.iterdir())):
         from loomwork.core.errors import InputError
@@ -55,7 +57,10 @@ def call(
     wanted = find_step(step)
     name = wanted.function.__name__
     recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {name: as_step(wanted, given or [])}})
-    with open_display(recipe.steps, silent=as_json) as display, Runner(opened, listen=display.listen) as runner:
+    with (
+        open_display(recipe.steps, silent=as_json) as display,
+        Runner(opened, processes=processes, listen=display.listen) as runner,
+    ):
         result = runner.run(recipe)
     made = result.steps[name]
     if made.artifact and out:

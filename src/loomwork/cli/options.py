@@ -15,6 +15,10 @@ HomeOption = Annotated[
     typer.Option("--home", help="The .loom folder to work in; by default the nearest one upwards from here."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+ProcessesOption = Annotated[
+    int,
+    typer.Option("--processes", help="In how many processes each step trains that can train in several."),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it. Without this, only say what would be done.")]
 
 

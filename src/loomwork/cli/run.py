@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption
+from loomwork.cli.options import HomeOption, JsonOption, ProcessesOption
 
 if TYPE_CHECKING:
     from loomwork.cli.display import Display
@@ -26,6 +26,7 @@ def run(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="How many steps may run at once.")] = 1,
     on: Annotated[str, typer.Option("--on", help="Where heavy steps run: local, or a plug-in's executor.")] = "local",
+    processes: ProcessesOption = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and why; run nothing.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -40,6 +41,7 @@ def run(
       loom run recipes/quickstart.yaml
       loom run recipe.yaml --set seed=8 --set threshold=0.7
       loom run recipe.yaml --jobs 2
+      loom run recipe.yaml --processes 4     each training in four processes, on four GPUs say
       loom run recipe.yaml --dry-run         what would run, and why
 
     \b
@@ -48,7 +50,10 @@ def run(
     """
     from loomwork.core.home import open_home
     from loomwork.core.recipe import load_recipe
+    from loomwork.core.runner import stand_by
 
+    if not dry_run:
+        stand_by()
     loaded = load_recipe(recipe, parse_settings(settings or []))
     opened = open_home(home)
     if dry_run:
@@ -56,7 +61,7 @@ def run(
 
         show_plan(opened, loaded, as_json=as_json)
     else:
-        raise typer.Exit(carry_out(opened, loaded, jobs=jobs, on=on, as_json=as_json))
+        raise typer.Exit(carry_out(opened, loaded, jobs=jobs, on=on, processes=processes, as_json=as_json))
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
@@ -77,7 +82,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return found
 
 
-def carry_out(home: Home, recipe: Recipe, *, jobs: int, on: str, as_json: bool) -> int:
+def carry_out(home: Home, recipe: Recipe, *, jobs: int, on: str, processes: int = 1, as_json: bool) -> int:
     """Run it and tell how it went. Returns the exit code."""
     from loomwork.cli import outcome
     from loomwork.cli.display import open_display
@@ -86,7 +91,10 @@ def carry_out(home: Home, recipe: Recipe, *, jobs: int, on: str, as_json: bool) 
 
     with open_display(recipe.steps, silent=as_json) as display:
         display.say(f"{heading(recipe.name)}{paint(f'  {len(recipe.steps)} steps', 'dim')}\n")
-        with _told_about_stopping(display), Runner(home, jobs=jobs, on=on, listen=display.listen) as runner:
+        with (
+            _told_about_stopping(display),
+            Runner(home, jobs=jobs, on=on, processes=processes, listen=display.listen) as runner,
+        ):
             result = runner.run(recipe)
     report = _report(home, recipe, result)
     if as_json:

@@ -45,8 +45,14 @@ class Ready:
         """Its inputs as the ledger keeps them, by role."""
         return {role: Used(f.artifact.id, f.artifact.part, f.run) for role, f in flat(self.inputs)}
 
-    def job(self, home: Home, run_id: str, log: Path, stop_file: Path, threads: int) -> Job:
-        """The job that makes its result."""
+    def job(self, home: Home, run_id: str, log: Path, stop_file: Path, threads: int, processes: int = 1) -> Job:
+        """The job that makes its result.
+
+        Args:
+            threads: for the step, all of its processes together.
+            processes: of a step that can run in several.
+        """
+        processes = processes if self.call.step.parallel else 1
         return Job(
             run=run_id,
             step=self.call.use,
@@ -62,8 +68,9 @@ class Ready:
             store_url=home.store.url,
             device=keys.device(),
             precision=keys.precision(),
-            threads=threads,
+            threads=max(1, threads // processes),
             forgotten=self.forgotten,
+            processes=processes,
         )
 
 

@@ -16,16 +16,19 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Protocol
 
 from loomwork.core.context import Event
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.job import Job, Outcome, carry_out, explain
+from loomwork.core.processes import NAMES, local_group
 
 PLUGINS = "loomwork.executors"
+SETTLE_SECONDS = 1.0  # in which the other processes of a job that failed may tell why, too
 Report = Callable[[Event], None]
+Ended = queue.SimpleQueue[tuple[int, Outcome]]  # of the processes of one job: rank and outcome
 
 
 class Executor(Protocol):
@@ -79,28 +82,75 @@ class LocalExecutor:
     def _run(self, job: Job, report: Report, future: Future[Outcome]) -> None:
         try:
             with self._slots:
-                try:
-                    worker = self._idle.get_nowait()
-                except queue.Empty:
-                    worker = Worker(job.threads)
-                    self._all.append(worker)
-                outcome = worker.run(job, report)
-                if worker.alive:
-                    self._idle.put(worker)
+                outcome = self._together(job, report) if job.processes > 1 else self._alone(job, report)
         except BaseException as error:  # no process could be started: whoever waits must hear of it
             outcome = Outcome(error=explain(error))
         future.set_result(outcome)
 
+    def _alone(self, job: Job, report: Report) -> Outcome:
+        try:
+            worker = self._idle.get_nowait()
+        except queue.Empty:
+            worker = Worker(job.threads)
+            self._all.append(worker)
+        outcome = worker.run(job, report)
+        if worker.alive:
+            self._idle.put(worker)
+        return outcome
+
+    def _together(self, job: Job, report: Report) -> Outcome:
+        """In processes of their own, which are used for nothing else."""
+        workers = [Worker(job.threads, group) for group in local_group(job.processes)]
+        self._all += workers
+        ended = Ended()
+        for rank, worker in enumerate(workers):
+            worker.start_rank(rank, job, report, ended)
+        try:
+            return gather(job, ended)
+        finally:
+            for worker in workers:
+                worker.kill()
+                self._all.remove(worker)
+
     def close(self) -> None:
-        for worker in self._all:
+        for worker in self._all[:]:
             worker.end()
 
 
-class Worker:
-    """A spawned Python that runs one job after another. Lines of JSON go in and out; nothing is pickled."""
+def gather(job: Job, ended: Ended) -> Outcome:
+    """The outcome of a job that several processes carry out; with the first error it is settled.
 
-    def __init__(self, threads: int) -> None:
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p or str(Path.cwd()) for p in sys.path))
+    Args:
+        ended: gets each process's outcome when it has one.
+    """
+    outcomes: dict[int, Outcome] = {}
+    bad: dict[int, Outcome] = {}
+    while len(outcomes) < job.processes and not bad:
+        rank, outcomes[rank] = ended.get()
+        bad = {r: o for r, o in outcomes.items() if o.error and not o.stopped}
+    if bad:
+        # Others see a closed connection where a process has died, and may tell it first.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                rank, outcome = ended.get(timeout=SETTLE_SECONDS)
+                bad |= {rank: outcome} if outcome.error and not outcome.stopped else {}
+        rank, outcome = min(bad.items(), key=lambda found: (not found[1].died, found[0]))
+        return replace(outcome, error=f"process {rank} of {job.processes} (the first is 0): {outcome.error}")
+    spent = [(o.cpu_seconds, o.peak_memory_bytes) for o in outcomes.values()]
+    return replace(outcomes[0], cpu_seconds=sum(s for s, _ in spent), peak_memory_bytes=sum(m for _, m in spent))
+
+
+class Worker:
+    """A spawned Python that runs one job after another. Lines of JSON go in and out; nothing is pickled.
+
+    Args:
+        threads: of its libraries.
+        group: what its environment says of the group of processes that it is one of.
+    """
+
+    def __init__(self, threads: int, group: dict[str, str] | None = None) -> None:
+        environment = {n: v for n, v in os.environ.items() if n not in NAMES} | (group or {})
+        environment["PYTHONPATH"] = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin take the cores from the other jobs
         self.process = subprocess.Popen(
@@ -131,7 +181,19 @@ class Worker:
             return Outcome(error=f"the step's process broke off: {error}")
         code = self.process.wait()
         cause = "it was killed, perhaps for memory" if code == -9 else f"exit code {code}"
-        return Outcome(error=f"the step's process died ({cause})\n  its log says more: {job.log}")
+        return Outcome(error=f"the step's process died ({cause})\n  its log says more: {job.log}", died=True)
+
+    def start_rank(self, rank: int, job: Job, report: Report, ended: Ended) -> None:
+        """Run one process's part of a job, in the background."""
+
+        def run() -> None:
+            ended.put((rank, self.run(job.of_rank(rank), report)))
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def end(self) -> None:
         stdin, _ = _pipes(self.process)

@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from loomwork.core.artifact import Artifact
 from loomwork.core.context import Context, Event, use_context
 from loomwork.core.errors import InputError, LoomError, Stopped, without_secrets
 from loomwork.core.memory import begin_peak_memory, peak_memory_bytes
+from loomwork.core.processes import process_group
 from loomwork.core.score import Score
 from loomwork.core.step import Card, Step, find_step
 from loomwork.core.store import Store
@@ -41,6 +42,8 @@ class Job:
         folder: for the output while it is written; removed afterwards.
         work, log, stop_file: see core/context.py.
         store, store_url: where the result is published.
+        processes: how many carry it out together.
+        rank: of this one among them. The first one, 0, makes the result; what the others write is thrown away.
     """
 
     run: str
@@ -59,6 +62,12 @@ class Job:
     precision: str = "float32"
     threads: int = 1
     forgotten: list[str] = field(default_factory=list)
+    processes: int = 1
+    rank: int = 0
+
+    def of_rank(self, rank: int) -> Job:
+        """The same for one of its processes."""
+        return replace(self, rank=rank, folder=f"{self.folder}.{rank}" if rank else self.folder)
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Outcome:
 
     Args:
         artifact: the id of what it made, "" if it failed.
-        error: why it failed, "" if it did not. `stopped`: because the user asked.
+        error: why it failed, "" if it did not. `stopped`: because the user asked. `died`: its process did.
         metrics, scores, notes: its card.
     """
 
@@ -80,6 +89,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    died: bool = False
 
     @property
     def card(self) -> Card:
@@ -96,7 +106,7 @@ def carry_out(job: Job, report: Callable[[Event], None]) -> Outcome:
             shutil.rmtree(out)
         out.mkdir(parents=True)
         card = checked(call(step, job, out, report))
-        artifact_id, size = publish(Store(Path(job.store), job.store_url), out, step)
+        artifact_id, size = ("", 0) if job.rank else publish(Store(Path(job.store), job.store_url), out, step)
     except Stopped as stop:
         return Outcome(error=str(stop), stopped=True, **usage.spent())
     except KeyboardInterrupt:
@@ -115,18 +125,19 @@ def call(step: Step, job: Job, out: Path, report: Callable[[Event], None]) -> Ca
     context = Context(
         key=job.key,
         work_folder=Path(job.work),
-        device=job.device,
+        device=job.device if job.processes == 1 else job.device.partition(":")[0],  # each takes its own
         precision=job.precision,
         threads=job.threads,
         forgotten=frozenset(bytes.fromhex(r) for r in job.forgotten),
-        report=report,
+        report=report if job.rank == 0 else lambda event: None,
         stop_file=Path(job.stop_file),
     )
     arguments: dict[str, Any] = {name: opened(step, name, value) for name, value in job.inputs.items()}
     arguments |= step.arguments(step.settings_model(**job.settings))
     if "out" in step.signature.parameters:
         arguments["out"] = out
-    with use_context(context):
+    together = process_group(job.device, job.run) if job.processes > 1 else contextlib.nullcontext()
+    with use_context(context), together:
         card = step.function(**arguments)
     if card is not None and not isinstance(card, Card):
         raise LoomError(f"step {step.name} returned a {type(card).__name__}", "a step returns a Card, or nothing")

@@ -22,6 +22,7 @@ from loomwork.core.step import Calls, Files, Names, Reads, Revision, Secret, Ste
 
 Parts = dict[str, Any]
 SHOWN_CHARACTERS = 60
+BESIDE = ("paths", "processes")  # of the parts: kept with a run, and not in its key
 READ = ":files"  # after a setting's name: what it leads to
 
 
@@ -126,7 +127,7 @@ def digest_paths(step: Step, paths: Mapping[str, Any], digests: Path) -> dict[st
 
 def make_key(parts: Parts) -> str:
     """sha256 of the parts that decide the bytes."""
-    return digest({name: value for name, value in parts.items() if name != "paths"})
+    return digest({name: value for name, value in parts.items() if name not in BESIDE})
 
 
 def differences(old: Parts, new: Parts) -> list[str]:
@@ -162,7 +163,7 @@ def differences(old: Parts, new: Parts) -> list[str]:
 def _flat(parts: Parts) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in parts.items():
-        if name == "paths":
+        if name in BESIDE:
             continue
         if isinstance(value, dict):
             flat |= {f"{name}.{inner}": v for inner, v in value.items()}

@@ -130,6 +130,7 @@ def _run_again(
     outside = reads_outside(step, [e["role"] for e in edges])
     forgotten = home.ledger.events(kind="forgotten") if outside else []
     gone = [e["subject"] for e in forgotten if e["at"] < record["started"]]
+    processes = parts.get("processes", 1)  # other sums, other bytes
     now = keys.key_parts(step, settings, parts["inputs"], digests=home.root / "digests", forgotten=gone)
     job = Job(
         run=name,
@@ -146,8 +147,9 @@ def _run_again(
         store_url=home.store.url,
         device=parts.get("device", keys.device()),
         precision=parts.get("precision", keys.precision()),
-        threads=record["threads"] or 1,
+        threads=max(1, (record["threads"] or 1) // processes),
         forgotten=gone,
+        processes=processes,
     )
     outcome = executor.submit(job, lambda event: None).result()
     if outcome.error:

@@ -23,6 +23,7 @@ from loomwork.core.errors import InputError, LoomError
 from loomwork.core.executor import Executor, open_executor
 from loomwork.core.home import Home
 from loomwork.core.ledger import FRESH
+from loomwork.core.processes import environment_rank, environment_size
 from loomwork.core.recipe import Recipe, load_recipe
 from loomwork.core.schedule import Listen, Schedule, Status, StepResult
 from loomwork.core.score import Ruling, Verdict
@@ -71,17 +72,31 @@ class Runner:
         home: where results are kept.
         jobs: how many steps may run at once; the cores are shared among them.
         on: the executor: "local", or a plug-in's name.
+        processes: in how many processes each step runs that can run in several. Under torchrun it is as many as
+            torchrun started, and this stays 1.
         listen: called as listen(event, step name, data): "hit" and "end" with a StepResult, "start" with the reasons
             why it is no hit, "progress" with a context event, "wait" with a sentence.
     """
 
     def __init__(
-        self, home: Home, *, jobs: int = 1, on: str = "local", listen: Listen = lambda event, step, data: None
+        self,
+        home: Home,
+        *,
+        jobs: int = 1,
+        on: str = "local",
+        processes: int = 1,
+        listen: Listen = lambda event, step, data: None,
     ) -> None:
         if jobs < 1:
             raise InputError(f"--jobs {jobs}: at least one job must run")
-        self.home, self.jobs, self.listen = home, jobs, listen
-        self.executor: Executor = open_executor(on, jobs)
+        if processes < 1:
+            raise InputError(f"--processes {processes}: a step needs at least one")
+        if environment_size() > 1:
+            if processes > 1 or on != "local":
+                raise InputError("torchrun says how many processes there are", "leave --processes and --on out")
+            processes = environment_size()
+        self.home, self.jobs, self.processes, self.listen = home, jobs, processes, listen
+        self.executor: Executor = _under_torchrun(jobs) if environment_size() > 1 else open_executor(on, jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -107,6 +122,7 @@ class Runner:
             recipe=recipe.name,
             jobs=self.jobs,
             threads=threads,
+            processes=self.processes,
             listen=self.listen,
         )
         try:
@@ -189,18 +205,37 @@ def run_recipe(
     home: Home | None = None,
     jobs: int = 1,
     on: str = "local",
+    processes: int = 1,
     listen: Listen = lambda event, step, data: None,
 ) -> RecipeRun:
-    """Run a recipe from a YAML file, or from a dict of the same shape.
+    """Run a recipe from a YAML file, or from a dict of the same shape. See Runner for the arguments.
+
+    Under torchrun its first process runs the recipe; all others stand by for it in here, and then exit.
 
     Raises:
         RecipeError: it cannot run; nothing was started.
     """
     from loomwork.core.home import open_home
 
+    stand_by()
     loaded = load_recipe(recipe, dict(settings or {}))
-    with Runner(home or open_home(), jobs=jobs, on=on, listen=listen) as runner:
+    with Runner(home or open_home(), jobs=jobs, on=on, processes=processes, listen=listen) as runner:
         return runner.run(loaded)
+
+
+def stand_by() -> None:
+    """In a process of torchrun that is not the first: help it until it is done, then exit. Elsewhere do nothing."""
+    if environment_rank() > 0:
+        from loomwork.core.torchrun import follow
+
+        follow()
+        raise SystemExit(0)
+
+
+def _under_torchrun(jobs: int) -> Executor:
+    from loomwork.core.torchrun import TorchrunExecutor
+
+    return TorchrunExecutor(jobs)
 
 
 def remove_leftovers(home: Home) -> None:

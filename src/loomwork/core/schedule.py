@@ -73,6 +73,7 @@ class Schedule:
         parent: the run of the recipe, and `recipe` its name.
         jobs: how many may run at once.
         threads: for each of them.
+        processes: of each step that can run in several.
         listen: hears "hit", "start", "progress", "wait" and "end".
     """
 
@@ -86,10 +87,11 @@ class Schedule:
         recipe: str,
         jobs: int,
         threads: int,
+        processes: int = 1,
         listen: Listen,
     ) -> None:
         self.home, self.executor, self.parent, self.recipe = home, executor, parent, recipe
-        self.jobs, self.threads, self.listen = jobs, threads, listen
+        self.jobs, self.threads, self.processes, self.listen = jobs, threads, processes, listen
         self.results: dict[str, StepResult] = {}
         self.stopping = False
         self.stop_file = home.folder("work") / f"stop-{parent}"
@@ -183,10 +185,11 @@ class Schedule:
         call = ready.call
         why = [known.why] if known.lost else why_not_a_hit(self.home, self.recipe, call, ready.parts)
         log = self.home.folder("logs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{call.name}-{os.urandom(3).hex()}.log"
+        together = {"processes": self.processes} if call.step.parallel and self.processes > 1 else {}
         run = self.home.ledger.begin(
             call.use,
             ready.key,
-            ready.parts,
+            ready.parts | together,
             ready.used,
             name=call.name,
             parent=self.parent,
@@ -201,7 +204,7 @@ class Schedule:
             return False
         self._running[call.name] = _Running(ready, run, why, log)
         self.listen("start", call.name, why)
-        job = ready.job(self.home, run, log, self.stop_file, self.threads)
+        job = ready.job(self.home, run, log, self.stop_file, self.threads, self.processes)
         future = self.executor.submit(job, lambda event: self._heard(call.name, run, event))
         future.add_done_callback(lambda f: self._ended.put((call.name, _outcome(f))))
         return True

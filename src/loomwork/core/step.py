@@ -178,6 +178,7 @@ class Step:
     heavy: bool = False
     version: str = ""
     measures: bool = False
+    parallel: bool = False
     name: str = ""
 
     @cached_property
@@ -279,6 +280,7 @@ def step(
     heavy: bool = False,
     version: str = "",
     measures: bool = False,
+    parallel: bool = False,
 ) -> Callable[[Function], Function]:
     """Declare a function a step.
 
@@ -288,10 +290,12 @@ def step(
         heavy: run it in a spawned process (torch, Numba, minutes of work).
         version: covers what the code fingerprint cannot see.
         measures: what it writes depends on the clock, so `loom remake` does not expect equal bytes.
+        parallel: it can run in several processes that share its work through torch.distributed. Each is called with
+            the same inputs and settings; what the first one writes is the result. Such a step is heavy.
     """
 
     def declare(function: Function) -> Function:
-        found = Step(function, makes, tuple(uses), heavy, version, measures, step_name(function))
+        found = Step(function, makes, tuple(uses), heavy or parallel, version, measures, parallel, step_name(function))
         for name, parameter in found.signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD or parameter.kind is parameter.VAR_POSITIONAL:
                 raise TypeError(f"step {found.name}: *{name} is not allowed, the signature is the schema")

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loomwork.learn.distributed import mine
+from loomwork.learn.distributed import even, mine
 from loomwork.learn.order import RowOrder, TokenOrder
 from loomwork.learn.parts import split_rows
 from loomwork.learn.sequences import Sequences
 from loomwork.models.cross_entropy import IGNORED
-from loomwork.models.flat import Flat, lay_flat
+from loomwork.models.flat import LEAST_FILLED, Flat, lay_flat
 from loomwork.models.flat_decoder import FlatDecoder
 from loomwork.models.plain_decoder import PlainDecoder
 
@@ -68,11 +68,14 @@ class CausalBatches:
         sequences: what is learned.
         order: which of them each step takes.
         device: where the tensors are to be.
+        single: a part is one table for transformers' forward. Where weights are split, every process must run it as
+            often as the others.
     """
 
     sequences: Sequences
     order: RowOrder | TokenOrder
     device: str
+    single: bool = False
 
     def parts(self, step: int, limit: int) -> list[TokenPart]:
         """This process's parts of a step's batch, each of at most `limit` tokens."""
@@ -84,7 +87,9 @@ class CausalBatches:
         lengths = [int(self.sequences.ends[r] - self.sequences.starts[r]) for r in rows]
         taken = mine(rows, lengths)
         sizes = [int(self.sequences.ends[r] - self.sequences.starts[r]) for r in taken]
-        return [self._part(some, 1 / learned) for some in split_rows(taken, sizes, limit, padded=False)]
+        chosen = split_rows(taken, sizes, limit, padded=self.single, least=LEAST_FILLED)
+        parts = [self._part(some, 1 / learned) for some in chosen]
+        return even(parts, lambda: self._part([rows[lengths.index(min(lengths))]], 0.0))
 
     def _part(self, rows: list[int], share: float) -> TokenPart:
         flat = lay_flat([self.sequences.tokens(r) for r in rows], self.device)

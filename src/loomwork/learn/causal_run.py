@@ -13,6 +13,7 @@ from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.learn.adapters import adapted
 from loomwork.learn.causal import WATCHED_TOKENS, CausalBatches, CausalObjective
+from loomwork.learn.distributed import size
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, frozen_weights, open_base
@@ -20,6 +21,7 @@ from loomwork.learn.order import RowOrder, TokenOrder
 from loomwork.learn.parts import part_tokens
 from loomwork.learn.sequences import Sequences, check_ids
 from loomwork.learn.settings import Adapter, Training
+from loomwork.learn.sharded import Shards
 from loomwork.learn.watch import Watch
 
 MakeObjective = Callable[[Any, torch.nn.Module], torch.nn.Module]
@@ -84,21 +86,27 @@ def run_causal(
             check_ids(given, model.get_input_embeddings().num_embeddings)
     with torch.random.fork_rng([]):
         torch.manual_seed(training.seed)
-        model = adapted(model, adapter, PEFT_TASKS["causal"]).to(device)
-    decoder, reason = causal_decoder(model, adapter, dtype, dropout=dropout, recompute=training.recompute)
+        model = adapted(model, adapter, PEFT_TASKS["causal"])
+    shards = Shards(model, training, device)
+    decoder, reason = causal_decoder(
+        model, adapter, dtype, dropout=dropout, recompute=training.recompute, shard=training.shard
+    )
     learner = objective(model, decoder) if objective else CausalObjective(decoder, smoothing)
-    batches = CausalBatches(sequences, order, device)
+    batches = CausalBatches(sequences, order, device, training.shard)
     limit = part_tokens(training.part_tokens, device)
     watch = None
     if holdout is not None and len(holdout):
-        held = CausalBatches(holdout, order, device).sample(WATCHED_TOKENS, limit, training.seed)
+        held = CausalBatches(holdout, order, device, training.shard).sample(WATCHED_TOKENS, limit, training.seed)
         plain = CausalObjective(decoder)
         series, scale = ("holdout_bits_per_byte", bits / math.log(2)) if bits else ("holdout_loss", 1.0)
         watch = Watch(lambda: sum(float(plain.eval()(part)) for part in held), series, scale)
     settings = [base.id, asdict(training), asdict(adapter), steps, dropout, smoothing, str(dtype), device, mark]
     name = "causal-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
-    kept = KeptWeights(model, context().work / f"{name}-kept", lambda: frozen_weights(model, base, "causal"))
+    kept = KeptWeights(
+        shards.whole, context().work / f"{name}-kept", lambda: frozen_weights(model, base, "causal"), shards.gather
+    )
     history = fit(learner, batches.parts, training, steps=steps, watch=watch, keep=kept.keep, name=name)
+    shards.gather()
     counts = sequences.target_counts
     metrics = {
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -117,8 +125,10 @@ def run_causal(
         metrics |= {f"best_{watch.series}": watch.best, "best_step": watch.best_step}
     notes = [f"forward pass: {decoder.name}" + (f" ({reason})" if reason else "")]
     notes += [f"left out: {n} rows, {why}" for why, n in sorted(sequences.left_out.items())]
+    if size() > 1:
+        notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))
     if history.stopped_early:
         notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out loss since the best")
     if history.part_tokens < limit:
         notes.append(f"memory ran out: parts of {history.part_tokens} tokens, the batch as it was")
-    return CausalRun(model, history, {k: float(v) for k, v in metrics.items()}, notes, watch, kept)
+    return CausalRun(shards.whole, history, {k: float(v) for k, v in metrics.items()}, notes, watch, kept)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from loomwork.core.errors import LoomError
+from loomwork.learn import distributed
 
 Tensors = dict[str, torch.Tensor]
 
@@ -17,6 +18,9 @@ Tensors = dict[str, torch.Tensor]
 @dataclass
 class Checkpoint:
     """Weights, buffers and optimizer of a run, and whatever else it needs to go on.
+
+    Of several processes the first one writes the file, and all read it. It holds whole tensors, so that a run with
+    split weights (FSDP) goes on with any number of processes.
 
     Args:
         path: of the file.
@@ -33,7 +37,7 @@ class Checkpoint:
     more: dict[str, Tensors] = field(default_factory=dict)
 
     def save(self, step: int, run: dict[str, Any]) -> None:
-        """Write the state after `step` steps.
+        """Write the state after `step` steps; all processes call it.
 
         Args:
             run: plain values that come back from `restore`.
@@ -44,11 +48,13 @@ class Checkpoint:
         state = {
             "step": step,
             "run": run,
-            "parameters": {n: p.detach() for n, p in self.trained.items()},
+            "parameters": _whole({n: p.detach() for n, p in self.trained.items()}),
             "buffers": dict(self.model.named_buffers()),
-            "optimizer": self.optimizer.state_dict(),
-            "more": self.more,
+            "optimizer": _whole(self.optimizer.state_dict()),
+            "more": _whole(self.more),
         }
+        if distributed.rank():
+            return
         half = self.path.with_suffix(".half")
         try:
             with open(half, "wb") as stream:
@@ -69,7 +75,12 @@ class Checkpoint:
         Raises:
             LoomError: the file is of another model.
         """
-        if not self.path.is_file():
+        there = self.path.is_file()
+        if distributed.sum_numbers(there)[0] not in (0, distributed.size()):
+            raise LoomError(
+                f"not every process sees the checkpoint {self.path}", "put the .loom folder on a disk that all share"
+            )
+        if not there:
             return 0, {}
         device = next(iter(self.trained.values())).device
         state = torch.load(self.path, map_location=device, weights_only=True)
@@ -78,8 +89,29 @@ class Checkpoint:
         with torch.no_grad():
             for mine, saved in ((self.trained, "parameters"), (dict(self.model.named_buffers()), "buffers")):
                 for n, tensor in mine.items():
-                    tensor.copy_(state[saved][n])
-        self.optimizer.load_state_dict(state["optimizer"])
+                    tensor.copy_(distributed.split_like(state[saved][n], tensor))
+        self.optimizer.load_state_dict(self._split_optimizer(state["optimizer"]))
         self.more.clear()
-        self.more.update(state["more"])
+        for group, tensors in state["more"].items():
+            self.more[group] = {n: distributed.split_like(t, self.trained[n]) for n, t in tensors.items()}
         return int(state["step"]), state["run"]
+
+    def _split_optimizer(self, state: dict[str, Any]) -> dict[str, Any]:
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        split = {
+            number: {
+                n: distributed.split_like(v, parameters[number]) if torch.is_tensor(v) else v for n, v in values.items()
+            }
+            for number, values in state["state"].items()
+        }
+        return state | {"state": split}
+
+
+def _whole(value: Any) -> Any:
+    """A tree of dicts and lists with every split tensor in it put together, on the CPU in the first process only."""
+    if torch.is_tensor(value) and distributed.is_split(value):
+        complete = distributed.whole(value)
+        return complete.cpu() if distributed.rank() == 0 else None
+    if isinstance(value, dict):
+        return {name: _whole(v) for name, v in value.items()}
+    return value

@@ -10,11 +10,13 @@ import torch
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.learn.adapters import adapted
+from loomwork.learn.distributed import size
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, Kind, open_base
 from loomwork.learn.parts import part_tokens
 from loomwork.learn.settings import Adapter, Training
+from loomwork.learn.sharded import Shards
 from loomwork.learn.watch import Watch
 from loomwork.models.short_attention import register
 
@@ -32,13 +34,14 @@ def open_trained(base: Model, kind: Kind, training: Training, adapter: Adapter, 
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     with torch.random.fork_rng([]):
         torch.manual_seed(training.seed)
-        return adapted(model, adapter, PEFT_TASKS[kind]).to(device)
+        return adapted(model, adapter, PEFT_TASKS[kind]).to(device)  # weights are split by run_encoder
 
 
 @dataclass
 class EncoderRun:
-    """What a run came to: see CausalRun."""
+    """What a run came to: see CausalRun. `model` is what is to be written."""
 
+    model: Any
     history: History
     metrics: dict[str, float]
     notes: list[str]
@@ -66,6 +69,7 @@ def run_encoder(
         training, adapter: the settings.
         mark: whatever makes this run another one: in the name of its checkpoint.
     """
+    shards = Shards(model, training, context().device)
     limit = part_tokens(training.part_tokens, context().device)
     watch = None
     if held is not None:
@@ -73,8 +77,9 @@ def run_encoder(
         watch = Watch(lambda: sum(float(objective(part)) for part in looked))
     settings = [asdict(training), asdict(adapter), steps, context().precision, context().device, mark]
     name = "run-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
-    kept = KeptWeights(model, context().work / f"{name}-kept")
+    kept = KeptWeights(shards.whole, context().work / f"{name}-kept", gather=shards.gather)
     history = fit(objective, batches.parts, training, steps=steps, watch=watch, keep=kept.keep, name=name)
+    shards.gather()
     metrics: dict[str, float] = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -87,8 +92,10 @@ def run_encoder(
     if watch and watch.values:
         metrics |= {"best_holdout_loss": watch.best, "best_step": watch.best_step}
     notes = []
+    if size() > 1:
+        notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))
     if history.stopped_early:
         notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out loss since the best")
     if history.part_tokens < limit:
         notes.append(f"memory ran out: parts of {history.part_tokens} tokens, the batch as it was")
-    return EncoderRun(history, {k: float(v) for k, v in metrics.items()}, notes, kept)
+    return EncoderRun(shards.whole, history, {k: float(v) for k, v in metrics.items()}, notes, kept)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from loomwork.learn import distributed
+
 
 class KeptWeights:
     """Checkpoints of the trained weights, `checkpoint-STEP`, each an ordinary folder of weights.
@@ -15,13 +17,23 @@ class KeptWeights:
         model: of transformers, or peft's around it: then an adapter is kept.
         folder: in the step's work folder; what a killed run kept is still there.
         frozen: gives the weights that are not trained, by name, where the model itself has them in another dtype.
+        gather: called before the model is written, in all processes: see Shards. Only the first one writes.
     """
 
-    def __init__(self, model: Any, folder: Path, frozen: Callable[[], dict[str, Any]] | None = None) -> None:
-        self.model, self.folder, self.frozen = model, folder, frozen
+    def __init__(
+        self,
+        model: Any,
+        folder: Path,
+        frozen: Callable[[], dict[str, Any]] | None = None,
+        gather: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.model, self.folder, self.frozen, self.gather = model, folder, frozen, gather
 
     def keep(self, step: int) -> None:
         """Write the weights as they are after `step` steps."""
+        self.gather()
+        if distributed.rank():
+            return
         place = self.folder / f"checkpoint-{step}"
         half = self.folder / "half"
         shutil.rmtree(half, ignore_errors=True)
@@ -36,7 +48,8 @@ class KeptWeights:
 
     def move_to(self, out: Path) -> int:
         """Put them into a model folder, as its parts; returns how many there are."""
-        found = sorted(self.folder.glob("checkpoint-*")) if self.folder.is_dir() else []
+        mine = distributed.rank() == 0 and self.folder.is_dir()
+        found = sorted(self.folder.glob("checkpoint-*")) if mine else []
         for place in found:
             shutil.copytree(place, out / place.name)
         return len(found)

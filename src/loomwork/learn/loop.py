@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from torch.nn.utils import clip_grad_norm_
 
 from loomwork.core.context import context
 from loomwork.core.errors import InputError, LoomError, Stopped
@@ -21,8 +22,8 @@ from loomwork.core.memory import peak_memory_bytes
 from loomwork.learn import distributed
 from loomwork.learn.average import put_weights, update_average, with_weights
 from loomwork.learn.checkpoint import Checkpoint
+from loomwork.learn.gradients import Gradients, PartsAt
 from loomwork.learn.optimizer import add_penalties, make_optimizer
-from loomwork.learn.parts import part_tokens
 from loomwork.learn.schedule import Schedule, make_schedule
 from loomwork.learn.settings import Training
 from loomwork.learn.watch import Watch
@@ -30,14 +31,10 @@ from loomwork.models.heap import keep_freed_memory
 
 REPORTS = 500  # how many points a curve has, at most
 WINDOW = 20  # how many steps the test for divergence averages over
-LARGE_PRIME = 1_000_003
 
 
-class Part(Protocol):
-    """What is computed at once: some rows of a batch, ready for the objective."""
-
-    @property
-    def tokens(self) -> int: ...
+class Diverged(LoomError):
+    """The loss runs away, or is no number: going on cannot save the run."""
 
 
 @dataclass
@@ -49,7 +46,7 @@ class History:
         gradient_norms: the same, before clipping.
         resumed_at: the step that this process began at.
         seconds: how long this process trained, checkpoints included.
-        tokens: how many tokens this process trained on.
+        tokens: how many tokens were trained on since.
         part_tokens: how many were computed at once, at the end.
         stopped_early: whether the held-out loss ended it.
     """
@@ -71,7 +68,7 @@ class History:
 
 def fit(
     objective: torch.nn.Module,
-    parts_at: Callable[[int, int], Sequence[Part]],
+    parts_at: PartsAt,
     how: Training,
     *,
     steps: int,
@@ -87,7 +84,7 @@ def fit(
         objective: called with a part of a batch it gives the part's share of the batch's loss, a scalar: the shares
             of all parts sum up to the loss. It must depend on the part and the weights only; dropout is drawn anew
             from (seed, step).
-        parts_at: the parts of a step's batch, each of about as many tokens as the second argument says.
+        parts_at: this process's parts of a step's batch, each of about as many tokens as the second argument says.
         how: the settings.
         steps: how many steps the whole run has.
         schedule: a factor of the rate at each step, instead of the named one.
@@ -105,6 +102,8 @@ def fit(
     trained = {n: p for n, p in objective.named_parameters() if p.requires_grad}
     if not trained:
         raise InputError("there is nothing to train: no parameter of the model requires a gradient")
+    if how.patience and watch is None:
+        raise InputError("patience needs held-out data to look at", "give holdout, or leave patience out")
     keep_freed_memory()
     torch.set_num_threads(context().threads)
     warmup = round(how.warmup_share * steps)
@@ -115,14 +114,8 @@ def fit(
     kept = Checkpoint(context().work / f"{name}.pt", objective, trained, optimizer, {"average": average, "best": best})
     history = _resume(kept, how, watch)
     average, best = kept.more.setdefault("average", {}), kept.more.setdefault("best", {})
-    run = _Run(objective, parts_at, trained, how)
-    run.limit = history.part_tokens or run.limit
-
-    def save(step: int) -> None:
-        if distributed.rank() == 0:
-            kept.save(step, _state(history, watch))
-        distributed.wait_for_all()
-
+    gradients = Gradients(objective, parts_at, trained, how, history.part_tokens)
+    (stop,) = distributed.sum_numbers(context().stop_requested)
     began = saved = reported = time.monotonic()
     tokens_since = steps_since = 0
     every = max(1, steps // REPORTS)
@@ -131,17 +124,21 @@ def fit(
         for step in range(history.resumed_at, steps):
             if history.stopped_early:
                 break
-            if context().stop_requested:
-                save(step)
+            if stop:
+                kept.save(step, _state(history, watch))
                 raise Stopped(f"training was stopped at step {step} of {steps}", "run it again to go on from there")
             rate = how.learning_rate * factor(step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss, tokens = run.gradients(step)
-            history.part_tokens = run.limit
+            loss, tokens = gradients.sum(step)  # of this process
+            distributed.sum_gradients(trained.values())
+            now = time.monotonic()
+            late = distributed.rank() == 0 and now - saved >= checkpoint_every_seconds
+            loss, count, stop, due = distributed.sum_numbers(loss, tokens, context().stop_requested, late)
+            history.part_tokens = gradients.limit
             if how.l1 or how.l2:
                 add_penalties(trained.values(), how.l1, how.l2)
-            norm = float(torch.nn.utils.clip_grad_norm_(trained.values(), how.clip_norm or math.inf))
+            norm = float(distributed.whole(clip_grad_norm_(trained.values(), how.clip_norm or math.inf)))
             history.losses.append(loss)
             history.gradient_norms.append(norm)
             _check(history, rate)
@@ -149,9 +146,8 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             if how.ema:
                 update_average(average, trained, how.ema, step)
-            history.tokens += tokens
-            tokens_since, steps_since = tokens_since + tokens, steps_since + 1
-            now = time.monotonic()
+            history.tokens += int(count)
+            tokens_since, steps_since = tokens_since + int(count), steps_since + 1
             done = step + 1
             if done % every == 0 or done == steps:
                 _report(done, steps, history, rate, tokens_since, steps_since, now - reported)
@@ -166,62 +162,14 @@ def fit(
             if keep and how.keep_every and done % how.keep_every == 0:
                 with with_weights(trained, average):
                     keep(done)
-            if now - saved >= checkpoint_every_seconds:
-                save(done)
+            if due:
+                kept.save(done, _state(history, watch))
                 saved = time.monotonic()
         if len(history.losses) > history.resumed_at:
-            save(len(history.losses))  # what follows may be killed too
+            kept.save(len(history.losses), _state(history, watch))  # what follows may be killed too
     put_weights(trained, best or average)
     history.seconds = time.monotonic() - began
     return history
-
-
-@dataclass
-class _Run:
-    """The gradients of one step after another."""
-
-    objective: torch.nn.Module
-    parts_at: Callable[[int, int], Sequence[Part]]
-    trained: dict[str, torch.nn.Parameter]
-    how: Training
-    limit: int = 0
-
-    def __post_init__(self) -> None:
-        self.limit = part_tokens(self.how.part_tokens, context().device)
-
-    def gradients(self, step: int) -> tuple[float, int]:
-        """Sum the gradients of a batch's parts; returns its loss and its tokens. Out of memory, the parts get smaller:
-        the batch stays what it is."""
-        while True:
-            torch.manual_seed(self.how.seed * LARGE_PRIME + step)
-            loss, tokens, longest = 0.0, 0, 0
-            try:
-                for part in self.parts_at(step, self.limit):
-                    longest = max(longest, part.tokens)
-                    share = self.objective(part)
-                    share.backward()
-                    loss, tokens = loss + float(share.detach()), tokens + part.tokens
-                distributed.sum_gradients(self.trained.values())
-                return distributed.sum_number(loss), tokens
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
-                smaller = min(self.limit, longest) // 2
-                if distributed.size() > 1 or smaller < 1 or self._cannot_split(step, smaller):
-                    raise LoomError(
-                        f"out of memory at step {step}, with {longest} tokens at once",
-                        "set recompute: true, a shorter max_tokens, or an adapter; or train on a larger machine",
-                    ) from error
-                self.limit = smaller
-                self.objective.zero_grad(set_to_none=True)
-                context().progress(step, None, "steps", note=f"out of memory: now {smaller} tokens at once")
-
-    def _cannot_split(self, step: int, smaller: int) -> bool:
-        return len(self.parts_at(step, smaller)) <= len(self.parts_at(step, self.limit))
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _resume(kept: Checkpoint, how: Training, watch: Watch | None) -> History:
@@ -257,13 +205,13 @@ def _check(history: History, rate: float) -> None:
     step, loss, norm = len(history.losses) - 1, history.losses[-1], history.gradient_norms[-1]
     hint = "lower learning_rate, lengthen warmup_share, or look for bad rows in the data"
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise LoomError(f"at step {step} the loss is {loss} and its gradient's norm {norm} (rate {rate:.2g})", hint)
+        raise Diverged(f"at step {step} the loss is {loss} and its gradient's norm {norm} (rate {rate:.2g})", hint)
     if (step + 1) % WINDOW:
         return
     recent = history.last_loss()
     best = history.best = min(history.best, recent)
     if recent > best + max(1.0, abs(best)):
-        raise LoomError(
+        raise Diverged(
             f"training diverges: over the {WINDOW} steps up to {step} the mean loss is {recent:.3g}, it was {best:.3g}",
             hint,
         )

@@ -10,6 +10,7 @@ import torch
 
 from loomwork.core.artifact import Artifact, Model
 from loomwork.core.errors import InputError
+from loomwork.learn import distributed
 from loomwork.learn.adapters import PROMPTS, merged, save_adapter
 from loomwork.learn.settings import Adapter
 from loomwork.models.families import not_covered
@@ -99,7 +100,13 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
 
 
 def causal_decoder(
-    model: Any, how: Adapter, dtype: torch.dtype, *, dropout: float = 0.0, recompute: bool = False
+    model: Any,
+    how: Adapter,
+    dtype: torch.dtype,
+    *,
+    dropout: float = 0.0,
+    recompute: bool = False,
+    shard: bool = False,
 ) -> tuple[FlatDecoder | PlainDecoder, str]:
     """The forward pass that trains a causal model, and why transformers' own, where it is that.
 
@@ -109,8 +116,11 @@ def causal_decoder(
         dtype: of the matrix products.
         dropout: of what layers add, where the packed pass runs.
         recompute: see FlatDecoder.
+        shard: the weights may be split over processes; the packed pass would read pieces of them.
     """
     inside = model.get_base_model() if hasattr(model, "peft_config") else model
+    if shard:
+        return PlainDecoder(model, dtype, recompute), "its weights are split over processes (shard)"
     reason = f"{how.adapter} puts states in front of a text" if how.adapter in PROMPTS else not_covered(inside)
     if reason:
         return PlainDecoder(model, dtype, recompute), reason
@@ -120,7 +130,7 @@ def causal_decoder(
 def save_trained(
     model: Any, base: Model, kind: Kind, about: About, how: Adapter, out: Path, config: dict[str, Any] | None = None
 ) -> None:
-    """Write a trained model, with the tokenizer and the papers of its base.
+    """Write a trained model, with the tokenizer and the papers of its base. Of several processes the first one does.
 
     What was frozen is written as it was in the base. Adapters that can be are merged into the weights, and their own
     weights are in the folder `adapter`, in peft's format; prompts cannot be, so the weights are the base's.
@@ -134,6 +144,8 @@ def save_trained(
         out: an empty folder.
         config: what `open_base` changed in config.json.
     """
+    if distributed.rank():
+        return
     copy_beside(base, out)
     model.cpu()
     if how.adapter == "none":

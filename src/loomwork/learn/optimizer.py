@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
+from loomwork.learn.distributed import is_split
 from loomwork.learn.settings import Training
 
 
@@ -27,6 +28,7 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], how: Training) -> t
         case "adamw":
             return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=fused)
         case "sgd":
+            fused = fused and not any(is_split(p) for p in every)  # torch 2.13 has no fused SGD for split weights
             return torch.optim.SGD(groups, lr=rate, momentum=0.9, fused=fused)
         case "adafactor":
             return torch.optim.Adafactor(groups, lr=rate)

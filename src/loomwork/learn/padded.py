@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loomwork.learn.distributed import mine
+from loomwork.learn.distributed import even, mine
 from loomwork.learn.order import RowOrder
 from loomwork.learn.parts import split_rows
 
@@ -73,9 +73,11 @@ class PaddedBatches:
     def parts_of(self, rows: Sequence[int], limit: int, step: int = 0) -> list[PaddedPart]:
         """The same for any rows."""
         share = 1 / max(self.weigh(rows), 1e-12)
-        taken = mine(rows, [len(self.ids[r]) for r in rows])
-        parts = split_rows(taken, [len(self.ids[r]) for r in taken], limit, padded=True)
-        return [self._part(some, share, step) for some in parts]
+        lengths = [len(self.ids[r]) for r in rows]
+        taken = mine(rows, lengths)
+        chosen = split_rows(taken, [len(self.ids[r]) for r in taken], limit, padded=True)
+        parts = [self._part(some, share, step) for some in chosen]
+        return even(parts, lambda: self._part([rows[lengths.index(min(lengths))]], 0.0, step))
 
     def _part(self, rows: list[int], share: float, step: int) -> PaddedPart:
         made = self.make(rows, step)

@@ -13,7 +13,9 @@ def part_tokens(chosen: int, device: str) -> int:
     return chosen or PART_TOKENS.get(device.partition(":")[0], PART_TOKENS_ELSEWHERE)
 
 
-def split_rows(rows: Sequence[int], lengths: Sequence[int], limit: int, *, padded: bool) -> list[list[int]]:
+def split_rows(
+    rows: Sequence[int], lengths: Sequence[int], limit: int, *, padded: bool, least: float = 0.5
+) -> list[list[int]]:
     """Rows in parts, the longest first.
 
     Args:
@@ -21,7 +23,7 @@ def split_rows(rows: Sequence[int], lengths: Sequence[int], limit: int, *, padde
         lengths: tokens of each of these rows.
         limit: tokens of a part, at most; a longer row is a part of its own.
         padded: the rows of a part are padded to the longest of it, so a part takes rows of about one length: one
-            that is shorter than half of the longest begins a new part.
+            that is shorter than `least` of the longest begins a new part.
     """
     order = sorted(range(len(rows)), key=lambda i: (-lengths[i], i))
     parts: list[list[int]] = []
@@ -29,7 +31,9 @@ def split_rows(rows: Sequence[int], lengths: Sequence[int], limit: int, *, padde
     for i in order:
         taken = max(1, lengths[i])
         full = (
-            (len(parts[-1]) + 1) * longest > limit or 2 * taken < longest if padded and parts else size + taken > limit
+            (len(parts[-1]) + 1) * longest > limit or taken < least * longest
+            if padded and parts
+            else size + taken > limit
         )
         if not parts or full:
             parts.append([])

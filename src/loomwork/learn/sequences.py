@@ -12,6 +12,7 @@ import numpy as np
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.learn.distributed import from_first
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -178,7 +179,24 @@ def _write(
     cut_long: bool,
     text: Callable[[dict[str, Any]], str] | None = None,
 ) -> Sequences:
-    """Encode a dataset by the batch into a file; `encode` gives tokens, or why a row is left out."""
+    """Encode a dataset into a file; `encode` gives tokens, or why a row is left out. Of several processes the first
+    one does it, and all read the file."""
+    file, *found = from_first(lambda: _encode_all(data, columns, encode, longest, file, cut_long=cut_long, text=text))
+    ids, learned = np.memmap(file, np.uint32, "r"), np.memmap(file.with_suffix(".learned"), np.bool_, "r")
+    return Sequences(ids, learned, *found)
+
+
+def _encode_all(
+    data: Dataset,
+    columns: list[str],
+    encode: Callable[[list[dict[str, Any]]], Iterator[Encoded | str]],
+    longest: int,
+    file: Path,
+    *,
+    cut_long: bool,
+    text: Callable[[dict[str, Any]], str] | None,
+) -> tuple[Any, ...]:
+    """Write the tokens; returns the file, and what Sequences holds beside them."""
     starts: list[int] = []
     ends: list[int] = []
     row_ids: list[bytes] = []
@@ -212,8 +230,7 @@ def _write(
     if not at:
         why = "".join(f"; {n} rows: {reason}" for reason, n in left_out.items())
         raise InputError(f"no row of the dataset can be learned from{why}", f"look at its columns {', '.join(columns)}")
-    ids_on_disk, learned = np.memmap(file, np.uint32, "r"), np.memmap(learned_file, np.bool_, "r")
-    return Sequences(ids_on_disk, learned, np.array(starts), np.array(ends), row_ids, text_bytes, left_out, cut)
+    return file, np.array(starts), np.array(ends), row_ids, text_bytes, left_out, cut
 
 
 def _teaches(one: Encoded) -> bool:

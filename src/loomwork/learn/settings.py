@@ -34,6 +34,9 @@ class Training:
         part_tokens: how many tokens are computed at once; the gradients of a batch's parts are summed, so it changes
             memory and speed only. 0 chooses by the device. Out of memory, it is halved and the run goes on.
         recompute: forget what layers computed inside and compute it again on the way back: less memory, more time.
+        shard: split weights, gradients and optimizer state over the processes of the run (FSDP2), for a model that one
+            device does not hold. The model is computed by transformers' own forward pass, also in one process, where
+            there is nothing to split.
         keep_every: keep the weights every so many steps, as the parts `checkpoint-STEP` of the model; 0 for none.
         seed: of the order of the rows, of first weights and of dropout.
     """
@@ -53,6 +56,7 @@ class Training:
     patience: Annotated[int, Ge(0)] = 0
     part_tokens: Annotated[int, Ge(0)] = 0
     recompute: bool = False
+    shard: bool = False
     keep_every: Annotated[int, Ge(0)] = 0
     seed: Seed = 7
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from loomwork.core.context import context
+from loomwork.learn import distributed
 
 Tensors = dict[str, torch.Tensor]
 
@@ -18,7 +19,8 @@ class Watch:
     """Looks at held-out data at even distances through a run.
 
     Args:
-        look: the held-out loss of the model as it is; it is called without gradients, the model in evaluation mode.
+        look: the held-out loss of the model as it is, without gradients and in evaluation mode. Of several processes
+            each gives its share, and the shares are summed.
         series: the name of its curve.
         scale: what the curve shows is the loss times this.
     """
@@ -38,7 +40,7 @@ class Watch:
     @torch.no_grad()
     def at(self, step: int) -> bool:
         """Look; returns whether it is the best so far."""
-        value = self.look() * self.scale
+        value = float(distributed.sum_numbers(self.look())[0] * self.scale)  # plain, for the checkpoint
         self.values[step] = value
         context().metric(self.series, value, step)
         better = value < self.best

@@ -19,7 +19,7 @@ from loomwork.learn.settings import Adapter, Rows, Share, Training
 MOST_CLASSES = 1000
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True)
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parallel=True)
 def classify(
     base: Model,
     data: Dataset,
@@ -115,7 +115,7 @@ def classify(
     made = {"step": "train.classify", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
     trained_on = taught(about, data, text, label)
     about = replace(about, task=TASK, engine="torch", max_tokens=max_tokens, training=made, trained_on=trained_on)
-    save_trained(model, base, "classes", about, tuning, out, config)
+    save_trained(run.model, base, "classes", about, tuning, out, config)
     run.kept.move_to(out)
     save_order(out, taken.order, labelled.row_ids, [len(i) for i in labelled.ids], steps)
     counted = {

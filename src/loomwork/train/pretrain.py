@@ -17,7 +17,7 @@ from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Adapter, Share, Training
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "numpy"], heavy=True)
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "numpy"], heavy=True, parallel=True)
 def pretrain(
     base: Model,
     data: Dataset,

@@ -15,7 +15,7 @@ from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Adapter, Rows, Share, Training
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "numpy"], heavy=True)
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "numpy"], heavy=True, parallel=True)
 def sft(
     base: Model,
     data: Dataset,

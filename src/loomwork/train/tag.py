@@ -17,7 +17,7 @@ from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Adapter, Rows, Share, Training
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True)
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parallel=True)
 def tag(
     base: Model,
     data: Dataset,
@@ -100,7 +100,7 @@ def tag(
     made = {"step": "train.tag", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
     trained_on = taught(about, data, words, tags)
     about = replace(about, task="tag", engine="torch", max_tokens=max_tokens, training=made, trained_on=trained_on)
-    save_trained(model, base, "tokens", about, tuning, out, config)
+    save_trained(run.model, base, "tokens", about, tuning, out, config)
     run.kept.move_to(out)
     save_order(out, taken.order, tagged.row_ids, [len(i) for i in tagged.ids], steps)
     counted = {
