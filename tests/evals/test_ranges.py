@@ -32,6 +32,7 @@ WRONG = {
     "speed": {"texts": 0, "rounds": 0, "max_tokens": 0},
     "squad": INTERVAL,
     "summary": {"metrics": [], **INTERVAL},
+    "translate": {"beams": 0, "longest_tokens": 0},
     "translation": {"metrics": [], **INTERVAL},
 }
 NEEDED = {"endpoint": {"url": "http://a", "model": "m"}, "glue": {"task": "rte"}, "run_task": {"task": "piqa"}}

@@ -14,10 +14,11 @@ from loomwork.core.artifact import Model, Tokenizer
 from loomwork.core.context import Context, use_context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError, Stopped
-from loomwork.learn.masked import MaskedObjective, Pieces, most_tokens, read_pieces, read_special
+from loomwork.learn.masked import MaskedObjective, Pieces, read_pieces, read_special
 from loomwork.learn.objectives import Outputs
 from loomwork.learn.order import positions
 from loomwork.learn.padded import PaddedPart, pad_rows, pad_targets
+from loomwork.learn.parts import HELD_LOGITS, fewer_for_logits
 from loomwork.learn.settings import Rows, Training
 from loomwork.models.cross_entropy import IGNORED
 from loomwork.models.encoder import load_encoder, load_tokenizer
@@ -143,8 +144,8 @@ def test_loss_and_gradients_are_those_of_transformers(minilm, pieces):
 
 
 def test_parts_are_smaller_where_the_vocabulary_is_large():
-    assert most_tokens(2048, 0.15, 30_522) == 2048
-    assert most_tokens(2048, 0.15, 250_002) * 0.15 * 250_002 <= 32 << 20
+    assert fewer_for_logits(2048, 0.15, 30_522) == 2048
+    assert 0 < fewer_for_logits(2048, 0.15, 250_002) * 0.15 * 250_002 <= HELD_LOGITS
 
 
 def test_a_fresh_encoder_learns(months, run_step, tmp_path):

@@ -20,8 +20,6 @@ from loomwork.learn.padded import PaddedPart
 from loomwork.models.cross_entropy import IGNORED
 from loomwork.models.encoder import encode_pieces
 
-HELD_LOGITS = 32 << 20  # that a part may have, in float32; their gradient is as large
-
 
 @dataclass(frozen=True)
 class Special:
@@ -144,11 +142,6 @@ def read_pieces(data: Dataset, column: str, tokenizer: Any, special: Special, lo
     if not lengths:
         raise InputError(f"no row has a text in column {column!r}", "is it the right column?")
     return Pieces(np.memmap(file, np.uint32, "r"), np.cumsum(lengths), row_ids, left_out, cut, special)
-
-
-def most_tokens(limit: int, share: float, vocabulary: int) -> int:
-    """How many tokens are computed at once, so that not too many logits are held."""
-    return max(1, min(limit, int(HELD_LOGITS / (share * vocabulary))))
 
 
 class MaskedObjective(torch.nn.Module):

@@ -6,11 +6,23 @@ from collections.abc import Sequence
 
 PART_TOKENS = {"cpu": 2048}
 PART_TOKENS_ELSEWHERE = 16_384
+HELD_LOGITS = 32 << 20  # that a part may have, in float32; their gradient is as large
 
 
 def part_tokens(chosen: int, device: str) -> int:
     """How many tokens are computed at once, where nothing is chosen by the device."""
     return chosen or PART_TOKENS.get(device.partition(":")[0], PART_TOKENS_ELSEWHERE)
+
+
+def fewer_for_logits(tokens: int, share: float, vocabulary: int) -> int:
+    """How many of so many tokens are computed at once, so that a large vocabulary does not fill the memory.
+
+    Args:
+        tokens: what there would be.
+        share: of them that have logits.
+        vocabulary: logits of each.
+    """
+    return max(1, min(tokens, int(HELD_LOGITS / (share * vocabulary))))
 
 
 def split_rows(

@@ -42,7 +42,7 @@ class About:
     """What `loomwork.json` holds.
 
     Args:
-        task: "embed" or "generate".
+        task: "embed", "generate", "classify", "tag", "answer" or "translate".
         engine: the module of loomwork.models.engines that runs it.
         pooling: of an encoder, how token states become one vector: "mean" or "cls".
         normalised: of an encoder, whether its vectors have length 1.
@@ -95,8 +95,9 @@ def guess_about(folder: Path) -> About:
     """What a Hugging Face (or sentence-transformers) folder says of itself in its own files."""
     config = _json(folder / "config.json")
     generates = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in config.get("architectures") or [])
-    if generates:
-        return About("generate", licence=_front_matter(folder).get("license", ""), training_data=_declared(folder))
+    if generates or config.get("is_encoder_decoder"):
+        task = "translate" if config.get("is_encoder_decoder") else "generate"
+        return About(task, licence=_front_matter(folder).get("license", ""), training_data=_declared(folder))
     cls = _json(folder / READ[0]).get("pooling_mode_cls_token", False)
     limits = [
         _json(folder / READ[1]).get("max_seq_length"),

@@ -13,7 +13,7 @@ from loomwork.core.artifact import Tokenizer
 from loomwork.core.step import Card, step
 
 HEAD_WIDTH = 64
-Architecture = Literal["llama", "mistral", "qwen3", "gpt2", "gpt_neox", "bert"]
+Architecture = Literal["llama", "mistral", "qwen3", "gpt2", "gpt_neox", "bert", "bart"]
 
 
 @step(makes="model", uses=["torch", "transformers", "tokenizers"], heavy=True)
@@ -33,7 +33,8 @@ def init(
 
     Args:
         tokenizer: such as train.tokenizer makes.
-        architecture: of transformers; bert is an encoder, for train.pretrain_masked.
+        architecture: of transformers; bert is an encoder, for train.pretrain_masked; bart an encoder and a decoder of
+            so many layers each, for train.translate.
         layers: the dial.
         context_tokens: the most the model reads.
         seed: of the weights.
@@ -53,6 +54,8 @@ def init(
         torch.manual_seed(seed)
         if architecture == "bert":
             model: Any = transformers.BertForMaskedLM(config)
+        elif architecture == "bart":
+            model = transformers.BartForConditionalGeneration(config)
         else:
             model = transformers.AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
         with torch.no_grad():
@@ -62,8 +65,8 @@ def init(
     model.save_pretrained(out)
     for file in sorted(tokenizer.path.glob("*.json")):
         shutil.copyfile(file, out / file.name)
-    task = "embed" if architecture == "bert" else "generate"
-    save_about(out, About(task, training_data=[], max_tokens=context_tokens if task == "embed" else 0))
+    task = {"bert": "embed", "bart": "translate"}.get(architecture, "generate")
+    save_about(out, About(task, training_data=[], max_tokens=0 if task == "generate" else context_tokens))
     return Card(metrics={"parameters": float(sum(p.numel() for p in model.parameters()))})
 
 
@@ -117,3 +120,12 @@ def _config(architecture: Architecture, tokenizer: Any, layers: int, context_tok
         case "bert":
             common["pad_token_id"] = tokenizer.pad_token_id or 0
             return transformers.BertConfig(**common, **shape, intermediate_size=4 * width)
+        case "bart":
+            common["pad_token_id"] = tokenizer.pad_token_id or 0
+            common["decoder_start_token_id"] = tokenizer.eos_token_id
+            sides: dict[str, Any] = {}
+            for side in ("encoder", "decoder"):
+                sides |= {f"{side}_layers": layers, f"{side}_attention_heads": layers, f"{side}_ffn_dim": 4 * width}
+            return transformers.BartConfig(
+                **common, **sides, d_model=width, max_position_embeddings=context_tokens, forced_eos_token_id=None
+            )

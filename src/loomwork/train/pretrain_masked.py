@@ -54,19 +54,18 @@ def pretrain_masked(
     import torch
 
     from loomwork.learn.encoder_run import open_trained, run_encoder
-    from loomwork.learn.masked import MaskedObjective, Pieces, most_tokens, read_pieces, read_special
+    from loomwork.learn.masked import MaskedObjective, Pieces, read_pieces, read_special
     from loomwork.learn.model_io import save_trained
     from loomwork.learn.objectives import Outputs
     from loomwork.learn.order import RowOrder, save_order
     from loomwork.learn.padded import PaddedBatches, pad_targets
-    from loomwork.learn.parts import part_tokens
+    from loomwork.learn.parts import fewer_for_logits, part_tokens
     from loomwork.models.cross_entropy import IGNORED
     from loomwork.models.encoder import load_tokenizer
     from loomwork.models.folder import read_about, taught
-    from loomwork.train.pretrain import read_context
 
     special = read_special(base.path)
-    longest = min(max_tokens, read_context(base))
+    longest = min(max_tokens, base.read_json("config.json").get("max_position_embeddings") or max_tokens)
 
     def read(given: Dataset, name: str) -> Pieces:
         given.require(text)
@@ -78,7 +77,7 @@ def pretrain_masked(
     model = open_trained(base, "masked", training, tuning, dropout=dropout)
     objective = MaskedObjective(Outputs(model, getattr(torch, context().precision)))
     limit = part_tokens(training.part_tokens, context().device)
-    sized = replace(training, part_tokens=most_tokens(limit, hidden_share, special.vocabulary))
+    sized = replace(training, part_tokens=fewer_for_logits(limit, hidden_share, special.vocabulary))
 
     def batches(given: Pieces) -> PaddedBatches:
         def make(chosen: list[int], step: int) -> dict[str, Any]:
