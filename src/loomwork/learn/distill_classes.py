@@ -60,11 +60,15 @@ def teacher_logits(teacher: Model, texts: Sequence[str], file: Path) -> Tensor:
     """
     if not file.is_file():
         probabilities = load_classifier(teacher).probabilities(texts)
-        half = file.with_suffix(".half")
-        with open(half, "wb") as stream:
-            np.save(stream, np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)).astype(np.float32))
-        half.replace(file)
+        _save(file, np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))
     return torch.from_numpy(np.load(file))
+
+
+def _save(file: Path, logits: np.ndarray) -> None:
+    half = file.with_suffix(".half")
+    with open(half, "wb") as stream:
+        np.save(stream, logits.astype(np.float32))
+    half.replace(file)
 
 
 class TeacherStates:
@@ -76,10 +80,13 @@ class TeacherStates:
         layers: of the teacher, that are compared.
         dtype: of the matrix products, and of what is kept.
         file: where they are kept; one that is there is of these rows and layers.
+        logits: where the logits that the same pass gives are kept, as `teacher_logits` reads them.
     """
 
-    def __init__(self, teacher: Model, rows: Sequence[Ids], layers: Sequence[int], dtype: torch.dtype, file: Path):
-        self.rows, self.layers, self.dtype, self.file = rows, list(layers), dtype, file
+    def __init__(
+        self, teacher: Model, rows: Sequence[Ids], layers: Sequence[int], dtype: torch.dtype, file: Path, logits: Path
+    ):
+        self.rows, self.layers, self.dtype, self.file, self.logits = rows, list(layers), dtype, file, logits
         self.model = open_outputs(teacher, "AutoModelForSequenceClassification").requires_grad_(False)
         self.width = int(self.model.config.hidden_size)
         self.pad = self.model.config.pad_token_id or 0
@@ -90,16 +97,18 @@ class TeacherStates:
     def of(self, chosen: Sequence[int]) -> Tensor:
         """The states of some rows, zeros for filling. (rows, time, layers, width)"""
         if self.kept is None:
-            return self._compute(chosen)
+            return self._compute(chosen)[0]
         states = [self.kept[self.starts[r] : self.starts[r + 1]] for r in chosen]
         return torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
 
     @torch.no_grad()
-    def _compute(self, chosen: Sequence[int]) -> Tensor:
+    def _compute(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """States, and logits (rows, classes)."""
         ids, seen = (t.to(context().device) for t in pad_rows([self.rows[r] for r in chosen], self.pad))
         with torch.autocast(ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            found = self.model(input_ids=ids, attention_mask=seen, output_hidden_states=True).hidden_states
-        return torch.stack([found[layer] for layer in self.layers], 2).to(self.dtype)
+            found = self.model(input_ids=ids, attention_mask=seen, output_hidden_states=True)
+        states = torch.stack([found.hidden_states[layer] for layer in self.layers], 2)
+        return states.to(self.dtype), found.logits.float()
 
     def _keep(self, numbers: int) -> Tensor:
         """All states, one row after the other, in a file that is read as it is needed."""
@@ -109,12 +118,14 @@ class TeacherStates:
         half = self.file.with_suffix(".half")
         half.unlink(missing_ok=True)
         kept = torch.from_file(str(half), shared=True, size=numbers, dtype=self.dtype).view(shape)
-        done = 0
+        logits, done = torch.zeros(len(self.rows), self.model.config.num_labels), 0
         for chosen in by_length([len(r) for r in self.rows], BATCH_TOKENS):
-            for row, states in zip(chosen, self._compute(chosen).cpu(), strict=True):
+            found, logits[chosen] = (t.cpu() for t in self._compute(chosen))
+            for row, states in zip(chosen, found, strict=True):
                 kept[self.starts[row] : self.starts[row + 1]] = states[: len(self.rows[row])]
             done += len(chosen)
             context().progress(done, len(self.rows), "texts", note="the teacher's hidden states")
+        _save(self.logits, logits.numpy())
         descriptor = os.open(half, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)

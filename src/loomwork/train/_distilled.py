@@ -138,13 +138,14 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
     head = label_config(classes)
     model = open_trained(run.base, "classes", run.training, run.tuning, dropout=run.dropout, **head)
     dtype, work = getattr(torch, context().precision), context().work
-    of = digest([teacher.id, run.base.id, run.data.digest, run.text, run.label, run.mix.teacher_share < 1, limit])[:16]
+    read_as = [run.text, run.label, run.mix.teacher_share < 1, limit, bool(run.mix.layers), str(dtype)]
+    of = digest([teacher.id, run.base.id, run.data.digest, *read_as])[:16]
     states = projections = None
     if run.mix.layers:
         require_one_tokenizer(run.base, teacher)
         layers = list(run.mix.layers.values())
-        file = work / f"teacher-{of}-{digest([layers, str(dtype)])[:16]}.states"
-        states = TeacherStates(teacher, read.ids, layers, dtype, file)
+        file = work / f"teacher-{of}-{digest(layers)[:16]}.states"
+        states = TeacherStates(teacher, read.ids, layers, dtype, file, work / f"teacher-{of}.npy")
         projections = projections_of(run, model.config.hidden_size, states.width)
     objective = DistilledClasses(Outputs(model, dtype), run.mix, projections).to(context().device)
 
