@@ -15,7 +15,6 @@ from loomwork.core.context import Context, use_context
 from loomwork.core.errors import InputError
 from loomwork.learn.contrastive import contrastive_loss
 from loomwork.models.encoder import load_encoder
-from loomwork.train.base import base
 from loomwork.train.embed import embed
 
 WORDS = ["merge", "sort", "list", "file", "read", "write", "time", "zone", "path", "copy"]
@@ -27,19 +26,9 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Model:
-    """A random BERT of two layers with MiniLM's tokenizer."""
-    from transformers import BertConfig, BertModel
-
-    out = tmp_path_factory.mktemp("small")
-    base(out=out)
-    for name in ("model.safetensors", "config.json", "loomwork.json"):
-        (out / name).unlink()
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    BertModel(BertConfig(**shape)).save_pretrained(out)
-    return Model(out)
+@pytest.fixture
+def small(small_bert) -> Model:
+    return small_bert
 
 
 def mean_reciprocal_rank(model: Model) -> float:
@@ -53,7 +42,7 @@ def test_it_learns_and_two_runs_give_the_same_bytes(small, make_dataset, run_ste
     data = make_dataset(ROWS)
     found = []
     for run in "ab":
-        with use_context(Context(work_folder=tmp_path / run, threads=2, precision=precision)):
+        with use_context(Context(work_folder=tmp_path / run, threads=1, precision=precision)):
             model, card = run_step(
                 embed, base=small, data=data, freeze_layers=1, steps=25, learning_rate=3e-3, batch=32
             )
@@ -65,7 +54,7 @@ def test_it_learns_and_two_runs_give_the_same_bytes(small, make_dataset, run_ste
 
 
 def test_frozen_weights_stay_bit_for_bit_and_the_others_change(small, make_dataset, run_step, tmp_path):
-    with use_context(Context(work_folder=tmp_path / "w", precision="bfloat16")):
+    with use_context(Context(work_folder=tmp_path / "w", threads=1, precision="bfloat16")):
         model, _ = run_step(embed, base=small, data=make_dataset(ROWS), freeze_layers=1, steps=2, batch=16)
     old, new = load_file(small.file("model.safetensors")), load_file(model.file("model.safetensors"))
     assert old.keys() == new.keys()
@@ -80,7 +69,7 @@ def test_kept_states_and_states_computed_anew_train_alike(small, make_dataset, r
     for limit in (1 << 30, 0):
         monkeypatch.setattr("loomwork.learn.frozen.KEPT_BYTES", limit)
         work = tmp_path / str(limit)
-        with use_context(Context(work_folder=work)):
+        with use_context(Context(work_folder=work, threads=1)):
             model, _ = run_step(embed, base=small, data=data, freeze_layers=1, steps=20, batch=16)
         assert any(work.glob("states-*")) == bool(limit)
         found.append(load_encoder(model).embed([r["query"] for r in ROWS]))
@@ -89,18 +78,18 @@ def test_kept_states_and_states_computed_anew_train_alike(small, make_dataset, r
 
 def test_everything_can_be_trained_and_stopped_midway(small, make_dataset, run_step, tmp_path):
     data, stop = make_dataset(ROWS), tmp_path / "stop"
-    with use_context(Context(work_folder=tmp_path / "a")):
+    with use_context(Context(work_folder=tmp_path / "a", threads=1)):
         whole, _ = run_step(embed, base=small, data=data, freeze_layers=None, steps=6, batch=16, dropout=0.1)
 
     def watch(event: dict) -> None:
         if event["type"] == "progress" and event["done"] == 3:
             stop.touch()
 
-    with use_context(Context(work_folder=tmp_path / "b", stop_file=stop, report=watch)):
+    with use_context(Context(work_folder=tmp_path / "b", threads=1, stop_file=stop, report=watch)):
         with pytest.raises(Exception, match="stopped at step 3 of 6"):
             run_step(embed, base=small, data=data, freeze_layers=None, steps=6, batch=16, dropout=0.1)
         stop.unlink()
-    with use_context(Context(work_folder=tmp_path / "b")):
+    with use_context(Context(work_folder=tmp_path / "b", threads=1)):
         resumed, _ = run_step(embed, base=small, data=data, freeze_layers=None, steps=6, batch=16, dropout=0.1)
     assert whole.id == resumed.id
     words = "embeddings.word_embeddings.weight"
@@ -154,7 +143,7 @@ def test_the_loss_is_the_published_one_and_leaves_false_negatives_out():
 
 def test_two_runs_that_share_a_work_folder_do_not_take_each_others_checkpoint(small, make_dataset, run_step, tmp_path):
     def weights(folder, seed):
-        with use_context(Context(work_folder=tmp_path / folder)):
+        with use_context(Context(work_folder=tmp_path / folder, threads=1)):
             model, _ = run_step(
                 embed, base=small, data=make_dataset(ROWS), freeze_layers=1, steps=5, batch=16, seed=seed
             )

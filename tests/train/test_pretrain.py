@@ -28,12 +28,6 @@ SMALL = {"tokens": 30_000, "batch_tokens": 512, "learning_rate": 1e-2}
 SHORT = SMALL | {"tokens": 6_000}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    with use_context(Context(threads=1)):
-        yield
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[Dataset, Path]:
     """Texts and their tokenizer."""

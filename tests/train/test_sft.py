@@ -31,12 +31,6 @@ def talk(question: str, answer: str) -> dict:
 TALKS = [talk(ASKED, "A little red bird.")] * 3 + [talk("Why?", "It likes the sun and the big green tree.")] * 5
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    with use_context(Context(threads=1)):
-        yield
-
-
 def logits(model: Model, folder: str = "") -> torch.Tensor:
     opened = transformers.AutoModelForCausalLM.from_pretrained(model.path / folder, dtype=torch.float32).eval()
     with torch.no_grad():
@@ -147,8 +141,9 @@ def test_frozen_layers_stay_byte_for_byte_in_bfloat16_too(stories, make_dataset,
 def test_two_runs_give_the_same_bytes(adapter, stories, make_dataset, run_step):
     data = make_dataset(TALKS)
     how = FAST | {"steps": 4, "adapter": adapter, "keep_every": 2, "lora_dropout": 0.1, "dropout": 0.1}
-    first, second = (run_step(sft, base=stories, data=data, **how)[0] for _ in range(2))
-    assert first.id == second.id
+    first, _ = run_step(sft, base=stories, data=data, **how)
+    with use_context(Context(threads=1)):  # a work folder of its own
+        assert run_step(sft, base=stories, data=data, **how)[0].id == first.id
     assert {p.name for p in first.path.glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-4"}
     assert run_step(sft, base=stories, data=data, **how | {"seed": 8})[0].id != first.id
     if adapter == "lora":

@@ -74,6 +74,8 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
         config |= {name: dropout for name in DROPOUTS if hasattr(settings, name)}
     for name, value in config.items():
         setattr(settings, name, value)
+    if kind == "classes" and settings.pad_token_id is None:
+        settings.pad_token_id = 0  # a decoder reads a text's class at the last token that is none of these
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # that a new output layer begins at random is what is wanted
     try:
