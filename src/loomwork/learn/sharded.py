@@ -48,8 +48,8 @@ class Shards:
         mesh = init_device_mesh(torch.device(device).type, (distributed.size(),))
         for layer in layers_of(model):
             fully_shard(layer, mesh=mesh)
-        # Also what is outside of the layers is given up after each pass: left whole by a look at held-out data, it would
-        # be the average's in the next step.
+        # What is outside of the layers is given up after each pass, too: left whole by a look at held-out data, it
+        # would be the average's in the next step.
         fully_shard(model, mesh=mesh, reshard_after_forward=True)
         for module in model.modules():
             if isinstance(module, FSDPModule):
