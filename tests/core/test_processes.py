@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from loomwork.core.errors import InputError
+from loomwork.core.executor import PLUGINS
 from loomwork.core.home import Home
 from loomwork.core.runner import run_recipe
 
@@ -75,6 +77,13 @@ def test_a_request_to_stop_reaches_all(tmp_path, lines):
 
     made = run_recipe(recipe(lines, "wait"), home=home, processes=2, listen=listen).steps["note"]
     assert (made.status, made.error) == ("stopped", "stopped with 2")
+
+
+def test_an_executor_that_starts_one_process_only_is_told(tmp_path, lines, monkeypatch):
+    entry = EntryPoint("threads", "tests.core.test_executor:ThreadExecutor", PLUGINS)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry] if group == PLUGINS else [])
+    made = run_recipe(recipe(lines), home=Home(tmp_path / "home"), on="threads", processes=2).steps["note"]
+    assert "started 1 processes for a step that is to run in 2" in made.error
 
 
 def test_no_process_is_refused(tmp_path, lines):

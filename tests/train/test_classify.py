@@ -23,7 +23,6 @@ from loomwork.models.folder import read_about
 from loomwork.train.classify import classify
 
 
-
 @pytest.fixture(scope="session")
 def messages(test_data) -> list[dict]:
     """Real text messages, spam and ham by turns."""

@@ -35,7 +35,10 @@ class Executor(Protocol):
     """Runs jobs, each to its outcome."""
 
     def submit(self, job: Job, report: Report) -> Future[Outcome]:
-        """Start a job. `report` gets its progress, from any thread. The future never raises: see Outcome.error."""
+        """Start a job. `report` gets its progress, from any thread. The future never raises: see Outcome.error.
+
+        A job of several `processes` is started as often, each with its `of_rank` and torch's environment variables.
+        """
 
     def close(self) -> None:
         """End all workers."""

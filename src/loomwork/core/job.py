@@ -21,7 +21,7 @@ from loomwork.core.artifact import Artifact
 from loomwork.core.context import Context, Event, use_context
 from loomwork.core.errors import InputError, LoomError, Stopped, without_secrets
 from loomwork.core.memory import begin_peak_memory, peak_memory_bytes
-from loomwork.core.processes import process_group
+from loomwork.core.processes import environment_size, process_group
 from loomwork.core.score import Score
 from loomwork.core.step import Card, Step, find_step
 from loomwork.core.store import Store
@@ -136,6 +136,11 @@ def call(step: Step, job: Job, out: Path, report: Callable[[Event], None]) -> Ca
     arguments |= step.arguments(step.settings_model(**job.settings))
     if "out" in step.signature.parameters:
         arguments["out"] = out
+    if job.processes > 1 and environment_size() != job.processes:
+        raise InputError(
+            f"the executor started {environment_size()} processes for a step that is to run in {job.processes}",
+            "leave --processes out, or take an executor that starts them: --on local",
+        )
     together = process_group(job.device, job.run) if job.processes > 1 else contextlib.nullcontext()
     with use_context(context), together:
         card = step.function(**arguments)
