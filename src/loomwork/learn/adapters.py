@@ -11,6 +11,10 @@ from loomwork.learn.settings import Adapter
 
 FOLDER = "adapter"  # of a model, where an adapter's own weights are
 PROMPTS = ("prompt", "prefix", "p_tuning")  # cannot be merged into weights
+OUTPUT_LAYERS = {  # peft trains them whole, and takes them for linear layers that get an adapter all the same
+    "QUESTION_ANS": ["qa_outputs"],
+    "TOKEN_CLS": ["classifier", "score"],
+}
 
 
 def adapted(model: Any, how: Adapter, task: str) -> Any:
@@ -54,11 +58,14 @@ def _config(peft: Any, how: Adapter, task: str) -> Any:
             lora_alpha=how.alpha,
             lora_dropout=how.lora_dropout,
             target_modules=how.targets or "all-linear",
+            exclude_modules=OUTPUT_LAYERS.get(task),
             use_rslora=how.adapter == "rslora",
             use_dora=how.adapter == "dora",
         )
     if how.adapter == "ia3":
-        return peft.IA3Config(task_type=task, target_modules=how.targets or None)
+        return peft.IA3Config(
+            task_type=task, target_modules=how.targets or None, feedforward_modules=[] if how.targets else None
+        )
     kinds = {"prompt": peft.PromptTuningConfig, "prefix": peft.PrefixTuningConfig, "p_tuning": peft.PromptEncoderConfig}
     more = {"encoder_hidden_size": 128} if how.adapter == "p_tuning" else {}
     return kinds[how.adapter](task_type=task, num_virtual_tokens=how.virtual_tokens, **more)

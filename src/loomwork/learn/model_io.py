@@ -126,13 +126,14 @@ def save_trained(
     """
     copy_beside(base, out)
     model.cpu()
+    given = {"seed": int(about.training.get("seed", 0)), **(config or {})}  # what began at random is as it began
     if how.adapter == "none":
         if not all(p.requires_grad for p in model.parameters()):
-            _restore_frozen(model, base, kind, config)
+            _restore_frozen(model, open_base(base, kind, **given))
         whole = model
     else:
         save_adapter(model, about.training.get("base", ""), out)
-        fresh = open_base(base, kind, **(config or {}))
+        fresh = open_base(base, kind, **given)
         whole = fresh if how.adapter in PROMPTS else merged(fresh, out / "adapter")
     own = torch_dtype(base)
     for parameter in whole.parameters():
@@ -142,8 +143,8 @@ def save_trained(
     save_about(out, about)
 
 
-def _restore_frozen(model: Any, base: Model, kind: Kind, config: dict[str, Any] | None) -> None:
-    fresh = dict(open_base(base, kind, **(config or {})).named_parameters())
+def _restore_frozen(model: Any, before: Any) -> None:
+    fresh = dict(before.named_parameters())
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             parameter.data = fresh[name].data
