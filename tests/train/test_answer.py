@@ -205,3 +205,14 @@ def test_bad_input_is_refused(minilm, trained, make_dataset, run_step):
         run_step(predict, data=data, model=minilm)
     with pytest.raises(InputError, match="rows without a text"):
         run_step(predict, data=make_dataset([{"question": None, "context": "a"}]), model=model)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "ia3", "prompt", "prefix", "p_tuning"])
+def test_adapters(adapter, small, trained, run_step):
+    _, _, data = trained
+    targets = ["query", "value"] if adapter == "ia3" else None
+    given = dict(steps=2, max_tokens=40, overlap_tokens=16, adapter=adapter, targets=targets)
+    model, card = run_step(answer, base=small, data=data, **given)
+    assert card.metrics["trained_parameters"] < card.metrics["parameters"] / 4
+    found, _ = run_step(predict, data=data, model=model)
+    assert len(found) == 24

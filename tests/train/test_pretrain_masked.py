@@ -178,6 +178,26 @@ def test_a_fresh_encoder_learns(months, run_step, tmp_path):
     assert positions(model.path, bytes(long["row_id"]))
 
 
+@pytest.mark.parametrize("adapter", ["lora", "prompt"])
+def test_adapters(adapter, fresh, corpus, run_step):
+    model, card = run_step(pretrain_masked, base=fresh, data=corpus, steps=2, batch=8, max_tokens=32, adapter=adapter)
+    assert card.metrics["trained_parameters"] < card.metrics["parameters"]
+    assert (model.path / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_an_output_layer_that_began_at_random_is_the_one_an_adapter_was_trained_on(minilm, corpus, run_step):
+    from safetensors.torch import load_file
+
+    from loomwork.learn.model_io import open_base
+
+    given = dict(steps=1, batch=2, max_tokens=16, adapter="lora", learning_rate=1e-7, seed=3)
+    model, _ = run_step(pretrain_masked, base=minilm, data=corpus, **given)
+    name = "cls.predictions.transform.dense.weight"
+    before = dict(open_base(minilm, "masked", seed=3).named_parameters())[name]
+    after = load_file(model.file("model.safetensors"))[name]
+    torch.testing.assert_close(after, before.detach(), atol=1e-4, rtol=0)
+
+
 def test_killed_and_resumed_gives_the_same_bytes(fresh, corpus, run_step, tmp_path):
     given = dict(base=fresh, data=corpus, max_tokens=32, rows=Rows(steps=8, batch=8))
     stop = tmp_path / "stop"

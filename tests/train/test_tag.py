@@ -112,6 +112,15 @@ def test_the_loss_is_that_of_transformers_and_weights_that_of_torch(trained, min
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("adapter", ["lora", "prompt"])
+def test_adapters(adapter, minilm, trained, run_step):
+    _, _, data = trained
+    model, card = run_step(tag, base=minilm, data=data, steps=1, batch=4, adapter=adapter)
+    assert card.metrics["trained_parameters"] < card.metrics["parameters"] / 4
+    found, _ = run_step(predict, data=data.select("data"), model=model)
+    assert len(found) == len(data)
+
+
 def test_bad_input_is_refused(minilm, make_dataset, run_step):
     with pytest.raises(InputError, match="no column 'tags'"):
         run_step(tag, base=minilm, data=make_dataset([{"tokens": ["a"]}]))

@@ -11,7 +11,11 @@ from loomwork.learn.settings import Adapter
 
 FOLDER = "adapter"  # of a model, where an adapter's own weights are
 PROMPTS = ("prompt", "prefix", "p_tuning")  # cannot be merged into weights
-HEADS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")  # tasks whose output layers are no part of a base model
+OUTPUT_LAYERS = {  # by task; peft trains them whole, and takes them for linear layers that get an adapter all the same
+    "SEQ_CLS": ["classifier", "score"],
+    "TOKEN_CLS": ["classifier", "score"],
+    "QUESTION_ANS": ["qa_outputs"],
+}
 
 
 def adapted(model: Any, how: Adapter, task: str) -> Any:
@@ -49,8 +53,11 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
 
 
 def _config(peft: Any, how: Adapter, task: str, model: Any) -> Any:
-    whole = getattr(model, "new_modules", []) if task in HEADS else []  # peft knows some of them by name, not all
-    new = {"modules_to_save": list(whole), "exclude_modules": list(whole)} if whole else {}
+    new: dict[str, Any] = {}
+    if task in OUTPUT_LAYERS:  # peft knows some of the layers that begin at random by name, not all
+        whole = list(getattr(model, "new_modules", []))
+        new = {"exclude_modules": list(dict.fromkeys([*whole, *OUTPUT_LAYERS[task]]))}
+        new |= {"modules_to_save": whole} if whole else {}
     if how.adapter in ("lora", "rslora", "dora"):
         return peft.LoraConfig(
             task_type=task,

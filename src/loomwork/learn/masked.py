@@ -163,7 +163,8 @@ class MaskedObjective(torch.nn.Module):
         learned = part.targets != IGNORED
 
         def keep(module: Any, given: Any, found: Any) -> Any:
-            found.last_hidden_state = found.last_hidden_state[learned][None]  # (1, hidden tokens, width)
+            states = found.last_hidden_state[:, -learned.shape[1] :]  # without what a prompt adapter put in front
+            found.last_hidden_state = states[learned][None]  # (1, hidden tokens, width)
             return found
 
         hook = self._inside.register_forward_hook(keep)

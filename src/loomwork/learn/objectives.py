@@ -103,6 +103,7 @@ class SpanObjective(torch.nn.Module):
         found = self.outputs(part)
         total = torch.zeros((), device=part.ids.device)
         for logits, wanted in zip((found.start_logits, found.end_logits), part.targets, strict=True):
+            logits = logits[:, -part.seen.shape[1] :]  # without what a prompt adapter put in front
             scores = logits.float().masked_fill(part.seen == 0, -torch.inf)
             total = total + F.cross_entropy(scores, wanted, reduction="sum")
         return total / 2 * part.share

@@ -157,8 +157,11 @@ class Reader:
         first = torch.tensor([w.first for w in windows], device=device)[:, None]
         count = torch.tensor([len(w.spans) for w in windows], device=device)[:, None]
         allowed = (places >= first) & (places < first + count)
-        starts, ends, scores = best_spans(given.start_logits.float(), given.end_logits.float(), allowed, longest)
-        none = (given.start_logits[:, 0] + given.end_logits[:, 0]).float()
+        first_logits, last_logits = (  # without what a prompt adapter put in front
+            logits[:, -ids.shape[1] :].float() for logits in (given.start_logits, given.end_logits)
+        )
+        starts, ends, scores = best_spans(first_logits, last_logits, allowed, longest)
+        none = first_logits[:, 0] + last_logits[:, 0]
         made = []
         for window, start, end, score, nothing in zip(
             windows, starts.tolist(), ends.tolist(), scores.tolist(), none.tolist(), strict=True

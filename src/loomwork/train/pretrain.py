@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -108,4 +107,7 @@ def pretrain(
 def read_context(base: Model) -> int:
     """The most tokens that a model reads, as its config.json says; without a word, no limit."""
     config = base.read_json("config.json")
-    return int(config.get("max_position_embeddings") or config.get("n_positions") or math.inf)
+    return int(config.get("max_position_embeddings") or config.get("n_positions") or NO_LIMIT)
+
+
+NO_LIMIT = 1 << 30  # tokens: the architecture has no positions of its own (T5, say)
