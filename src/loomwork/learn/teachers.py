@@ -82,8 +82,8 @@ class LiveTeacher:
             with torch.no_grad():
                 logits = self.decoder.logits(part.flat, scored)
             return Given(lambda start, end: logits[start:end], [])
-        # No weight requires a gradient, so none is recorded. Under no_grad the packed pass would compute in the dtype of
-        # its states, float32: slower, and not as the student is trained.
+        # No weight requires a gradient, so none is recorded. Under no_grad the packed pass would compute in the
+        # dtype of its states, float32: slower, and not as the student is trained.
         with torch.enable_grad():
             *between, last = (s.index_select(0, scored) for s in self.decoder.states(part.flat, self.layers))
         head = self.model.get_output_embeddings().weight
