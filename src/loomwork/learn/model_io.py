@@ -124,6 +124,11 @@ def causal_decoder(
     if shard:
         return PlainDecoder(model, dtype, recompute), "its weights are split over processes (shard)"
     reason = f"{how.adapter} puts states in front of a text" if how.adapter in PROMPTS else not_covered(inside)
+    if reason and dropout:
+        raise InputError(
+            f"dropout is {dropout}, and only the packed pass has that setting: {reason}",
+            "leave it out: transformers' own pass takes what config.json says",
+        )
     if reason:
         return PlainDecoder(model, dtype, recompute), reason
     return FlatDecoder(inside, dtype, dropout, recompute), ""

@@ -118,10 +118,8 @@ def _config(architecture: Architecture, tokenizer: Any, layers: int, context_tok
             }
             return transformers.GPT2Config(**common, **short)
         case "bert":
-            common["pad_token_id"] = tokenizer.pad_token_id or 0
             return transformers.BertConfig(**common, **shape, intermediate_size=4 * width)
         case "bart":
-            common["pad_token_id"] = tokenizer.pad_token_id or 0
             common["decoder_start_token_id"] = tokenizer.eos_token_id
             sides: dict[str, Any] = {}
             for side in ("encoder", "decoder"):
