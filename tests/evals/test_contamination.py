@@ -131,9 +131,10 @@ def test_the_ledger_brings_the_training_data_without_being_asked(tmp_path):
             "train": {"use": "data.read", "path": f"{train.parent}/train/*.txt"},
             "test": {"use": "data.read", "path": f"{test.parent}/test/*.txt"},
             "words": {"use": "train.tokenizer", "data": "$train", "vocabulary": 300},
+            "fresh": {"use": "train.init", "tokenizer": "$words", "layers": 1, "context_tokens": 64},
             "model": {
-                "use": "train.pretrain", "data": "$train", "tokenizer": "$words", "holdout": "$test", "layers": 1,
-                "tokens": 2000, "context_tokens": 64, "batch_tokens": 512,
+                "use": "train.pretrain", "base": "$fresh", "data": "$train", "holdout": "$test",
+                "tokens": 2000, "batch_tokens": 512,
             },
             "bits": {"use": "evals.bits_per_byte", "data": "$test", "model": "$model"},
         },

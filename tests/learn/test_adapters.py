@@ -108,6 +108,17 @@ def test_recomputing_trains_an_adapter_too():
             torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-6)
 
 
+def test_dropout_is_the_steps_also_where_transformers_computes():
+    for dropout in (0.0, 0.3):
+        model = adapted(small("gpt2", resid_pdrop=0.1), Adapter(adapter="prompt", virtual_tokens=4), "CAUSAL_LM")
+        decoder, _ = causal_decoder(model, Adapter(adapter="prompt"), torch.float32, dropout=dropout)
+        objective, part = CausalObjective(decoder).train(), part_of(texts_of(*LENGTHS))
+        losses = {round(float(objective(part)), 5) for _ in range(3)}
+        assert len(losses) == (3 if dropout else 1)
+    with pytest.raises(InputError, match=r"has no dropout, and the packed forward pass"):
+        causal_decoder(small(), Adapter(adapter="prompt"), torch.float32, dropout=0.1)
+
+
 def test_layers_by_name_and_what_does_not_fit_is_refused():
     model = adapted(small(), Adapter(adapter="lora", targets=["q_proj"]), "CAUSAL_LM")
     trained = [n for n, p in model.named_parameters() if p.requires_grad]

@@ -23,7 +23,6 @@ from loomwork.models.folder import read_about
 from loomwork.train.classify import classify
 
 
-
 @pytest.fixture(scope="session")
 def messages(test_data) -> list[dict]:
     """Real text messages, spam and ham by turns."""
@@ -174,8 +173,8 @@ def test_bad_input_is_refused(trained, small_bert, make_dataset, run_step, tmp_p
         run_step(classify, base=small_bert, data=make_dataset([{"text": "a", "label": "x"}]), label="lable")
     with pytest.raises(InputError, match="a label that is no number"):
         run_step(classify, base=small_bert, data=make_dataset([{"text": "a", "label": "x"}]), target="number")
+    two = make_dataset([{"text": "a", "label": c} for c in "xy"])
     with pytest.raises(InputError, match="held-out label 'z' is none"):
-        two = make_dataset([{"text": "a", "label": c} for c in "xy"])
         run_step(classify, base=small_bert, data=two, holdout=make_dataset([{"text": "a", "label": "z"}]))
     empty = Model(tmp_path / "empty")
     shutil.copytree(small_bert.path, empty.path, ignore=shutil.ignore_patterns("*.safetensors"))
