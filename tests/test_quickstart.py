@@ -31,7 +31,7 @@ MODULES = ("bdb", "calendar", "codecs", "csv", "datetime", "difflib", "heapq", "
 SMALL = {
     "steps.split.holdout": 0.2,
     "steps.split.largest_group": 0.5,
-    "steps.tuned.steps": 4,
+    "steps.tuned.steps": 12,  # enough for the gate to let its names move
     "steps.speed.texts": 16,
     "steps.speed.rounds": 1,
     "max_tokens": 16,

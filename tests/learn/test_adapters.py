@@ -108,6 +108,17 @@ def test_recomputing_trains_an_adapter_too():
             torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-6)
 
 
+def test_dropout_is_the_steps_also_where_transformers_computes():
+    for dropout in (0.0, 0.3):
+        model = adapted(small("gpt2", resid_pdrop=0.1), Adapter(adapter="prompt", virtual_tokens=4), "CAUSAL_LM")
+        decoder, _ = causal_decoder(model, Adapter(adapter="prompt"), torch.float32, dropout=dropout)
+        objective, part = CausalObjective(decoder).train(), part_of(texts_of(*LENGTHS))
+        losses = {round(float(objective(part)), 5) for _ in range(3)}
+        assert len(losses) == (3 if dropout else 1)
+    with pytest.raises(InputError, match=r"has no dropout, and the packed forward pass"):
+        causal_decoder(small(), Adapter(adapter="prompt"), torch.float32, dropout=0.1)
+
+
 def test_layers_by_name_and_what_does_not_fit_is_refused():
     model = adapted(small(), Adapter(adapter="lora", targets=["q_proj"]), "CAUSAL_LM")
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
@@ -132,38 +143,55 @@ def test_frozen_layers_are_the_lowest_with_the_embeddings(family):
         assert not model.transformer.wpe.weight.requires_grad
 
 
-@pytest.fixture
-def headless(tmp_path) -> Model:
-    """A DistilBERT without output layers, with a tokenizer of one letter a token."""
-    import transformers
-
-    torch.manual_seed(5)
-    config = transformers.DistilBertConfig(vocab_size=30, dim=16, hidden_dim=24, n_layers=2, n_heads=2)
-    transformers.DistilBertModel(config).save_pretrained(tmp_path / "headless")
-    return Model(tmp_path / "headless")
+def logits_of(model, ids: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        found = model.eval()(input_ids=ids)
+    return found.logits if "logits" in found else found.start_logits
 
 
-@pytest.mark.parametrize("adapter", ["none", "lora", "ia3"])
-@pytest.mark.parametrize("kind", ["classes", "tokens"])
-def test_layers_that_begin_at_random_are_trained_and_saved(headless, kind, adapter, tmp_path):
-    """DistilBERT's classifier has two, of which peft knows one."""
+SMALL = {
+    "DistilBert": {"dim": 16, "hidden_dim": 24, "n_layers": 2, "n_heads": 2},
+    "Roberta": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "Bert": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "adapter"),
+    [
+        ("DistilBert", "classes", "none"),
+        ("DistilBert", "classes", "lora"),
+        ("DistilBert", "classes", "ia3"),
+        ("DistilBert", "tokens", "lora"),
+        ("Roberta", "classes", "lora"),
+        ("Bert", "classes", "lora"),
+        ("Bert", "tokens", "lora"),
+        ("Bert", "spans", "lora"),
+    ],
+)
+def test_layers_that_begin_at_random_are_trained_and_saved(family, kind, adapter, tmp_path):
+    """DistilBERT's classifier has two layers, of which peft knows one; BERT's pooler lies inside the base model."""
     import peft
     import transformers
 
-    how = Adapter(adapter=adapter, rank=2, targets=["q_lin", "lin2"] if adapter == "ia3" else None)
-    model = adapted(open_base(headless, kind, seed=7, num_labels=3), how, PEFT_TASKS[kind])
-    shaken(model)
-    ids = torch.arange(12).view(2, 6)
-    with torch.no_grad():
-        expected = model.eval()(input_ids=ids).logits
-    (tmp_path / "out").mkdir()
-    save_trained(model, headless, kind, read_about(headless), how, tmp_path / "out", {"num_labels": 3})
-    auto = getattr(transformers, CLASSES[kind])
-    opened = auto.from_pretrained(tmp_path / "out").eval()
-    with torch.no_grad():
-        torch.testing.assert_close(opened(input_ids=ids).logits, expected, rtol=1e-4, atol=1e-5)
-    if adapter != "none":
-        fresh = auto.from_pretrained(headless.path, num_labels=3)
-        theirs = peft.PeftModel.from_pretrained(fresh, tmp_path / "out" / "adapter").eval()
-        with torch.no_grad():
-            torch.testing.assert_close(theirs(input_ids=ids).logits, expected, rtol=1e-4, atol=1e-5)
+    torch.manual_seed(5)
+    config = getattr(transformers, f"{family}Config")(vocab_size=30, **SMALL[family])
+    more = {"add_pooling_layer": False} if family == "Bert" else {}
+    getattr(transformers, f"{family}Model")(config, **more).save_pretrained(tmp_path / "base")
+    targets = ["q_lin", "lin2"] if adapter == "ia3" else None
+    how, auto = Adapter(adapter=adapter, rank=2, targets=targets), getattr(transformers, CLASSES[kind])
+    labels = {} if kind == "spans" else {"num_labels": 3}
+    base, ids = Model(tmp_path / "base"), torch.arange(2, 14).view(2, 6)
+    for again in ("first", "second"):  # the second time the base has its output layer already
+        model = adapted(open_base(base, kind, seed=7, **labels), how, PEFT_TASKS[kind])
+        shaken(model)
+        expected = logits_of(model, ids)
+        (tmp_path / again).mkdir()
+        save_trained(model, base, kind, read_about(base), how, tmp_path / again, labels)
+        found = logits_of(auto.from_pretrained(tmp_path / again), ids)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        if adapter != "none":
+            fresh = auto.from_pretrained(base.path, **labels)
+            theirs = peft.PeftModel.from_pretrained(fresh, tmp_path / again / "adapter")
+            torch.testing.assert_close(logits_of(theirs, ids), expected, rtol=1e-4, atol=1e-5)
+        base = Model(tmp_path / again)

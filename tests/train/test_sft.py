@@ -169,5 +169,8 @@ def test_bad_input_is_refused(stories, make_dataset, run_step):
         run_step(sft, base=stories, data=make_dataset(TALKS), template="chatlm")
     with pytest.raises(InputError, match="no column"):
         run_step(sft, base=stories, data=make_dataset([{"text": "a"}]), **FAST)
+    rows = make_dataset([{"input_ids": [1, *range(3, 510), 2]}])
+    with pytest.raises(InputError, match=r"a row has 509 tokens; with 20 virtual .* reads 512\n.*at most 492 tokens"):
+        run_step(sft, base=stories, data=rows, adapter="prefix", **FAST)
     with pytest.raises(InputError, match="the model has 5 layers"):
         run_step(sft, base=stories, data=make_dataset(TALKS), freeze_layers=5, **FAST)

@@ -11,19 +11,16 @@ from loomwork.learn.settings import Adapter
 
 FOLDER = "adapter"  # of a model, where an adapter's own weights are
 PROMPTS = ("prompt", "prefix", "p_tuning")  # cannot be merged into weights
-OUTPUT_LAYERS = {  # by task; peft trains them whole, and takes them for linear layers that get an adapter all the same
-    "SEQ_CLS": ["classifier", "score"],
-    "TOKEN_CLS": ["classifier", "score"],
-    "QUESTION_ANS": ["qa_outputs"],
-}
+OUTPUTS = ("classifier", "score", "qa_outputs")  # peft trains whole whatever ends in these
+HEADS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")  # tasks whose output layers are no part of a base model
 
 
 def adapted(model: Any, how: Adapter, task: str) -> Any:
     """Make a model trainable as the settings say; what is not to be trained is frozen.
 
     Args:
-        model: of transformers, as `open_base` gives it; changed in place. Layers of its output that begin at random
-            (`new_modules`) are trained whole and saved with an adapter.
+        model: of transformers, as `open_base` gives it; changed in place. Its output layers, and whatever else begins
+            at random (`new_modules`), are trained whole and saved with an adapter.
         how: the settings.
         task: peft's name of it: CAUSAL_LM, SEQ_CLS, TOKEN_CLS, QUESTION_ANS, SEQ_2_SEQ_LM or FEATURE_EXTRACTION.
 
@@ -53,11 +50,7 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
 
 
 def _config(peft: Any, how: Adapter, task: str, model: Any) -> Any:
-    new: dict[str, Any] = {}
-    if task in OUTPUT_LAYERS:  # peft knows some of the layers that begin at random by name, not all
-        whole = list(getattr(model, "new_modules", []))
-        new = {"exclude_modules": list(dict.fromkeys([*whole, *OUTPUT_LAYERS[task]]))}
-        new |= {"modules_to_save": whole} if whole else {}
+    new = _trained_whole(model) if task in HEADS else {}
     if how.adapter in ("lora", "rslora", "dora"):
         return peft.LoraConfig(
             task_type=task,
@@ -77,6 +70,16 @@ def _config(peft: Any, how: Adapter, task: str, model: Any) -> Any:
     kinds = {"prompt": peft.PromptTuningConfig, "prefix": peft.PrefixTuningConfig, "p_tuning": peft.PromptEncoderConfig}
     more = {"encoder_hidden_size": 128} if how.adapter == "p_tuning" else {}
     return kinds[how.adapter](task_type=task, num_virtual_tokens=how.virtual_tokens, **more)
+
+
+def _trained_whole(model: Any) -> dict[str, list[str]]:
+    """What peft is to train as it is: by itself it knows some of these layers by name, not all, and adapts others."""
+    whole = {name for name, _ in model.named_children() if name.endswith(OUTPUTS)}
+    for name in getattr(model, "new_modules", []):
+        outermost = name.partition(".")[0]
+        whole.add(name if outermost == model.base_model_prefix else outermost)
+    inside = [n for n, _ in model.named_modules() if any(n == w or n.startswith(f"{w}.") for w in whole)]
+    return {"modules_to_save": sorted(whole), "exclude_modules": inside}
 
 
 def _freeze(model: Any, layers: int | None) -> None:

@@ -11,7 +11,8 @@ import torch
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
-from loomwork.learn.adapters import adapted
+from loomwork.core.errors import InputError
+from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.causal import WATCHED_TOKENS, CausalBatches, CausalObjective
 from loomwork.learn.distributed import size
 from loomwork.learn.kept import KeptWeights
@@ -84,6 +85,7 @@ def run_causal(
     for given in (sequences, holdout):
         if given is not None:
             check_ids(given, model.get_input_embeddings().num_embeddings)
+            _check_room(given, adapter, model.config)
     with torch.random.fork_rng([]):
         torch.manual_seed(training.seed)
         model = adapted(model, adapter, PEFT_TASKS["causal"])
@@ -132,3 +134,14 @@ def run_causal(
     if history.part_tokens < limit:
         notes.append(f"memory ran out: parts of {history.part_tokens} tokens, the batch as it was")
     return CausalRun(shards.whole, history, {k: float(v) for k, v in metrics.items()}, notes, watch, kept)
+
+
+def _check_room(sequences: Sequences, adapter: Adapter, config: Any) -> None:
+    """Refuse rows that leave no room in the model's context for the states that a prompt adapter puts in front."""
+    most = getattr(config, "max_position_embeddings", None)
+    longest = int(sequences.lengths.max())
+    if adapter.adapter in PROMPTS and most and longest + adapter.virtual_tokens > most:
+        raise InputError(
+            f"a row has {longest} tokens; with {adapter.virtual_tokens} virtual ones before it the model reads {most}",
+            f"make rows of at most {most - adapter.virtual_tokens} tokens (max_tokens, context_tokens)",
+        )

@@ -116,22 +116,33 @@ def causal_decoder(
         model: of transformers, or peft's around it.
         how: the adapter that is on it.
         dtype: of the matrix products.
-        dropout: of what layers add, where the packed pass runs.
+        dropout: of what layers add.
         recompute: see FlatDecoder.
         shard: the weights may be split over processes; the packed pass would read pieces of them.
+
+    Raises:
+        InputError: dropout is wanted of a model that has none in transformers.
     """
     inside = model.get_base_model() if hasattr(model, "peft_config") else model
-    if shard:
-        return PlainDecoder(model, dtype, recompute), "its weights are split over processes (shard)"
     reason = f"{how.adapter} puts states in front of a text" if how.adapter in PROMPTS else not_covered(inside)
-    if reason and dropout:
-        raise InputError(
-            f"dropout is {dropout}, and only the packed pass has that setting: {reason}",
-            "leave it out: transformers' own pass takes what config.json says",
-        )
+    if shard:
+        reason = "its weights are split over processes (shard)"
     if reason:
+        _set_dropout(inside, dropout, reason)
         return PlainDecoder(model, dtype, recompute), reason
     return FlatDecoder(inside, dtype, dropout, recompute), ""
+
+
+def _set_dropout(model: Any, dropout: float, reason: str) -> None:
+    """Of transformers' own layers; an adapter has its own."""
+    found = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Dropout) and "lora_dropout" not in n]
+    if dropout and not found:
+        raise InputError(
+            f"{type(model).__name__} has no dropout, and the packed forward pass, which has, cannot run: {reason}",
+            "leave dropout out",
+        )
+    for module in found:
+        module.p = dropout
 
 
 def save_trained(
