@@ -112,7 +112,6 @@ def theirs(folder: Path, job: dict[str, Any], arm: str) -> tuple[Clock, list[flo
 
     model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "base")
-    tokenizer.pad_token = tokenizer.eos_token
     data = Dataset.from_dict({"input_ids": [r.tolist() for r in rows_of(folder)]})
     common: dict[str, Any] = dict(
         output_dir=str(folder / arm / "trainer"), per_device_train_batch_size=job["batch"], max_steps=job["steps"],

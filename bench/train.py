@@ -61,11 +61,13 @@ def prepare(folder: Path, size: dict[str, int], texts: int) -> float:
     lines = paragraphs(40_000)
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer, trained.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    special = ["<s>", "</s>"]
+    special = ["<s>", "</s>", "<pad>"]  # a pad of its own: Trainer does not learn what it pads with
     trained.train_from_iterator(
         lines, trainers.BpeTrainer(vocab_size=size["vocabulary"], special_tokens=special, show_progress=False)
     )
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=trained, bos_token=special[0], eos_token=special[1])
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=trained, bos_token=special[0], eos_token=special[1], pad_token=special[2]
+    )
     wrapped.save_pretrained(folder / "base")
     torch.manual_seed(0)
     model = LlamaForCausalLM(
@@ -96,7 +98,7 @@ def prepare(folder: Path, size: dict[str, int], texts: int) -> float:
 
 
 def run_arm(arm: str, folder: Path) -> dict[str, Any]:
-    environment = dict(os.environ, OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PARALLELISM="false")
+    environment = dict(os.environ, TOKENIZERS_PARALLELISM="false")
     script = Path(__file__).with_name("_train_arms.py")
     done = subprocess.run(
         [sys.executable, str(script), arm, str(folder)], env=environment, capture_output=True, text=True

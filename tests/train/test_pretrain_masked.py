@@ -209,7 +209,7 @@ def test_killed_and_resumed_gives_the_same_bytes(fresh, corpus, run_step, tmp_pa
     with use_context(Context(threads=1, work_folder=tmp_path / "a")):
         whole, _ = run_step(pretrain_masked, **given)
     halted = Context(threads=1, work_folder=tmp_path / "b", stop_file=stop, report=watch)
-    with use_context(halted), pytest.raises(Stopped, match="stopped at step 3 of 8"):
+    with use_context(halted), pytest.raises(Stopped, match=r"stopped at step [34] of 8"):
         run_step(pretrain_masked, **given)
     with use_context(Context(threads=1, work_folder=tmp_path / "b")):
         resumed, _ = run_step(pretrain_masked, **given)

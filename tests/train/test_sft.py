@@ -98,12 +98,12 @@ def test_only_answers_are_learned(stories, make_dataset, run_step):
     data = make_dataset([talk("zzz qqq xxx vvv jjj", "Yes")] * 4)
     model, card = run_step(sft, base=stories, data=data, **FAST | {"steps": 40})
     assert card.metrics["final_loss"] < 0.1
-    assert card.metrics["learned_tokens_per_epoch"] == 4 * 5  # Yes, the end mark and the end of the line
+    assert card.metrics["learned_tokens_per_epoch"] == 4 * 6  # a space, Yes, the end mark and the end of the line
     before, after = load_decoder(stories, threads=1), load_decoder(model, threads=1)
     question = "User: zzz qqq xxx vvv jjj"
     assert after.log_probabilities([question])[0] < before.log_probabilities([question])[0] + 3
     prompt = after.chat_prompt(next(data.rows())["messages"][:1])
-    assert "".join(after.generate(prompt, max_tokens=9, temperature=0)) == "Yes"
+    assert "".join(after.generate(prompt, max_tokens=9, temperature=0)).strip() == "Yes"
 
 
 def test_the_template_goes_with_the_model_and_the_order_too(stories, make_dataset, run_step):

@@ -200,7 +200,7 @@ def test_stopped_and_resumed_gives_the_same_bytes(fresh, unseen, run_step, tmp_p
     with use_context(Context(threads=1, work_folder=tmp_path / "a")):
         whole, _ = run_step(translate, **given)
     halted = Context(threads=1, work_folder=tmp_path / "b", stop_file=stop, report=watch)
-    with use_context(halted), pytest.raises(Stopped, match="stopped at step 2 of 5"):
+    with use_context(halted), pytest.raises(Stopped, match=r"stopped at step [23] of 5"):
         run_step(translate, **given)
     with use_context(Context(threads=1, work_folder=tmp_path / "b")):
         resumed, _ = run_step(translate, **given)

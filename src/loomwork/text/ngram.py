@@ -153,6 +153,8 @@ def train_symbols(symbols: np.ndarray, size: int, order: int) -> NgramModel:
     contexts = 1
     for length in range(1, order + 1):
         ends = np.flatnonzero(age >= max(1, length - 1))
+        if not ends.size:
+            break  # no text is as long as that
         before = numbers[ends - 1] if length > 1 else np.zeros(ends.size, np.int64)
         new, first, place, seen = np.unique(
             before * width + symbols[ends], return_index=True, return_inverse=True, return_counts=True

@@ -120,7 +120,7 @@ def _config(architecture: Architecture, tokenizer: Any, layers: int, context_tok
         case "bert":
             return transformers.BertConfig(**common, **shape, intermediate_size=4 * width)
         case "bart":
-            common["decoder_start_token_id"] = tokenizer.eos_token_id
+            common |= {"decoder_start_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id or 0}
             sides: dict[str, Any] = {}
             for side in ("encoder", "decoder"):
                 sides |= {f"{side}_layers": layers, f"{side}_attention_heads": layers, f"{side}_ffn_dim": 4 * width}
