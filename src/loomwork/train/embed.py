@@ -33,7 +33,7 @@ def embed(
     freeze_layers: Annotated[int, Ge(0)] | None = 3,
     scale: Annotated[float, Gt(0)] = 20.0,
     rows: Annotated[Rows, Group()] = Rows(epochs=3.0, batch=48),
-    training: Annotated[Training, Group()] = Training(learning_rate=5e-5, schedule="linear"),
+    training: Annotated[Training, Group()] = Training(learning_rate=5e-5, schedule="linear", warmup_share=0.04),
     out: Path,
 ) -> Card:
     """Fine-tune an encoder contrastively: a query and its passage come near, all others of the batch move away.
