@@ -134,7 +134,7 @@ def test_the_report_tells_it_all(first, home, sources, tmp_path, monkeypatch):
     recipe = load_recipe(RECIPE, SMALL | {"steps.raw.path": str(sources)})
     page = write_report(home, recipe, first).read_text()
     score = home.store.open(first.steps["adapted"].artifact, Scores).score("mrr@10")
-    assert f"{score.value:.3f}" in page
+    assert f"{score.value:.3f}".rstrip("0") in page
     assert "<svg" in page
     for name in ("near-duplicate", "naive", "careful", "docs-search@champion"):
         assert name in page
