@@ -61,6 +61,9 @@ def open_executor(name: str, jobs: int) -> Executor:
     return executor
 
 
+_ONE_LIGHT_JOB = threading.Lock()  # where a process prints is one for all of its threads
+
+
 class LocalExecutor:
     """Heavy jobs in spawned processes (never forked: torch and Numba do not survive it), light ones right here.
 
@@ -76,7 +79,12 @@ class LocalExecutor:
     def submit(self, job: Job, report: Report) -> Future[Outcome]:
         future: Future[Outcome] = Future()
         if not job.heavy:
-            with open(job.log, "a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+            with (
+                _ONE_LIGHT_JOB,
+                open(job.log, "a", encoding="utf-8") as log,
+                redirect_stdout(log),
+                redirect_stderr(log),
+            ):
                 future.set_result(carry_out(job, report))
             return future
         threading.Thread(target=self._run, args=(job, report, future), daemon=True).start()

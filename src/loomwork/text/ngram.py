@@ -37,6 +37,8 @@ class Level:
 
     def find(self, codes: np.ndarray) -> np.ndarray:
         """The number of each code, -1 where it never occurred."""
+        if not self.codes.size:
+            return np.full(codes.shape, -1)
         place = np.minimum(np.searchsorted(self.codes, codes), self.codes.size - 1)
         return np.where(self.codes[place] == codes, place, -1)
 
@@ -81,6 +83,8 @@ class NgramModel:
         context = np.zeros(found.size, np.int64)  # the number of the n-gram before each symbol, -1 if unknown
         numbers = symbols
         for level in self.levels:
+            if not level.codes.size:
+                break  # no text is as long as these n-grams
             known = np.flatnonzero(context >= 0)
             before, place = context[known], np.full(context.size, -1)
             place[known] = level.find(before * self.width + symbols[1:][known])
@@ -153,8 +157,6 @@ def train_symbols(symbols: np.ndarray, size: int, order: int) -> NgramModel:
     contexts = 1
     for length in range(1, order + 1):
         ends = np.flatnonzero(age >= max(1, length - 1))
-        if not ends.size:
-            break  # no text is as long as that
         before = numbers[ends - 1] if length > 1 else np.zeros(ends.size, np.int64)
         new, first, place, seen = np.unique(
             before * width + symbols[ends], return_index=True, return_inverse=True, return_counts=True
