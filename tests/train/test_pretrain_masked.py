@@ -228,3 +228,12 @@ def test_bad_input_is_refused(corpus, minilm, make_dataset, run_step, tmp_path):
         run_step(pretrain_masked, base=minilm, data=make_dataset([{"text": " "}, {"text": None}]))
     with pytest.raises(InputError, match="no column 'txt'"):
         run_step(pretrain_masked, base=minilm, data=corpus, text="txt")
+
+
+def test_a_run_that_is_stopped_early_tells_the_steps_that_were_done(fresh, corpus, run_step):
+    """With a rate that moves nothing, the second look finds nothing better."""
+    how = {"rows": Rows(steps=8, batch=8), "learning_rate": 1e-30, "weight_decay": 0.0, "looks": 4, "patience": 1}
+    model, card = run_step(pretrain_masked, base=fresh, data=corpus, holdout=corpus, max_tokens=32, **how)
+    assert card.metrics["steps"] == read_about(model).training["steps"] == 4
+    assert model.read_json("order/order.json")["steps"] == 4
+    assert card.metrics["epochs"] == pytest.approx(4 * 8 / card.metrics["pieces"])

@@ -14,7 +14,7 @@ from typing import Any
 
 from loomwork.core.artifact import digest
 from loomwork.core.calls import call_code, call_files, without_paths
-from loomwork.core.errors import MissingDependency
+from loomwork.core.errors import InputError, MissingDependency
 from loomwork.core.files import ANEW, digest_files
 from loomwork.core.fingerprint import code_parts, object_parts
 from loomwork.core.secret import secret_id
@@ -212,12 +212,17 @@ def device() -> str:
     return os.environ.get("LOOMWORK_DEVICE") or ("cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu")
 
 
+PRECISIONS = ("float32", "bfloat16")  # float16 would need its losses scaled, which the loop does not do
+
+
 @functools.cache
 def precision() -> str:
     """The number format models train in: LOOMWORK_PRECISION, else bfloat16 where the hardware has it."""
     chosen = os.environ.get("LOOMWORK_PRECISION")
-    if chosen:
+    if chosen in PRECISIONS:
         return chosen
+    if chosen:
+        raise InputError(f"LOOMWORK_PRECISION is {chosen!r}", f"set it to {' or '.join(PRECISIONS)}")
     if device().startswith("cuda"):
         return "bfloat16"
     try:

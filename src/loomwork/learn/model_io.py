@@ -126,7 +126,7 @@ def causal_decoder(
     inside = model.get_base_model() if hasattr(model, "peft_config") else model
     reason = f"{how.adapter} puts states in front of a text" if how.adapter in PROMPTS else not_covered(inside)
     if shard:
-        reason = "its weights are split over processes (shard)"
+        reason = "shard is set, and split weights are put together by it"
     if reason:
         _set_dropout(inside, dropout, reason)
         return PlainDecoder(model, dtype, recompute), reason

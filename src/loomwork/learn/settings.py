@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 
+from loomwork.core.errors import InputError
 from loomwork.core.ranges import Seed
 
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -59,6 +61,17 @@ class Training:
     shard: bool = False
     keep_every: Annotated[int, Ge(0)] = 0
     seed: Seed = 7
+
+    def refuse(self, step: str, names: Sequence[str], why: str) -> None:
+        """Refuse settings that a step has no use for, rather than take and ignore them.
+
+        Raises:
+            InputError: one of them is not at its default.
+        """
+        kept = {f.name: f.default for f in fields(self)}
+        given = [name for name in names if getattr(self, name) != kept[name]]
+        if given:
+            raise InputError(f"{step} takes no {', '.join(given)}: {why}", "leave it out")
 
 
 @dataclass(frozen=True)

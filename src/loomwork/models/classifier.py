@@ -12,12 +12,11 @@ from torch.nn import functional as F
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
-from loomwork.models.encoder import by_length, encode, load_tokenizer, pad
+from loomwork.models.encoder import encode, load_tokenizer
 from loomwork.models.folder import read_about
-from loomwork.models.opened import open_outputs
+from loomwork.models.opened import open_outputs, padded_batches
 
 TASK = "classify"
-BATCH_TOKENS = 2048  # of one forward pass, padding included
 
 
 class Classifier:
@@ -51,15 +50,11 @@ class Classifier:
     @torch.inference_mode()
     def _logits(self, texts: Sequence[str]) -> torch.Tensor:
         torch.set_num_threads(context().threads)
-        device = self.model.device
         ids = encode(self.tokenizer, texts, self.max_tokens)
         found = torch.zeros(len(texts), len(self.classes), dtype=torch.float64)
         done = 0
-        for rows in by_length([len(i) for i in ids], BATCH_TOKENS):
-            padded, lengths = (torch.from_numpy(a).to(device) for a in pad([ids[r] for r in rows]))
-            seen = torch.arange(padded.shape[1], device=device) < lengths[:, None]
-            padded = padded.masked_fill(~seen, self.model.config.pad_token_id or 0)
-            logits = self.model(input_ids=padded, attention_mask=seen.long()).logits
+        for rows, given, seen in padded_batches(self.model, ids):
+            logits = self.model(input_ids=given, attention_mask=seen).logits
             found[rows] = logits.double().cpu()
             done += len(rows)
             context().progress(done, len(texts), "texts")

@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from loomwork.models.kernels import ShortAttention, Spread, causal_bias
+from loomwork.models.kernels import SHORT, ShortAttention, Spread, causal_bias
 
 LEAST_FILLED = 0.7  # a text shorter than this share of the longest of a table begins a new one
-SHORT = 384  # tokens of a text, up to which all scores of attention are held at once
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,9 @@ class Spread(Function):
         return moved if ctx.real is None else moved.mul_(ctx.real), None, None, None
 
 
+SHORT = 384  # tokens of a text, up to which all scores of attention are held at once
+
+
 class ShortAttention(Function):
     """Attention of short texts with all its scores at once.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
+from loomwork.models.encoder import BATCH_TOKENS, Ids, by_length, pad
 from loomwork.models.heap import keep_freed_memory
 from loomwork.models.short_attention import register
 
@@ -41,6 +43,27 @@ def open_outputs(model: Model, kind: str) -> Any:
     if context().device == "cpu" and getattr(opened, "_supports_attention_backend", False):
         opened.set_attn_implementation(register())
     return with_adapter(opened, model).to(context().device).eval()
+
+
+def padded(model: Any, ids: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of texts and which of them are real, int64 (texts, time), on a model's device, as it reads them."""
+    filled, lengths = (torch.from_numpy(a).to(model.device) for a in pad(ids))
+    seen = torch.arange(filled.shape[1], device=model.device) < lengths[:, None]
+    return filled.masked_fill(~seen, model.config.pad_token_id or 0), seen.long()
+
+
+def padded_batches(
+    model: Any, ids: Sequence[Ids], batch_tokens: int = BATCH_TOKENS
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Texts in batches of like length: for each the numbers of its texts, and what `padded` gives of them.
+
+    Args:
+        model: of transformers.
+        ids: token ids of each text.
+        batch_tokens: of a batch, filling included.
+    """
+    for rows in by_length([len(i) for i in ids], batch_tokens):
+        yield rows, *padded(model, [ids[r] for r in rows])
 
 
 def with_adapter(opened: Any, model: Model) -> Any:

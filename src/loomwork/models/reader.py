@@ -13,11 +13,10 @@ from torch import Tensor
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
-from loomwork.models.encoder import by_length, load_tokenizer, pad
+from loomwork.models.encoder import BATCH_TOKENS, by_length, load_tokenizer, pad
 from loomwork.models.folder import read_about
-from loomwork.models.opened import open_outputs
+from loomwork.models.opened import open_outputs, padded
 
-BATCH_TOKENS = 2048  # of one forward pass, padding included
 PAIRS = 512  # whose windows are held at once
 UNANSWERABLE = "unanswerable"  # of `training` in loomwork.json: how many questions without an answer it has seen
 
@@ -146,14 +145,12 @@ class Reader:
     def _spans(self, windows: Sequence[Window], texts: Sequence[str], longest: int) -> list[Found]:
         """The best span of each window."""
         device = self.model.device
-        ids, lengths = (torch.from_numpy(a).to(device) for a in pad([w.ids.tolist() for w in windows]))
+        ids, seen = padded(self.model, [w.ids.tolist() for w in windows])
         places = torch.arange(ids.shape[1], device=device)
-        seen = places < lengths[:, None]
-        ids = ids.masked_fill(~seen, self.model.config.pad_token_id or 0)
         more = {}
         if reads_types(self.model):
             more["token_type_ids"] = torch.from_numpy(pad([w.types.tolist() for w in windows])[0]).to(device)
-        given = self.model(input_ids=ids, attention_mask=seen.long(), **more)
+        given = self.model(input_ids=ids, attention_mask=seen, **more)
         first = torch.tensor([w.first for w in windows], device=device)[:, None]
         count = torch.tensor([len(w.spans) for w in windows], device=device)[:, None]
         allowed = (places >= first) & (places < first + count)

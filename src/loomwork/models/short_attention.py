@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loomwork.models.kernels import ShortAttention
+from loomwork.models.kernels import SHORT, ShortAttention
 
 NAME = "short"
-SHORT = 384  # tokens, up to which all scores are held at once
 
 
 def short_attention(

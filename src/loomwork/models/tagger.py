@@ -10,11 +10,10 @@ import torch
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
-from loomwork.models.encoder import by_length, load_tokenizer, pad
+from loomwork.models.encoder import load_tokenizer
 from loomwork.models.folder import read_about
-from loomwork.models.opened import open_outputs
+from loomwork.models.opened import open_outputs, padded_batches
 
-BATCH_TOKENS = 2048  # of one forward pass, padding included
 Starts = list[tuple[int, int]]  # the place of a word's first token, and the word's number
 
 
@@ -47,15 +46,11 @@ class Tagger:
     @torch.inference_mode()
     def tags(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """The likeliest tag of each word. A word that no token begins, or beyond what is read, is "O"."""
-        device = self.model.device
         encoded = encode_words(self.tokenizer, sentences, self.max_tokens)
         found = [["O"] * len(s) for s in sentences]
         done = 0
-        for rows in by_length([len(ids) for ids, _ in encoded], BATCH_TOKENS):
-            padded, lengths = (torch.from_numpy(a).to(device) for a in pad([encoded[r][0] for r in rows]))
-            seen = torch.arange(padded.shape[1], device=device) < lengths[:, None]
-            padded = padded.masked_fill(~seen, self.model.config.pad_token_id or 0)
-            best = self.model(input_ids=padded, attention_mask=seen.long()).logits.argmax(-1).cpu()
+        for rows, given, seen in padded_batches(self.model, [ids for ids, _ in encoded]):
+            best = self.model(input_ids=given, attention_mask=seen).logits.argmax(-1).cpu()
             for line, row in zip(best.tolist(), rows, strict=True):
                 for at, word in encoded[row][1]:
                     found[row][word] = self.classes[line[at]]

@@ -10,11 +10,10 @@ import torch
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
-from loomwork.models.encoder import by_length, pad
+from loomwork.models.encoder import BATCH_TOKENS
 from loomwork.models.folder import read_about
-from loomwork.models.opened import open_outputs
+from loomwork.models.opened import open_outputs, padded_batches
 
-BATCH_TOKENS = 2048  # of sources that are translated at once, padding included
 PREFIX = "prefix"  # of `training` in loomwork.json: what was put before each source
 
 
@@ -72,20 +71,17 @@ class Translator:
             beams: of the search; 1 takes the likeliest token each time.
             longest_tokens: of a translation.
         """
-        device, filling = self.model.device, self.model.config.pad_token_id or 0
         ids = [i[: self.max_tokens] for i in encode_sources(self.tokenizer, [self.prefix + t for t in texts])]
         found = [""] * len(texts)
         done = 0
-        for rows in by_length([len(i) for i in ids], BATCH_TOKENS // beams):
-            padded, lengths = (torch.from_numpy(a).to(device) for a in pad([ids[r] for r in rows]))
-            seen = torch.arange(padded.shape[1], device=device) < lengths[:, None]
+        for rows, given, seen in padded_batches(self.model, ids, BATCH_TOKENS // beams):
             written = self.model.generate(
-                input_ids=padded.masked_fill(~seen, filling),
-                attention_mask=seen.long(),
+                input_ids=given,
+                attention_mask=seen,
                 num_beams=beams,
                 do_sample=False,
                 max_new_tokens=longest_tokens,
-                pad_token_id=filling,
+                pad_token_id=self.model.config.pad_token_id or 0,
             )
             said = self.tokenizer.batch_decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)
             for row, text in zip(rows, said, strict=True):

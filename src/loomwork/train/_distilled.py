@@ -55,9 +55,9 @@ def distil_causal(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
 
     from loomwork.learn.causal_run import run_causal
     from loomwork.learn.distill_causal import DistilledCausal
-    from loomwork.learn.model_io import save_trained
-    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.order import RowOrder
     from loomwork.learn.teachers import CachedTeacher, LiveTeacher, Teacher
+    from loomwork.learn.written import write_trained
     from loomwork.models.chat_template import TEMPLATES, load_tokenizer
     from loomwork.models.folder import read_about
     from loomwork.train._token_rows import columns_of, read_learned, require_one_tokenizer
@@ -97,13 +97,14 @@ def distil_causal(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
         run.base, sequences, order, steps, run.training, run.tuning, holdout=held, dropout=run.dropout,
         mark=run.mark, objective=objective,
     )  # fmt: skip
-    save_trained(done.model, run.base, "causal", about_of(run, past, steps, *columns), run.tuning, out)
+    steps = write_trained(
+        done, run.base, "causal", about_of(run, past, *columns), run.tuning, out,
+        order=order, row_ids=sequences.row_ids, lengths=sequences.lengths,
+    )  # fmt: skip
     if columns == ("messages",) and run.template:
         tokenizer = load_tokenizer(run.base)
         tokenizer.chat_template = TEMPLATES[run.template]
         tokenizer.save_pretrained(out)
-    done.kept.move_to(out)
-    save_order(out, order, sequences.row_ids, sequences.lengths, steps)
     return done.metrics | {"epochs": steps * run.rows.batch / len(sequences)}, done.notes
 
 
@@ -113,10 +114,10 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
 
     from loomwork.learn.distill_classes import DistilledClasses, TeacherStates, teacher_logits
     from loomwork.learn.encoder_run import open_trained, run_encoder
-    from loomwork.learn.model_io import save_trained
     from loomwork.learn.objectives import Outputs
-    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import PaddedBatches
+    from loomwork.learn.written import write_trained
     from loomwork.models.classifier import TASK
     from loomwork.models.folder import read_about
     from loomwork.train._token_rows import require_one_tokenizer
@@ -168,11 +169,13 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
         watched = batches(held, f"teacher-{of}-{run.holdout.digest[:16]}.npy", None)
     done = run_encoder(model, objective, taken, watched, steps, run.training, run.tuning, run.mark)
     learned = (run.text, run.label) if run.mix.teacher_share < 1 else (run.text,)
-    about = about_of(run, read_about(teacher), steps, *learned)
+    about = about_of(run, read_about(teacher), *learned)
     about = replace(about, task=TASK, engine="torch", max_tokens=limit)
-    save_trained(model, run.base, "classes", about, run.tuning, out, head)
-    done.kept.move_to(out)
-    save_order(out, taken.order, read.row_ids, [len(i) for i in read.ids], steps)
+    lengths = [len(i) for i in read.ids]
+    steps = write_trained(
+        done, run.base, "classes", about, run.tuning, out,
+        order=taken.order, row_ids=read.row_ids, lengths=lengths, config=head,
+    )  # fmt: skip
     metrics = done.metrics | {
         "epochs": steps * run.rows.batch / len(read.ids),
         "rows": float(len(read.ids)),
@@ -235,15 +238,14 @@ def projections_of(run: Run, width: int, teacher_width: int) -> Projections:
     return Projections(run.mix.layers, width, teacher_width, run.training.seed)
 
 
-def about_of(run: Run, teacher: Any, steps: int, *columns: str) -> Any:
+def about_of(run: Run, teacher: Any, *columns: str) -> Any:
     """The student's About: what its teacher has learned, it may have learned too."""
     from loomwork.models.folder import read_about, taught
     from loomwork.train._token_rows import merged_past
 
     about = read_about(run.base)
     about = replace(about, **merged_past(about, teacher))
-    made = {**run.made, "steps": steps, **asdict(run.training)}
-    return replace(about, training=made, trained_on=taught(about, run.data, *columns))
+    return replace(about, training={**run.made, **asdict(run.training)}, trained_on=taught(about, run.data, *columns))
 
 
 def layers_of(config: Mapping[str, Any]) -> int:

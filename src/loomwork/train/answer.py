@@ -68,13 +68,13 @@ def answer(
     import torch
 
     from loomwork.learn.encoder_run import open_trained, run_encoder
-    from loomwork.learn.model_io import save_trained
     from loomwork.learn.objectives import Outputs, SpanObjective
-    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import PaddedBatches, pad_targets
-    from loomwork.models.folder import read_about, taught
+    from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.reader import UNANSWERABLE, reads_types
 
+    training.refuse("train.answer", ["shard"], "it runs in one process")
     columns = (question, context, answers)
     asked = read_questions(base, data, columns, max_tokens, overlap_tokens)
     held = None if holdout is None else read_questions(base, holdout, columns, max_tokens, overlap_tokens)
@@ -100,14 +100,14 @@ def answer(
     run = run_encoder(
         model, objective, taken, batches(held) if held else None, steps, training, tuning, ["answer", *settings]
     )
-    about = read_about(base)
-    made = {"step": "train.answer", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
-    made |= {"overlap_tokens": overlap_tokens, UNANSWERABLE: asked.unanswerable}
-    trained_on = taught(about, data, *columns)
-    about = replace(about, task="answer", engine="torch", max_tokens=max_tokens, training=made, trained_on=trained_on)
-    save_trained(model, base, "spans", about, tuning, out, config)
-    run.kept.move_to(out)
-    save_order(out, taken.order, asked.row_ids, [len(i) for i in asked.ids], steps)
+    more = {"overlap_tokens": overlap_tokens, UNANSWERABLE: asked.unanswerable}
+    about = about_trained("train.answer", base, data, columns, training, **more)
+    about = replace(about, task="answer", engine="torch", max_tokens=max_tokens)
+    lengths = [len(i) for i in asked.ids]
+    steps = write_trained(
+        run, base, "spans", about, tuning, out,
+        order=taken.order, row_ids=asked.row_ids, lengths=lengths, config=config,
+    )  # fmt: skip
     counted = {
         "epochs": steps * rows.batch / len(asked.ids),
         "rows": len(set(asked.row_ids)),

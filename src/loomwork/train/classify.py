@@ -64,13 +64,12 @@ def classify(
     import torch
 
     from loomwork.learn.encoder_run import open_trained, run_encoder
-    from loomwork.learn.model_io import save_trained
     from loomwork.learn.objectives import ClassObjective, NumberObjective, Outputs
     from loomwork.learn.objectives import class_weights as weights_of
-    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import PaddedBatches
+    from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.classifier import TASK
-    from loomwork.models.folder import read_about, taught
 
     labelled = read_labelled(base, data, text, label, max_tokens, numbers=target == "number")
     held = None
@@ -106,18 +105,16 @@ def classify(
 
     steps = rows.count(len(labelled.ids))
     settings = [base.id, data.digest, text, label, target, dropout, label_smoothing, class_weights, max_tokens]
+    mark = ["classify", *settings, asdict(rows)]
     taken = batches(labelled)
-    run = run_encoder(
-        model, objective, taken, batches(held) if held else None, steps, training, tuning, [*settings, asdict(rows)]
-    )
-    steps = len(run.history.losses)  # fewer than planned where it was stopped early
-    about = read_about(base)
-    made = {"step": "train.classify", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
-    trained_on = taught(about, data, text, label)
-    about = replace(about, task=TASK, engine="torch", max_tokens=max_tokens, training=made, trained_on=trained_on)
-    save_trained(run.model, base, "classes", about, tuning, out, config)
-    run.kept.move_to(out)
-    save_order(out, taken.order, labelled.row_ids, [len(i) for i in labelled.ids], steps)
+    run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, mark)
+    about = about_trained("train.classify", base, data, [text, label], training)
+    about = replace(about, task=TASK, engine="torch", max_tokens=max_tokens)
+    lengths = [len(i) for i in labelled.ids]
+    steps = write_trained(
+        run, base, "classes", about, tuning, out,
+        order=taken.order, row_ids=labelled.row_ids, lengths=lengths, config=config,
+    )  # fmt: skip
     counted = {
         "epochs": steps * rows.batch / len(labelled.ids),
         "rows": float(len(labelled.ids)),

@@ -79,6 +79,7 @@ def distill(
     from loomwork.learn.divergence import Divergence
     from loomwork.train._distilled import Run, distil_causal, distil_classes, layers_of
 
+    training.refuse("train.distill", ["shard"], "it runs in one process")
     if (teacher is None) == (cached is None):
         raise InputError("train.distill needs teacher or cached, one of the two", "cached is what train.teacher makes")
     if cached is not None and (divergence != "forward" or hidden_weight):

@@ -70,11 +70,10 @@ def embed(
     about = read_about(base)
     pairs = read_pairs(base, data, query, passage, max_tokens)
     batch = rows.batch
-    if training.part_tokens or training.recompute or training.keep_every or training.patience:
-        raise InputError(
-            "train.embed takes no part_tokens, recompute, keep_every or patience",
-            "every pair is a negative of the others, so a batch is computed whole; nothing held-out is looked at",
-        )
+    useless = ("part_tokens", "recompute", "keep_every", "looks", "patience", "shard")
+    training.refuse(
+        "train.embed", useless, "a batch is computed whole in one process, for all of its pairs are negatives"
+    )
     if batch < 2:
         raise InputError("a batch of one pair has no negatives", "set batch to 2 or more")
     if len(pairs) < batch:

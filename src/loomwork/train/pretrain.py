@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -58,10 +57,9 @@ def pretrain(
     from transformers import AutoTokenizer
 
     from loomwork.learn.causal_run import run_causal
-    from loomwork.learn.model_io import save_trained
-    from loomwork.learn.order import TokenOrder, save_order
+    from loomwork.learn.order import TokenOrder
     from loomwork.learn.sequences import read_texts
-    from loomwork.models.folder import read_about, taught
+    from loomwork.learn.written import about_trained, write_trained
 
     for given in (data, holdout):
         if given is not None:
@@ -89,13 +87,10 @@ def pretrain(
         dropout=dropout,
         mark=["pretrain", data.digest, text, longest, batch_tokens],
     )
-    steps = len(run.history.losses)  # fewer than planned where it was stopped early
-    about = read_about(base)
-    made = {"step": "train.pretrain", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
-    trained_on = taught(about, data, text)
-    save_trained(run.model, base, "causal", replace(about, training=made, trained_on=trained_on), tuning, out)
-    run.kept.move_to(out)
-    save_order(out, order, sequences.row_ids, sequences.lengths, steps)
+    about = about_trained("train.pretrain", base, data, [text], training)
+    steps = write_trained(
+        run, base, "causal", about, tuning, out, order=order, row_ids=sequences.row_ids, lengths=sequences.lengths
+    )
     trained = steps * epoch / order.steps_per_epoch
     return Card(
         metrics=run.metrics

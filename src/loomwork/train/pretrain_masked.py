@@ -55,15 +55,15 @@ def pretrain_masked(
 
     from loomwork.learn.encoder_run import open_trained, run_encoder
     from loomwork.learn.masked import MaskedObjective, Pieces, read_pieces, read_special
-    from loomwork.learn.model_io import save_trained
     from loomwork.learn.objectives import Outputs
-    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import PaddedBatches, pad_targets
     from loomwork.learn.parts import fewer_for_logits, part_tokens
+    from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
     from loomwork.models.encoder import load_tokenizer
-    from loomwork.models.folder import read_about, taught
 
+    training.refuse("train.pretrain_masked", ["shard"], "it runs in one process")
     special = read_special(base.path)
     longest = min(max_tokens, base.read_json("config.json").get("max_position_embeddings") or max_tokens)
 
@@ -94,12 +94,10 @@ def pretrain_masked(
     taken = batches(pieces)
     settings = ["masked", base.id, data.digest, text, hidden_share, longest, dropout, asdict(rows)]
     run = run_encoder(model, objective, taken, batches(held) if held else None, steps, sized, tuning, settings)
-    about = read_about(base)
-    made = {"step": "train.pretrain_masked", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
-    trained_on = taught(about, data, text)
-    save_trained(model, base, "masked", replace(about, training=made, trained_on=trained_on), tuning, out)
-    run.kept.move_to(out)
-    save_order(out, taken.order, pieces.row_ids, pieces.lengths, steps)
+    about = about_trained("train.pretrain_masked", base, data, [text], training)
+    steps = write_trained(
+        run, base, "masked", about, tuning, out, order=taken.order, row_ids=pieces.row_ids, lengths=pieces.lengths
+    )
     counted = {
         "epochs": steps * rows.batch / len(pieces),
         "rows": len(set(pieces.row_ids)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -53,11 +53,10 @@ def sft(
     Source: Wei et al. 2021, arXiv:2109.01652 (instruction tuning).
     """
     from loomwork.learn.causal_run import run_causal
-    from loomwork.learn.model_io import save_trained
-    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.order import RowOrder
     from loomwork.learn.sequences import Sequences, read_chats, read_token_rows
+    from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.chat_template import ChatTemplate, load_tokenizer
-    from loomwork.models.folder import read_about, taught
     from loomwork.train.pretrain import read_context
 
     tokenizer = load_tokenizer(base)
@@ -87,14 +86,11 @@ def sft(
         smoothing=label_smoothing,
         mark=["sft", data.digest, template, longest, asdict(rows)],
     )
-    steps = len(run.history.losses)  # fewer than planned where it was stopped early
-    about = read_about(base)
-    made = {"step": "train.sft", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
-    trained_on = taught(about, data, *columns)
-    save_trained(run.model, base, "causal", replace(about, training=made, trained_on=trained_on), tuning, out)
+    about = about_trained("train.sft", base, data, columns, training)
+    steps = write_trained(
+        run, base, "causal", about, tuning, out, order=order, row_ids=sequences.row_ids, lengths=sequences.lengths
+    )
     if chats and template:
         tokenizer.chat_template = chats.template
         tokenizer.save_pretrained(out)
-    run.kept.move_to(out)
-    save_order(out, order, sequences.row_ids, sequences.lengths, steps)
     return Card(metrics=run.metrics | {"epochs": steps * rows.batch / len(sequences)}, notes=run.notes)

@@ -59,13 +59,12 @@ def tag(
     import torch
 
     from loomwork.learn.encoder_run import open_trained, run_encoder
-    from loomwork.learn.model_io import save_trained
     from loomwork.learn.objectives import Outputs, TokenObjective
     from loomwork.learn.objectives import class_weights as weights_of
-    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import PaddedBatches, pad_targets
+    from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
-    from loomwork.models.folder import read_about, taught
     from loomwork.train.classify import label_config
 
     tagged = read_tagged(base, data, words, tags, max_tokens)
@@ -92,17 +91,17 @@ def tag(
         )
 
     steps = rows.count(len(tagged.ids))
-    settings = [base.id, data.digest, words, tags, dropout, label_smoothing, class_weights, max_tokens, asdict(rows)]
+    settings = [base.id, data.digest, words, tags, dropout, label_smoothing, class_weights, max_tokens]
+    mark = ["tag", *settings, asdict(rows)]
     taken = batches(tagged)
-    run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, settings)
-    steps = len(run.history.losses)  # fewer than planned where it was stopped early
-    about = read_about(base)
-    made = {"step": "train.tag", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
-    trained_on = taught(about, data, words, tags)
-    about = replace(about, task="tag", engine="torch", max_tokens=max_tokens, training=made, trained_on=trained_on)
-    save_trained(run.model, base, "tokens", about, tuning, out, config)
-    run.kept.move_to(out)
-    save_order(out, taken.order, tagged.row_ids, [len(i) for i in tagged.ids], steps)
+    run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, mark)
+    about = about_trained("train.tag", base, data, [words, tags], training)
+    about = replace(about, task="tag", engine="torch", max_tokens=max_tokens)
+    lengths = [len(i) for i in tagged.ids]
+    steps = write_trained(
+        run, base, "tokens", about, tuning, out,
+        order=taken.order, row_ids=tagged.row_ids, lengths=lengths, config=config,
+    )  # fmt: skip
     counted = {
         "epochs": steps * rows.batch / len(tagged.ids),
         "rows": float(len(tagged.ids)),

@@ -57,14 +57,14 @@ def translate(
     import torch
 
     from loomwork.learn.encoder_run import open_trained, run_encoder
-    from loomwork.learn.model_io import save_trained
     from loomwork.learn.objectives import Outputs, TokenObjective
-    from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.order import RowOrder
     from loomwork.learn.parts import fewer_for_logits, part_tokens
     from loomwork.learn.seq2seq import PairBatches, TextPairs, read_text_pairs
-    from loomwork.models.folder import read_about, taught
+    from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.translator import PREFIX, open_tokenizer
 
+    training.refuse("train.translate", ["shard"], "it runs in one process")
     config = base.read_json("config.json")
     if not config.get("is_encoder_decoder"):
         raise InputError(f"the model {base.path} has no encoder and decoder", "train.init with architecture: bart")
@@ -89,14 +89,11 @@ def translate(
     taken = batches(pairs)
     settings = ["translate", base.id, data.digest, columns, prefix, dropout, label_smoothing, longest, asdict(rows)]
     run = run_encoder(model, objective, taken, batches(held) if held else None, steps, sized, tuning, settings)
-    about = read_about(base)
-    made = {"step": "train.translate", "base": base.id, "data": data.digest, "steps": steps, **asdict(training)}
-    made[PREFIX] = prefix
-    trained_on = taught(about, data, *columns)
-    about = replace(about, task="translate", max_tokens=longest, training=made, trained_on=trained_on)
-    save_trained(model, base, "seq2seq", about, tuning, out)
-    run.kept.move_to(out)
-    save_order(out, taken.order, pairs.row_ids, pairs.lengths, steps)
+    about = about_trained("train.translate", base, data, columns, training, **{PREFIX: prefix})
+    about = replace(about, task="translate", max_tokens=longest)
+    steps = write_trained(
+        run, base, "seq2seq", about, tuning, out, order=taken.order, row_ids=pairs.row_ids, lengths=pairs.lengths
+    )
     counted = {
         "epochs": steps * rows.batch / len(pairs),
         "rows": len(pairs),

@@ -1,0 +1,45 @@
+"""A setting that a step has no use for is refused, not taken and ignored."""
+
+from __future__ import annotations
+
+import pytest
+
+from loomwork.core import key
+from loomwork.core.errors import InputError
+from loomwork.core.step import find_step
+from loomwork.learn.settings import Training
+
+ALONE = ("answer", "distill", "embed", "pretrain_masked", "translate")
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_steps_that_run_in_one_process_split_no_weights(name, small_bert, make_dataset, run_step):
+    step = find_step(f"train.{name}")
+    assert not step.parallel
+    columns = ("text", "query", "passage", "question", "context", "source", "target")
+    data = make_dataset([{c: f"{c} {i}" for c in columns} | {"answers": [f"context {i}"]} for i in range(4)])
+    with pytest.raises(InputError, match=f"train.{name} takes no shard"):
+        run_step(step.function, base=small_bert, data=data, shard=True)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("part_tokens", 9), ("keep_every", 2), ("patience", 1), ("looks", 2)])
+def test_embed_says_which_settings_it_has_no_use_for(setting, value, small_bert, make_dataset, run_step):
+    data = make_dataset([{"query": f"q {i}", "passage": f"p {i}"} for i in range(4)])
+    with pytest.raises(InputError, match=f"train.embed takes no {setting}: a batch is computed whole"):
+        run_step(find_step("train.embed").function, base=small_bert, data=data, **{setting: value})
+
+
+def test_all_that_are_not_at_their_default_are_named():
+    Training(seed=3).refuse("x", ["shard", "looks"], "why")
+    with pytest.raises(InputError, match="x takes no looks, shard: why"):
+        Training(shard=True, looks=2).refuse("x", ["looks", "shard"], "why")
+
+
+def test_a_precision_that_cannot_train_is_refused(monkeypatch):
+    monkeypatch.setenv("LOOMWORK_PRECISION", "float16")
+    key.precision.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"'float16'[\s\S]*float32 or bfloat16"):
+            key.precision()
+    finally:
+        key.precision.cache_clear()
