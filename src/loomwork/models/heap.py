@@ -1,8 +1,8 @@
 """The C library's heap, set so that a freed large tensor is used again instead of being given back to the system.
 
 By default glibc maps every block above 32 MB anew, and the system clears its pages at the first touch: with a
-vocabulary of 32,000 that is every block of logits and every gradient of the output layer. Kept, a training step of a
-22.9 M Llama takes half of the time (bench/train.py says how much on this machine).
+vocabulary of 32,000 that is every block of logits and every gradient of the output layer. Kept, the products and sums
+of that layer take half of the time there and back (400 tokens, width 384, two cores: 86 and 189 ms).
 """
 
 from __future__ import annotations
