@@ -30,12 +30,14 @@ from loomwork.learn.padded import PaddedBatches
 from loomwork.learn.parts import part_tokens
 from loomwork.learn.sequences import Sequences
 from loomwork.learn.settings import Adapter, Training
+from loomwork.models.heap import keep_freed_memory
 from loomwork.models.short_attention import register
 
 WHOLE = 60_000_000  # parameters of a model that is measured as it is
 TWO_LAYERS = 200_000_000  # of one of two layers
 SHARE_OF_PEAK = 0.5  # of the speed of matrix products that training reaches, where it is not measured
 ROUNDS, ENOUGH_SECONDS = 7, 2.0  # of the measurement, the first round not counted
+LEAST_SECONDS, MOST_ROUNDS = 1.0, 200  # a small model's rounds would all fall into one moment that something else took
 OPTIMIZER_BYTES = {"adamw": 8.0, "sgd": 4.0, "adafactor": 0.02}  # of a trained parameter
 
 
@@ -112,6 +114,7 @@ def measure(load: Load) -> Cost:
     Raises:
         InputError: transformers makes no such model.
     """
+    keep_freed_memory()  # as a run does
     torch.set_num_threads(context().threads)
     process = peak_memory_bytes()
     parameters, _ = counted(load)
@@ -200,7 +203,7 @@ def _measured(load: Load, layers: int | None) -> np.ndarray:
     kept = _kept_bytes(objective, max(parts_at(0, limit), key=lambda part: part.tokens))
     taken: list[tuple[float, ...]] = []
     began = time.perf_counter()
-    for step in range(ROUNDS):
+    for step in range(MOST_ROUNDS):
         parts = parts_at(step, limit)
         tokens = sum(_real_tokens(part) for part in parts)
         start = _clocks()
@@ -213,7 +216,8 @@ def _measured(load: Load, layers: int | None) -> np.ndarray:
         end = _clocks()
         gradients, update = middle - start, end - middle
         taken.append((gradients[0] / tokens, update[0], gradients[1] / tokens, update[1]))
-        if step and time.perf_counter() - began > ENOUGH_SECONDS and step >= 2:
+        passed = time.perf_counter() - began
+        if (step >= 2 and passed > ENOUGH_SECONDS) or (step + 1 >= ROUNDS and passed > LEAST_SECONDS):
             break
     return np.array([*(median(column) for column in zip(*taken[1:], strict=True)), kept])
 
