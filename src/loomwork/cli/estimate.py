@@ -29,7 +29,7 @@ def estimate(
     \b
     Examples:
       loom estimate recipe.yaml
-      loom estimate recipe.yaml --set steps.model.layers=8
+      loom estimate recipe.yaml --set steps.base.layers=8
       loom estimate recipe.yaml --json
     """
     from dataclasses import asdict

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from loomwork.models.kernels import TiedGradient
+from loomwork.models.kernels import EVEN, TiedGradient
 
 IGNORED = -100  # the target of a position that is not scored, as in transformers
 CHUNK_LOGITS = 16 << 20  # that are held at once
@@ -40,6 +41,7 @@ def linear_cross_entropy(
     kept = (targets != IGNORED).nonzero().squeeze(1)
     if len(kept) < len(targets):
         x, targets = x.index_select(0, kept), targets.index_select(0, kept)
+    x = F.pad(x, (0, 0, 0, -len(targets) % EVEN))
     learned = weight.requires_grad and torch.is_grad_enabled()
     tied = tied if learned else None
     weight = (weight.detach() if tied else weight).to(x.dtype)
@@ -59,11 +61,12 @@ class _LinearCrossEntropy(Function):
         of_x = torch.empty_like(x) if wants_x else None
         of_weight: Tensor | None = None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
-        size = max(1, CHUNK_LOGITS // vocabulary)
+        size = max(EVEN, CHUNK_LOGITS // vocabulary // EVEN * EVEN)
         for at in range(0, len(x), size):
-            piece = x[at : at + size]
+            piece, wanted = x[at : at + size], targets[at : at + size]
             logits = piece @ weight.T  # (chunk, vocabulary), and then their gradient
-            total += _losses_and_gradient(logits, targets[at : at + size], smoothing, wants_x or wants_weight)
+            total += _losses_and_gradient(logits[: len(wanted)], wanted, smoothing, wants_x or wants_weight)
+            logits[len(wanted) :] = 0.0
             if of_x is not None:
                 torch.mm(logits, weight, out=of_x[at : at + size])
             if wants_weight:

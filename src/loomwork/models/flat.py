@@ -17,6 +17,7 @@ from torch import Tensor
 from loomwork.models.kernels import SHORT, ShortAttention, Spread, causal_bias
 
 LEAST_FILLED = 0.7  # a text shorter than this share of the longest of a table begins a new one
+EVEN_TIME = 8  # a table's time is filled up to a multiple of it, for the same reason as `EVEN`
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Table:
     """Texts of about one length.
 
     Args:
-        texts, time: its shape.
-        lengths: of each text.
+        texts, time: its shape; the time is at least the longest text's.
+        lengths: of each text, the longest first.
         there, back, real: of `Spread` between the tokens and the cells; None where no cell is empty.
     """
 
@@ -80,7 +81,7 @@ def lay_flat(texts: Sequence[np.ndarray], device: torch.device | str = "cpu") ->
 
 
 def _table(lengths: np.ndarray, device: torch.device | str) -> Table:
-    texts, time = len(lengths), int(lengths[0])
+    texts, time = len(lengths), int(lengths[0]) + -int(lengths[0]) % EVEN_TIME
     kept = torch.from_numpy(lengths).to(device)
     if int(lengths[-1]) == time:
         return Table(texts, time, kept)
@@ -96,21 +97,25 @@ def attend(q: Tensor, k: Tensor, v: Tensor, flat: Flat, scale: float, *, causal:
     """Attention inside each text.
 
     Args:
-        q: (tokens, heads, head width).
-        k, v: (tokens, key heads, head width).
+        q: (tokens and any filling behind them, heads, head width).
+        k, v: (as many, key heads, head width).
         flat: the layout.
         scale: of the products of queries and keys.
         causal: a token sees itself and what is before it; else all of its text.
         window: how many tokens back it sees, itself included; 0 for all.
 
-    Returns: mixed values (tokens, heads * head width).
+    Returns: mixed values (tokens and filling, heads * head width), those of the filling 0.
     """
     sizes = [t.texts * t.time if t.back is None else len(t.back) for t in flat.tables]
+    filling = len(q) - sum(sizes)
+    sizes = [*sizes, filling] if filling else sizes
     pieces = zip(*(torch.split(x, sizes) for x in (q, k, v)), strict=True)
     mixed = [
         _attend_table(table, some_q, some_k, some_v, scale, causal=causal, window=window)
-        for table, (some_q, some_k, some_v) in zip(flat.tables, pieces, strict=True)
+        for table, (some_q, some_k, some_v) in zip(flat.tables, pieces, strict=False)
     ]
+    if filling:
+        mixed.append(q.new_zeros(filling, mixed[0].shape[1]))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 

@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from loomwork.models.cross_entropy import linear_cross_entropy
 from loomwork.models.families import Block, Parts, not_covered, parts_of
 from loomwork.models.flat import Flat, attend
-from loomwork.models.kernels import Rotation, TiedGradient
+from loomwork.models.kernels import EVEN, Rotation, TiedGradient
 
 Cosines = tuple[Tensor, Tensor]
 
@@ -75,13 +76,15 @@ class FlatDecoder(torch.nn.Module):
         return parts_of(self.model, self.dtype, self.dropout if self.training else 0.0)
 
     def _layers(self, parts: Parts, flat: Flat, keep: tuple[int, ...]) -> list[Tensor]:
-        x = parts.embed(flat.ids, flat.positions).float()
+        filling = -len(flat.ids) % EVEN
+        x = F.pad(parts.embed(flat.ids, flat.positions).float(), (0, 0, 0, filling))
         turned: Cosines | None = None
         if parts.rotary is not None:
             times = torch.arange(flat.tables[0].time, device=x.device)
             cos, sin = parts.rotary(x, times[None])  # (1, longest text, rotated width), both halves the same
             half = cos.shape[-1] // 2
-            turned = tuple(t[0, :, None, :half].to(self.dtype)[flat.positions] for t in (cos, sin))
+            positions = F.pad(flat.positions, (0, filling))
+            turned = tuple(t[0, :, None, :half].to(self.dtype)[positions] for t in (cos, sin))
         kept = {0: x}
         again = self.recompute and self.training and torch.is_grad_enabled()
         for number, block in enumerate(parts.blocks, 1):
@@ -90,7 +93,7 @@ class FlatDecoder(torch.nn.Module):
             else:
                 x = _layer(block, x, flat, turned)
             kept[number] = x
-        return [*(kept[n] for n in keep), parts.norm(x)]
+        return [s[: len(flat.ids)] for s in (*(kept[n] for n in keep), parts.norm(x))]
 
 
 def _layer(block: Block, x: Tensor, flat: Flat, turned: Cosines | None) -> Tensor:

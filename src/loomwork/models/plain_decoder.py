@@ -44,11 +44,12 @@ class PlainDecoder(torch.nn.Module):
         return whole if rows is None else whole[rows]
 
     def _table(self, table: Table, ids: Tensor) -> Tensor:
-        seen = torch.arange(table.time, device=ids.device) < table.lengths[:, None]  # (texts, time)
+        longest = int(table.lengths[0])
+        seen = torch.arange(longest, device=ids.device) < table.lengths[:, None]  # (texts, longest)
         padded = torch.zeros(seen.shape, dtype=torch.long, device=ids.device)
         padded[seen] = ids
         with torch.autocast(ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self.model(input_ids=padded, attention_mask=seen.long(), use_cache=False).logits
-        logits = logits[:, -table.time :]  # without the states that a prompt adapter put in front
+        logits = logits[:, -longest:]  # without the states that a prompt adapter put in front
         real: Tensor = logits[seen]
         return real
