@@ -127,3 +127,16 @@ def test_two_classifiers_are_compared_by_macro_f1(topics, make_dataset, run_step
 def test_bad_input_is_refused(rows, settings, message, make_dataset, run_step):
     with pytest.raises(InputError, match=message):
         run_step(classification, data=make_dataset(rows), **settings)
+
+
+def test_two_classes_have_matthews_correlation(topics, make_dataset, run_step):
+    rows, _ = topics
+    two = [{"label": r["label"] == "HUM", "prediction": r["prediction"] == "HUM"} for r in rows]
+    found, _ = run_step(classification, data=make_dataset(two))
+    expected = sk.matthews_corrcoef([r["label"] for r in two], [r["prediction"] for r in two])
+    assert found.score("matthews").value == pytest.approx(expected)
+    wrong = [r if i % 5 else {**r, "prediction": None} for i, r in enumerate(two)]
+    turned = [r if i % 5 else {**r, "prediction": not r["label"]} for i, r in enumerate(two)]
+    found, _ = run_step(classification, data=make_dataset(wrong), classes=["False", "True"])
+    expected = sk.matthews_corrcoef([r["label"] for r in turned], [r["prediction"] for r in turned])
+    assert found.score("matthews").value == pytest.approx(expected)

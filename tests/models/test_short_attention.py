@@ -48,7 +48,7 @@ def test_bert_with_padding(dtype, tolerance):
     assert (torch.cat([ours[n].flatten() for n in gradients]) - whole).norm() <= tolerance * 2 * whole.norm()
 
 
-def test_longer_texts_and_dropout_go_to_the_fused_kernel(monkeypatch):
+def test_longer_texts_go_to_the_fused_kernel(monkeypatch):
     monkeypatch.setattr("loomwork.models.short_attention.SHORT", 4)
     model, (ids, seen) = small_bert(), padded()
     expected, _ = states_and_gradients(model, "sdpa", ids, seen)

@@ -100,6 +100,30 @@ def test_balanced_weights_are_scikit_learns():
     assert class_weights(torch.tensor([120, 6]), "none").tolist() == [1, 1]
 
 
+def test_weights_of_rows(small_bert, messages, make_dataset, run_step):
+    """Rows of weight 0 are not learned, and balanced classes are what data.balance writes, up to rounding."""
+    how = {"steps": 12, "batch": 8, "dropout": 0.0, "learning_rate": 3e-3}
+    chosen = [*[m for m in messages if m["label"] == "ham"][:60], *[m for m in messages if m["label"] == "spam"][:20]]
+    rows = [{**m, "weight": 80 / 2 / (60 if m["label"] == "ham" else 20)} for m in chosen]
+    weighed, _ = run_step(classify, base=small_bert, data=make_dataset(rows), weights="weight", **how)
+    balanced, _ = run_step(classify, base=small_bert, data=make_dataset(rows), class_weights="balanced", **how)
+    texts = [m["text"] for m in messages[:40]]
+    assert (
+        np.abs(load_classifier(weighed).probabilities(texts) - load_classifier(balanced).probabilities(texts)).max()
+        < 1e-5
+    )
+    mislead = [{**r, "label": "ham", "weight": 0.0} if r["label"] == "spam" else r for r in rows]
+    turned = [r if i % 2 else {**r, "label": "spam"} for i, r in enumerate(mislead)]
+    found, _ = run_step(classify, base=small_bert, data=make_dataset(turned), weights="weight", **how)
+    assert set(load_classifier(found).classes) == {"ham", "spam"}
+    with pytest.raises(InputError, match="is no weight"):
+        run_step(
+            classify, base=small_bert, data=make_dataset([{**r, "weight": -1.0} for r in rows]), weights="weight", **how
+        )
+    with pytest.raises(InputError, match="both given"):
+        run_step(classify, base=small_bert, data=make_dataset(rows), weights="weight", class_weights="balanced", **how)
+
+
 def test_the_same_inputs_give_the_same_bytes(small_bert, messages, make_dataset, run_step):
     data, how = make_dataset(messages[:48]), {"steps": 3, "batch": 8, "freeze_layers": 1, "part_tokens": 300}
     first, _ = run_step(classify, base=small_bert, data=data, **how)

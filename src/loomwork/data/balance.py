@@ -35,9 +35,10 @@ def balance(
 ) -> Card:
     """Bring the values of a column to wanted shares: by weights, by leaving rows out, or by repeating rows.
 
-    `weights` adds a column `weight`, share * rows / rows of the class, so that the mean weight is 1; trainers read
-    it. `undersample` drops rows at random, as few as the shares allow. `oversample` repeats rows at random, as few as
-    the shares allow; a repeated row keeps its id. Rows without a value are dropped; among weights they weigh 0.
+    `weights` adds a column `weight`, share * rows / rows of the class, so that the mean weight is 1; train.classify
+    reads it (weights: weight). `undersample` drops rows at random, as few as the shares allow. `oversample` repeats
+    rows at random, as few as the shares allow; a repeated row keeps its id. Rows without a value are dropped; among
+    weights they weigh 0.
 
     Args:
         data: rows with the column.

@@ -43,10 +43,11 @@ def classification(
 ) -> Card:
     """Score predicted classes, as fractions of 1: accuracy, macro and micro F1, and F1 of each class.
 
-    Macro F1 is over all classes that occur as label or prediction, or over `classes`. A missing prediction is wrong,
-    and is counted; so is one outside `classes`. With probabilities: the expected calibration error over bins of
-    equal width, and the Brier score (of all classes where all are given, else of the predicted one being right).
-    The report of each class, the confusion matrix and the reliability bins are in extra.json.
+    Of two classes Matthews' correlation too. Macro F1 is over all classes that occur as label or prediction, or
+    over `classes`. A missing prediction is wrong, and is counted; so is one outside `classes`. With probabilities:
+    the expected calibration error over bins of equal width, and the Brier score (of all classes where all are
+    given, else of the predicted one being right). The report of each class, the confusion matrix and the
+    reliability bins are in extra.json.
 
     Args:
         data: one row an item.
@@ -129,6 +130,12 @@ def write_class_scores(
             scores.append(
                 sums_score(f"f1: {name}", cells, metric.binary_f1, "F1 of one class", "higher is better", given)
             )
+    if len(names) == 2:
+        is_second = gold == 1
+        cells = metric.binary_cells(is_second, np.where(correct == 1, is_second, ~is_second))  # no class is wrong
+        summed["matthews"] = (cells, metric.matthews)
+        unit = "Matthews' correlation"
+        scores.append(sums_score("matthews", cells, metric.matthews, unit, "higher is better", given, (-1.0, 1.0)))
     columns: dict[str, Any] = {
         "row_id": table.column("row_id").combine_chunks(),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(right), pa.string()),

@@ -19,18 +19,19 @@ import torch
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
 from loomwork.core.memory import peak_memory_bytes
-from loomwork.learn.adapters import adapted
+from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.causal import CausalBatches, CausalObjective
+from loomwork.learn.encoder_run import batches_for
 from loomwork.learn.energy import EnergyMeter
 from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, causal_decoder
 from loomwork.learn.objectives import ClassObjective, Outputs, TokenObjective
 from loomwork.learn.optimizer import make_optimizer
 from loomwork.learn.order import RowOrder
-from loomwork.learn.padded import PaddedBatches
 from loomwork.learn.parts import part_tokens
 from loomwork.learn.sequences import Sequences
 from loomwork.learn.settings import Adapter, Training
 from loomwork.models.heap import keep_freed_memory
+from loomwork.models.packed_encoder import pack_encoder
 from loomwork.models.short_attention import register
 
 WHOLE = 60_000_000  # parameters of a model that is measured as it is
@@ -154,6 +155,8 @@ def _model(load: Load, layers: int | None) -> Any:
     except ValueError as error:
         raise InputError(f"transformers makes no {CLASSES[load.kind]} of this config.json: {error}") from error
     adapter = load.adapter
+    if adapter.adapter not in PROMPTS:
+        pack_encoder(model)
     if layers is not None and adapter.freeze_layers is not None:
         share = adapter.freeze_layers / int(load.config.num_hidden_layers)
         adapter = Adapter(freeze_layers=min(layers - 1, round(share * layers)))
@@ -180,17 +183,18 @@ def _learner(load: Load, layers: int | None) -> tuple[torch.nn.Module, Parts]:
         model.set_attn_implementation(register())
     if how.recompute:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    classes = int(load.config.num_labels)
-    outputs, weights = Outputs(model, dtype), torch.ones(classes)
+    outputs = Outputs(model, dtype)
     rows = [draw.integers(0, most, n) for n in lengths]
 
     def make(chosen: list[int], step: int) -> dict[str, Any]:
+        if load.kind == "classes":
+            return {"targets": (torch.zeros(len(chosen), dtype=torch.long), torch.ones(len(chosen)))}
         longest = max(len(rows[r]) for r in chosen)
-        shape = (len(chosen),) if load.kind == "classes" else (len(chosen), longest)
-        return {"targets": torch.zeros(shape, dtype=torch.long)}
+        return {"targets": torch.zeros(len(chosen), longest, dtype=torch.long)}
 
-    objective = (ClassObjective if load.kind == "classes" else TokenObjective)(outputs, weights).to(device)
-    return objective, PaddedBatches(rows, RowOrder(len(rows), load.rows, 0), make, len, device).parts
+    objective = ClassObjective(outputs) if load.kind == "classes" else TokenObjective(outputs)
+    order = RowOrder(len(rows), load.rows, 0)
+    return objective, batches_for(model, rows, order, make, len).parts
 
 
 def _measured(load: Load, layers: int | None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,15 +10,18 @@ import torch
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
-from loomwork.learn.adapters import adapted
+from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.distributed import size
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, Kind, open_base
+from loomwork.learn.order import RowOrder
+from loomwork.learn.padded import Ids, Make, PaddedBatches, Weigh
 from loomwork.learn.parts import part_tokens
 from loomwork.learn.settings import Adapter, Training
 from loomwork.learn.sharded import Shards
 from loomwork.learn.watch import Watch
+from loomwork.models.packed_encoder import is_packed, pack_encoder
 from loomwork.models.short_attention import register
 
 WATCHED_ROWS = 2048  # of held-out data that a run looks at
@@ -30,11 +34,20 @@ def open_trained(base: Model, kind: Kind, training: Training, adapter: Adapter, 
     model = open_base(base, kind, seed=training.seed, **config)
     if device == "cpu" and getattr(model, "_supports_attention_backend", False):
         model.set_attn_implementation(register())
+    if not training.shard and adapter.adapter not in PROMPTS:  # split weights are gathered by transformers' own forward
+        pack_encoder(model)
     if training.recompute:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     with torch.random.fork_rng([]):
         torch.manual_seed(training.seed)
         return adapted(model, adapter, PEFT_TASKS[kind]).to(device)  # weights are split by run_encoder
+
+
+def batches_for(model: Any, ids: Sequence[Ids], order: RowOrder, make: Make, weigh: Weigh) -> PaddedBatches:
+    """The batches of a run of a model that `open_trained` gave. See PaddedBatches for the arguments."""
+    return PaddedBatches(
+        ids, order, make, weigh, context().device, model.config.pad_token_id or 0, packed=is_packed(model)
+    )
 
 
 @dataclass

@@ -31,38 +31,37 @@ class Outputs(torch.nn.Module):
 
 
 class ClassObjective(torch.nn.Module):
-    """Cross-entropy of one class a text, each row weighed by its class.
+    """Cross-entropy of one class a text. A part's targets are the classes and the weights of its rows, both (texts).
 
     Args:
         outputs: logits (texts, classes).
-        weights: of the classes (classes).
         smoothing: how much of each target is spread over all classes, while training.
     """
 
-    def __init__(self, outputs: Outputs, weights: Tensor, smoothing: float = 0.0) -> None:
+    def __init__(self, outputs: Outputs, smoothing: float = 0.0) -> None:
         super().__init__()
         self.outputs, self.smoothing = outputs, smoothing
-        self.register_buffer("weights", weights)
-        self.weights: Tensor
 
     def forward(self, part: PaddedPart) -> Tensor:
         smoothing = self.smoothing if self.training else 0.0
-        logits = self.outputs(part).logits.float()
-        losses = F.cross_entropy(logits, part.targets, reduction="none", label_smoothing=smoothing)
-        return (losses * self.weights[part.targets]).sum() * part.share
+        logits, (wanted, weights) = self.outputs(part).logits.float(), part.targets
+        losses = F.cross_entropy(logits, wanted, reduction="none", label_smoothing=smoothing)
+        total: Tensor = (losses * weights).sum() * part.share
+        return total
 
 
 class NumberObjective(torch.nn.Module):
-    """Half of the squared error of one number a text."""
+    """Half of the squared error of one number a text. Targets are the numbers and the weights of rows, both (texts)."""
 
     def __init__(self, outputs: Outputs) -> None:
         super().__init__()
         self.outputs = outputs
 
     def forward(self, part: PaddedPart) -> Tensor:
-        found: Tensor = self.outputs(part).logits.float().squeeze(-1)
-        squares: Tensor = (found - part.targets) ** 2
-        return 0.5 * squares.sum() * part.share
+        wanted, weights = part.targets
+        squares = (self.outputs(part).logits.float().squeeze(-1) - wanted) ** 2
+        total: Tensor = 0.5 * (squares * weights).sum() * part.share
+        return total
 
 
 class TokenObjective(torch.nn.Module):

@@ -39,7 +39,7 @@ class PaddedPart:
 
     @property
     def tokens(self) -> int:
-        return int(self.ids.numel())
+        return int(self.seen.sum())
 
 
 Make = Callable[[list[int], int], dict[str, Any]]
@@ -57,6 +57,7 @@ class PaddedBatches:
         weigh: of the rows of a whole batch, what the sum of their losses is divided by.
         device: where the tensors are to be.
         pad: the token that fills.
+        packed: the model computes no filling, so that a part may hold texts of any lengths.
     """
 
     ids: Sequence[Ids]
@@ -65,9 +66,10 @@ class PaddedBatches:
     weigh: Weigh
     device: str
     pad: int = 0
+    packed: bool = False
 
     def parts(self, step: int, limit: int) -> list[PaddedPart]:
-        """This process's parts of a step's batch, each of at most `limit` tokens, filling included."""
+        """This process's parts of a step's batch, each of at most `limit` tokens that are computed."""
         return self.parts_of(self.order.at(step), limit, step)
 
     def parts_of(self, rows: Sequence[int], limit: int, step: int = 0) -> list[PaddedPart]:
@@ -75,7 +77,7 @@ class PaddedBatches:
         share = 1 / max(self.weigh(rows), 1e-12)
         lengths = [len(self.ids[r]) for r in rows]
         taken = mine(rows, lengths)
-        chosen = split_rows(taken, [len(self.ids[r]) for r in taken], limit, padded=True)
+        chosen = split_rows(taken, [len(self.ids[r]) for r in taken], limit, padded=not self.packed)
         parts = [self._part(some, share, step) for some in chosen]
         return even(parts, lambda: self._part([rows[lengths.index(min(lengths))]], 0.0, step))
 

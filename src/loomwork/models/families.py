@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from loomwork.models.kernels import GatedSilu, Lookup, TiedGradient
+from loomwork.models.kernels import GatedSilu, Lookup, TiedGradient, dropout
 from loomwork.models.linear import linear
 
 Map = Callable[[Tensor], Tensor]
@@ -63,7 +63,7 @@ class Block:
         return x + self._dropped(self.mlp(self.mlp_norm(x)))
 
     def _dropped(self, added: Tensor) -> Tensor:
-        return F.dropout(added, self.dropout) if self.dropout else added
+        return dropout(added, self.dropout)
 
 
 @dataclass(frozen=True)

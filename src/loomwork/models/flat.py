@@ -93,7 +93,17 @@ def _table(lengths: np.ndarray, device: torch.device | str) -> Table:
     return Table(texts, time, kept, *moved)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, flat: Flat, scale: float, *, causal: bool, window: int = 0) -> Tensor:
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    flat: Flat,
+    scale: float,
+    *,
+    causal: bool,
+    window: int = 0,
+    dropout: float = 0.0,
+) -> Tensor:
     """Attention inside each text.
 
     Args:
@@ -103,6 +113,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, flat: Flat, scale: float, *, causal:
         scale: of the products of queries and keys.
         causal: a token sees itself and what is before it; else all of its text.
         window: how many tokens back it sees, itself included; 0 for all.
+        dropout: the share of the attention weights that is left out.
 
     Returns: mixed values (tokens and filling, heads * head width), those of the filling 0.
     """
@@ -111,7 +122,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, flat: Flat, scale: float, *, causal:
     sizes = [*sizes, filling] if filling else sizes
     pieces = zip(*(torch.split(x, sizes) for x in (q, k, v)), strict=True)
     mixed = [
-        _attend_table(table, some_q, some_k, some_v, scale, causal=causal, window=window)
+        _attend_table(table, some_q, some_k, some_v, scale, causal=causal, window=window, dropout=dropout)
         for table, (some_q, some_k, some_v) in zip(flat.tables, pieces, strict=False)
     ]
     if filling:
@@ -119,7 +130,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, flat: Flat, scale: float, *, causal:
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
-def _attend_table(table: Table, q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool, window: int) -> Tensor:
+def _attend_table(
+    table: Table, q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool, window: int, dropout: float
+) -> Tensor:
     def cells(x: Tensor) -> Tensor:
         """(tokens, heads, width) -> (texts, heads, time, width)"""
         if table.there is not None:
@@ -130,14 +143,14 @@ def _attend_table(table: Table, q: Tensor, k: Tensor, v: Tensor, scale: float, *
     narrow = bool(window) and window < table.time
     if table.time <= SHORT and q.device.type == "cpu":
         bias = causal_bias(table.time, window if narrow else 0, q.dtype, q.device) if causal else _padding(table, q)
-        mixed = ShortAttention.apply(q, k, v, bias, scale)  # type: ignore[no-untyped-call]
+        mixed = ShortAttention.apply(q, k, v, bias, scale, dropout)  # type: ignore[no-untyped-call]
     else:
         plain = causal and not narrow
         bias = causal_bias(table.time, window, q.dtype, q.device) if narrow else None
         if not causal and table.real is not None:
             bias = table.real.view(table.texts, 1, 1, table.time)
         mixed = F.scaled_dot_product_attention(
-            q, k, v, bias, is_causal=plain, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+            q, k, v, bias, dropout, plain, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
         )
     rows: Tensor = mixed.transpose(1, 2).reshape(table.texts * table.time, -1)
     if table.there is not None:

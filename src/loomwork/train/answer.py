@@ -67,10 +67,10 @@ def answer(
     import numpy as np
     import torch
 
-    from loomwork.learn.encoder_run import open_trained, run_encoder
+    from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
     from loomwork.learn.objectives import Outputs, SpanObjective
     from loomwork.learn.order import RowOrder
-    from loomwork.learn.padded import PaddedBatches, pad_targets
+    from loomwork.learn.padded import pad_targets
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.reader import UNANSWERABLE, reads_types
 
@@ -83,7 +83,7 @@ def answer(
     objective = SpanObjective(Outputs(model, getattr(torch, running().precision)))
     segments = reads_types(model)
 
-    def batches(given: Asked) -> PaddedBatches:
+    def batches(given: Asked) -> Any:
         places = np.array(given.places, np.int64)
 
         def make(chosen: list[int], step: int) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def answer(
             return {"targets": (wanted[:, 0], wanted[:, 1]), "more": {"token_type_ids": types} if segments else {}}
 
         order = RowOrder(len(given.ids), rows.batch, training.seed)
-        return PaddedBatches(given.ids, order, make, len, running().device, model.config.pad_token_id or 0)
+        return batches_for(model, given.ids, order, make, len)
 
     steps = rows.count(len(asked.ids))
     taken = batches(asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,7 @@ def classify(
     dropout: Share = 0.1,
     label_smoothing: Share = 0.0,
     class_weights: Literal["none", "balanced"] = "none",
+    weights: str = "",
     max_tokens: Annotated[int, Ge(3)] = 128,
     rows: Annotated[Rows, Group()] = Rows(epochs=2.0, batch=32),
     training: Annotated[Training, Group()] = Training(schedule="linear"),
@@ -53,58 +55,54 @@ def classify(
         dropout: everywhere in the model.
         label_smoothing: how much of the target is spread over all classes.
         class_weights: "balanced" weighs each row by the inverse frequency of its class, for classes of unequal size.
+        weights: a column of weights of rows, 0 or more, as data.balance writes; "" for none. Of held-out rows too.
         max_tokens: how much of each text is read.
 
     Raises:
-        InputError: a column is missing, there are fewer than two classes, a label is no number, or the model has no
-            such output layer.
+        InputError: a column is missing, there are fewer than two classes, a label is no number, a weight is none, or
+            the model has no such output layer.
 
     Source: Devlin et al. 2018, arXiv:1810.04805; King and Zeng (2001) for the balanced weights.
     """
     import torch
 
-    from loomwork.learn.encoder_run import open_trained, run_encoder
+    from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
     from loomwork.learn.objectives import ClassObjective, NumberObjective, Outputs
     from loomwork.learn.objectives import class_weights as weights_of
     from loomwork.learn.order import RowOrder
-    from loomwork.learn.padded import PaddedBatches
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.classifier import TASK
 
-    labelled = read_labelled(base, data, text, label, max_tokens, numbers=target == "number")
-    held = None
-    if holdout is not None:
-        held = read_labelled(
-            base, holdout, text, label, max_tokens, numbers=target == "number", classes=labelled.classes
-        )
+    if weights and class_weights != "none":
+        raise InputError("weights and class_weights are both given", "one of them: a row is weighed once")
+    read = partial(
+        read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=target == "number", weights=weights
+    )
+    labelled = read(data)
+    held = None if holdout is None else read(holdout, classes=labelled.classes)
     config = label_config(labelled.classes)
     model = open_trained(base, "classes", training, tuning, dropout=dropout, **config)
     outputs = Outputs(model, getattr(torch, context().precision))
-    if target == "number":
-        weights = None
-        objective: torch.nn.Module = NumberObjective(outputs)
-    else:
-        counts = torch.bincount(torch.tensor(labelled.targets), minlength=len(labelled.classes))
-        weights = weights_of(counts, class_weights)
-        objective = ClassObjective(outputs, weights, label_smoothing).to(context().device)
+    numbers = target == "number"
+    objective = NumberObjective(outputs) if numbers else ClassObjective(outputs, label_smoothing)
+    counts = None if numbers else torch.bincount(torch.tensor(labelled.targets), minlength=len(labelled.classes))
 
-    def batches(given: Labelled) -> PaddedBatches:
-        targets = torch.tensor(given.targets)
+    def batches(given: Labelled) -> Any:
+        targets, weighed = torch.tensor(given.targets), torch.tensor(given.weights)
+        if counts is not None and not weights:
+            weighed = weights_of(counts, class_weights)[targets]
+
+        def make(chosen: list[int], step: int) -> dict[str, Any]:
+            return {"targets": (targets[chosen], weighed[chosen])}
 
         def weigh(chosen: Sequence[int]) -> float:
-            return float(len(chosen) if weights is None else weights[targets[list(chosen)]].sum())
+            return float(weighed[list(chosen)].sum())
 
-        return PaddedBatches(
-            given.ids,
-            RowOrder(len(given.ids), rows.batch, training.seed),
-            lambda chosen, step: {"targets": targets[chosen]},
-            weigh,
-            context().device,
-            model.config.pad_token_id or 0,
-        )
+        order = RowOrder(len(given.ids), rows.batch, training.seed)
+        return batches_for(model, given.ids, order, make, weigh)
 
     steps = rows.count(len(labelled.ids))
-    settings = [base.id, data.digest, text, label, target, dropout, label_smoothing, class_weights, max_tokens]
+    settings = [base.id, data.digest, text, label, target, dropout, label_smoothing, class_weights, weights, max_tokens]
     mark = ["classify", *settings, asdict(rows)]
     taken = batches(labelled)
     run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, mark)
@@ -134,6 +132,7 @@ class Labelled:
     Args:
         ids: token ids of each.
         targets: the number of each one's class, or its number.
+        weights: of each, 1 where none are given.
         classes: their names in order; none for numbers.
         row_ids: of the dataset.
         left_out: how many rows had no text or no label.
@@ -141,6 +140,7 @@ class Labelled:
 
     ids: list[list[int]]
     targets: list[Any]
+    weights: list[float]
     classes: list[str]
     row_ids: list[bytes]
     left_out: int
@@ -155,35 +155,42 @@ def read_labelled(
     *,
     numbers: bool = False,
     classes: list[str] | None = None,
+    weights: str = "",
 ) -> Labelled:
     """Read and tokenise labelled texts.
 
     Args:
         numbers: labels are numbers.
         classes: those that there are; None takes those that occur.
+        weights: the column of rows' weights, or "".
 
     Raises:
         InputError: there are fewer than two classes, or more than 1,000, or a class that is none of `classes`, or a
-            label that is no number.
+            label that is no number, or a weight that is none.
     """
     import math
 
     from loomwork.models.encoder import encode, load_tokenizer
 
-    data.require(text, label)
+    columns = [text, label, "row_id", *([weights] if weights else [])]
+    data.require(*columns)
     data.require_rows()
     tokenizer = load_tokenizer(base)
     ids: list[list[int]] = []
     labels: list[Any] = []
+    weighed: list[float] = []
     row_ids: list[bytes] = []
     left_out = 0
-    for table in data.tables([text, label, "row_id"]):
-        found = zip(*(table.column(n).to_pylist() for n in (text, label, "row_id")), strict=True)
-        good = [(t, c, r) for t, c, r in found if isinstance(t, str) and t.strip() and c is not None and str(c).strip()]
+    for table in data.tables(columns):
+        found = zip(*(table.column(n).to_pylist() for n in columns), strict=True)
+        good = [
+            (t, c, *m) for t, c, *m in found if isinstance(t, str) and t.strip() and c is not None and str(c).strip()
+        ]
         left_out += len(table) - len(good)
-        ids += encode(tokenizer, [t for t, _, _ in good], max_tokens)
-        labels += [c for _, c, _ in good]
-        row_ids += [bytes(r) for _, _, r in good]
+        ids += encode(tokenizer, [row[0] for row in good], max_tokens)
+        labels += [row[1] for row in good]
+        row_ids += [bytes(row[2]) for row in good]
+        weighed += [_weight(row[3], weights) for row in good] if weights else [1.0] * len(good)
     if not ids:
         raise InputError(f"no row has both a {text!r} and a {label!r}", "is it the right column?")
     if numbers:
@@ -195,7 +202,7 @@ def read_labelled(
             ) from error
         if not all(map(math.isfinite, values)):
             raise InputError(f"column {label!r} has a label that is not finite", "drop these rows first: data.filter")
-        return Labelled(ids, values, [], row_ids, left_out)
+        return Labelled(ids, values, weighed, [], row_ids, left_out)
     names = [str(c) for c in labels]
     known = classes or sorted(set(names))
     if not 2 <= len(known) <= MOST_CLASSES:
@@ -207,7 +214,13 @@ def read_labelled(
     strange = next((name for name in names if name not in place), None)
     if strange is not None:
         raise InputError(f"the held-out label {strange!r} is none of the training data's", "split with stratify")
-    return Labelled(ids, [place[c] for c in names], known, row_ids, left_out)
+    return Labelled(ids, [place[c] for c in names], weighed, known, row_ids, left_out)
+
+
+def _weight(value: Any, column: str) -> float:
+    if isinstance(value, int | float) and 0 <= value < float("inf"):
+        return float(value)
+    raise InputError(f"column {column!r} has {value!r}, which is no weight", "a number, 0 or more, in every row")
 
 
 def label_config(classes: list[str]) -> dict[str, Any]:

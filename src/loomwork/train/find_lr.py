@@ -165,27 +165,22 @@ def _classes(given: _Given, text: str, label: str) -> tuple[Any, Parts]:
     """The objective and the batches of texts with classes."""
     import torch
 
-    from loomwork.learn.encoder_run import open_trained
+    from loomwork.learn.encoder_run import batches_for, open_trained
     from loomwork.learn.objectives import ClassObjective, Outputs
     from loomwork.learn.order import RowOrder
-    from loomwork.learn.padded import PaddedBatches
     from loomwork.train.classify import label_config, read_labelled
 
     labelled = read_labelled(given.base, given.data, text, label, given.max_tokens)
     config = label_config(labelled.classes)
     model = open_trained(given.base, "classes", given.training, given.tuning, dropout=given.dropout, **config)
     outputs = Outputs(model, getattr(torch, context().precision))
-    targets = torch.tensor(labelled.targets)
-    batches = PaddedBatches(
-        labelled.ids,
-        RowOrder(len(labelled.ids), given.size, given.training.seed),
-        lambda chosen, step: {"targets": targets[chosen]},
-        len,
-        context().device,
-        model.config.pad_token_id or 0,
-    )
-    weights = torch.ones(len(labelled.classes))
-    return ClassObjective(outputs, weights).to(context().device), batches.parts
+    targets, weights = torch.tensor(labelled.targets), torch.tensor(labelled.weights)
+
+    def make(chosen: list[int], step: int) -> dict[str, Any]:
+        return {"targets": (targets[chosen], weights[chosen])}
+
+    order = RowOrder(len(labelled.ids), given.size, given.training.seed)
+    return ClassObjective(outputs).to(context().device), batches_for(model, labelled.ids, order, make, len).parts
 
 
 def sampled(data: Dataset, columns: list[str], rows: int, seed: int, folder: Path) -> Dataset:

@@ -53,11 +53,11 @@ def pretrain_masked(
     """
     import torch
 
-    from loomwork.learn.encoder_run import open_trained, run_encoder
+    from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
     from loomwork.learn.masked import MaskedObjective, Pieces, read_pieces, read_special
     from loomwork.learn.objectives import Outputs
     from loomwork.learn.order import RowOrder
-    from loomwork.learn.padded import PaddedBatches, pad_targets
+    from loomwork.learn.padded import pad_targets
     from loomwork.learn.parts import fewer_for_logits, part_tokens
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
@@ -79,7 +79,7 @@ def pretrain_masked(
     limit = part_tokens(training.part_tokens, context().device)
     sized = replace(training, part_tokens=fewer_for_logits(limit, hidden_share, special.vocabulary))
 
-    def batches(given: Pieces) -> PaddedBatches:
+    def batches(given: Pieces) -> Any:
         def make(chosen: list[int], step: int) -> dict[str, Any]:
             made = [given.masked(piece, hidden_share, training.seed, step) for piece in chosen]
             return {"ids": [ids for ids, _ in made], "targets": pad_targets([t for _, t in made], IGNORED)}
@@ -88,7 +88,7 @@ def pretrain_masked(
             return sum(given.hidden(piece, hidden_share) for piece in chosen)
 
         order = RowOrder(len(given), rows.batch, training.seed)
-        return PaddedBatches(given, order, make, weigh, context().device, model.config.pad_token_id or 0)
+        return replace(batches_for(model, given, order, make, weigh), packed=False)  # filling has logits, too
 
     steps = rows.count(len(pieces))
     taken = batches(pieces)

@@ -58,11 +58,11 @@ def tag(
     """
     import torch
 
-    from loomwork.learn.encoder_run import open_trained, run_encoder
+    from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
     from loomwork.learn.objectives import Outputs, TokenObjective
     from loomwork.learn.objectives import class_weights as weights_of
     from loomwork.learn.order import RowOrder
-    from loomwork.learn.padded import PaddedBatches, pad_targets
+    from loomwork.learn.padded import pad_targets
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
     from loomwork.train.classify import label_config
@@ -76,19 +76,15 @@ def tag(
     outputs = Outputs(model, getattr(torch, context().precision))
     objective = TokenObjective(outputs, weights, label_smoothing).to(context().device)
 
-    def batches(given: Tagged) -> PaddedBatches:
+    def batches(given: Tagged) -> Any:
         def weigh(chosen: Sequence[int]) -> float:
             wanted = torch.tensor([t for r in chosen for t in given.targets[r] if t != IGNORED], dtype=torch.long)
             return float(weights[wanted].sum())
 
-        return PaddedBatches(
-            given.ids,
-            RowOrder(len(given.ids), rows.batch, training.seed),
-            lambda chosen, step: {"targets": pad_targets([given.targets[r] for r in chosen], IGNORED)},
-            weigh,
-            context().device,
-            model.config.pad_token_id or 0,
-        )
+        def make(chosen: list[int], step: int) -> dict[str, Any]:
+            return {"targets": pad_targets([given.targets[r] for r in chosen], IGNORED)}
+
+        return batches_for(model, given.ids, RowOrder(len(given.ids), rows.batch, training.seed), make, weigh)
 
     steps = rows.count(len(tagged.ids))
     settings = [base.id, data.digest, words, tags, dropout, label_smoothing, class_weights, max_tokens]
