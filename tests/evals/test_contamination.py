@@ -114,9 +114,37 @@ def test_turns_of_a_conversation_are_looked_through(make_dataset, model):
     assert look([run(20, 34), run(40, 55)], None, model=told, seen=[seen]).found.tolist() == [True, False]
 
 
+def pages_of_words(count: int) -> list[str]:
+    return [" ".join(f"{word}{i * 7 % (j + 3)}" for j, word in enumerate(WORDS)) for i in range(count)]
+
+
+def test_a_student_may_have_learned_what_its_teacher_has(tmp_path):
+    """Also where it only saw the log-probabilities that the teacher left."""
+    pages = pages_of_words(30)
+    for name, some in {"taught": pages[:12], "read": pages[12:24], "test": [*pages[24:], pages[3], pages[14]]}.items():
+        (tmp_path / name).mkdir()
+        for i, page in enumerate(some):
+            (tmp_path / name / f"{i:02}.txt").write_text(page)
+    size = {"tokens": 1500, "batch_tokens": 512}
+    steps = {name: {"use": "data.read", "path": f"{tmp_path}/{name}/*.txt"} for name in ("taught", "read", "test")} | {
+        "words": {"use": "train.tokenizer", "data": "$read", "vocabulary": 300},
+        "base": {"use": "train.init", "tokenizer": "$words", "layers": 2, "context_tokens": 64},
+        "teacher": {"use": "train.pretrain", "base": "$base", "data": "$taught", **size},
+        "said": {"use": "train.teacher", "teacher": "$teacher", "data": "$read"},
+        "small": {"use": "train.init", "tokenizer": "$words", "layers": 1, "context_tokens": 64},
+        "student": {"use": "train.distill", "base": "$small", "cached": "$said", "data": "$read", "steps": 3},
+        "bits": {"use": "evals.bits_per_byte", "data": "$test", "model": "$student"},
+    }
+    home = Home(tmp_path / "home")
+    done = run_recipe({"recipe": "told", "steps": steps}, home=home)
+    assert {s.status for s in done.steps.values()} == {"ran"}, [s.error for s in done.steps.values()]
+    whole, clean = home.store.open(done.steps["bits"].artifact, Scores).scores
+    assert (whole.contamination, whole.n - clean.n) == ("clean subset given", 2)
+
+
 def test_the_ledger_brings_the_training_data_without_being_asked(tmp_path):
     """A model trained from nothing: its evaluation reads its training data, and says what of the test stands in it."""
-    pages = [" ".join(f"{word}{i * 7 % (j + 3)}" for j, word in enumerate(WORDS)) for i in range(40)]
+    pages = pages_of_words(40)
     train, test = tmp_path / "train.txt", tmp_path / "test.txt"
     (tmp_path / "train").mkdir()
     (tmp_path / "test").mkdir()
