@@ -70,7 +70,7 @@ def ours(folder: Path, job: dict[str, Any]) -> tuple[Clock, list[float]]:
         def at(self, step: int) -> list[int]:
             return list(range(step * job["batch"], (step + 1) * job["batch"]))
 
-    how = Adapter("lora" if lora else "none", RANK, ALPHA, targets=LINEAR)
+    how = Adapter("lora", RANK, ALPHA, targets=LINEAR) if lora else Adapter()
     training = Training(learning_rate=job["rate"], schedule="constant", warmup_share=0.0, weight_decay=0.0)
     clock = Clock()
     precision = "bfloat16"

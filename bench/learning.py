@@ -243,7 +243,7 @@ def run(name: str, experiment: Experiment, home: Home, folder: Path) -> dict[str
         rows.append({"step": "speed", "score": "times as fast", "value": first / second, "least": experiment.faster})
         rows[-1]["reached"] = first / second >= experiment.faster
     trained = [s for s in done.steps.values() if s.step in TRAINED]
-    seconds = {s.name: round(s.card.metrics.get("seconds", s.seconds)) for s in trained}
+    seconds = {s.name: round(s.card.metrics["train_seconds"]) for s in trained}
     return {"rows": rows, "seconds": seconds}
 
 

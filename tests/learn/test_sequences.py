@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 from loomwork.core.errors import InputError
 from loomwork.learn.causal import CausalBatches
 from loomwork.learn.order import RowOrder
-from loomwork.learn.sequences import check_ids, read_chats, read_texts, read_token_rows
+from loomwork.learn.room import check_tokens
+from loomwork.learn.sequences import read_chats, read_texts, read_token_rows
 from loomwork.models.chat_template import ChatTemplate
 from loomwork.models.cross_entropy import IGNORED
 
@@ -165,9 +166,9 @@ def test_what_does_not_fit_is_refused(tokenizer, make_dataset, tmp_path):
     with pytest.raises(InputError, match=r"no row .* can be learned from; 1 rows: no text"):
         read_texts(make_dataset([{"text": ""}]), "text", tokenizer, 16, tmp_path / "ids")
     rows = read_token_rows(make_dataset([{"input_ids": [1, 2, 600]}]), 8, tmp_path / "ids")
-    check_ids(rows, 601)
+    check_tokens(int(rows.ids.max()), 601)
     with pytest.raises(InputError, match="gives the token 600, and the model has 512"):
-        check_ids(rows, 512)
+        check_tokens(int(rows.ids.max()), 512)
     tokenizer.eos_token = None
     with pytest.raises(InputError, match="no end-of-text"):
         read_texts(make_dataset([{"text": "a"}]), "text", tokenizer, 16, tmp_path / "ids")

@@ -77,6 +77,19 @@ def test_loss_states_and_gradients(family, head):
             assert float((a.grad - b.grad).abs().max()) < 1e-4, name
 
 
+def test_long_texts(monkeypatch):
+    """Of which not all scores of attention are held at once."""
+    model = model_of("Bert")
+    ours, ids = packed(model), ids_of(model)
+    monkeypatch.setattr("loomwork.models.flat.SHORT", 8)
+    found, expected = (m(input_ids=ids, attention_mask=SEEN, **WANTED["SequenceClassification"]) for m in (ours, model))
+    torch.testing.assert_close(found.logits, expected.logits, rtol=1e-4, atol=1e-5)
+    found.loss.backward()
+    expected.loss.backward()
+    for a, b in zip(model.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5)
+
+
 def test_bfloat16_is_as_near_as_theirs():
     model = model_of("Bert")
     ours, ids = packed(model), ids_of(model)

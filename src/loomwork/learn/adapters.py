@@ -28,17 +28,16 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
 
     Raises:
         MissingDependency: peft is not installed.
-        InputError: a layer that is named is not there.
+        InputError: a layer that is named is not there, or a setting is of another adapter.
 
     Source: Hu et al. 2021, arXiv:2106.09685 (LoRA); Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); Liu et al. 2024,
     arXiv:2402.09353 (DoRA); Liu et al. 2022, arXiv:2205.05638 (IA3); Lester et al. 2021, arXiv:2104.08691 (prompt);
     Li and Liang 2021, arXiv:2101.00190 (prefix); Liu et al. 2021, arXiv:2103.10385 (P-tuning).
     """
+    how.check()
     if how.adapter == "none":
         _freeze(model, how.freeze_layers)
         return model
-    if how.freeze_layers is not None:
-        raise InputError("freeze_layers and an adapter exclude each other", "an adapter freezes the whole model")
     try:
         import peft
     except ModuleNotFoundError as error:

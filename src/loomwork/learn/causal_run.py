@@ -11,8 +11,7 @@ import torch
 
 from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
-from loomwork.core.errors import InputError
-from loomwork.learn.adapters import PROMPTS, adapted
+from loomwork.learn.adapters import adapted
 from loomwork.learn.causal import WATCHED_TOKENS, CausalBatches, CausalObjective
 from loomwork.learn.distributed import size
 from loomwork.learn.kept import KeptWeights
@@ -20,10 +19,11 @@ from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, frozen_weights, open_base
 from loomwork.learn.order import RowOrder, TokenOrder
 from loomwork.learn.parts import part_tokens
-from loomwork.learn.sequences import Sequences, check_ids
+from loomwork.learn.room import check_room, check_tokens
+from loomwork.learn.sequences import Sequences
 from loomwork.learn.settings import Adapter, Training
 from loomwork.learn.sharded import Shards
-from loomwork.learn.watch import Watch
+from loomwork.learn.watch import HeldOut, Watch
 
 MakeObjective = Callable[[Any, torch.nn.Module], torch.nn.Module]
 
@@ -84,11 +84,11 @@ def run_causal(
     model = open_base(base, "causal", seed=training.seed)
     for given in (sequences, holdout):
         if given is not None:
-            check_ids(given, model.get_input_embeddings().num_embeddings)
-            _check_room(given, adapter, model.config)
+            check_tokens(int(given.ids.max()), model.get_input_embeddings().num_embeddings)
     with torch.random.fork_rng([]):
         torch.manual_seed(training.seed)
         model = adapted(model, adapter, PEFT_TASKS["causal"])
+    check_room(max(int(given.lengths.max()) for given in (sequences, holdout) if given), model)
     shards = Shards(model, training, device)
     decoder, reason = causal_decoder(
         model, adapter, dtype, dropout=dropout, recompute=training.recompute, shard=training.shard
@@ -98,10 +98,10 @@ def run_causal(
     limit = part_tokens(training.part_tokens, device)
     watch = None
     if holdout is not None and len(holdout):
-        held = CausalBatches(holdout, order, device, training.shard).sample(WATCHED_TOKENS, limit, training.seed)
-        plain = CausalObjective(decoder)
+        held = CausalBatches(holdout, order, device, training.shard)
+        look = HeldOut(CausalObjective(decoder), lambda n: held.sample(WATCHED_TOKENS, n, training.seed), limit)
         series, scale = ("holdout_bits_per_byte", bits / math.log(2)) if bits else ("holdout_loss", 1.0)
-        watch = Watch(lambda: sum(float(plain.eval()(part)) for part in held), series, scale)
+        watch = Watch(look, series, scale)
     settings = [base.id, asdict(training), asdict(adapter), steps, dropout, smoothing, str(dtype), device, mark]
     name = "causal-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
     kept = KeptWeights(
@@ -134,14 +134,3 @@ def run_causal(
     if history.part_tokens < limit:
         notes.append(f"memory ran out: parts of {history.part_tokens} tokens, the batch as it was")
     return CausalRun(shards.whole, history, {k: float(v) for k, v in metrics.items()}, notes, watch, kept)
-
-
-def _check_room(sequences: Sequences, adapter: Adapter, config: Any) -> None:
-    """Refuse rows that leave no room in the model's context for the states that a prompt adapter puts in front."""
-    most = getattr(config, "max_position_embeddings", None)
-    longest = int(sequences.lengths.max())
-    if adapter.adapter in PROMPTS and most and longest + adapter.virtual_tokens > most:
-        raise InputError(
-            f"a row has {longest} tokens; with {adapter.virtual_tokens} virtual ones before it the model reads {most}",
-            f"make rows of at most {most - adapter.virtual_tokens} tokens (max_tokens, context_tokens)",
-        )

@@ -177,7 +177,9 @@ def _learner(load: Load, layers: int | None) -> tuple[torch.nn.Module, Parts]:
         ids = draw.integers(0, most, int(lengths.sum())).astype(np.uint32)
         ends = np.cumsum(lengths)
         sequences = Sequences(ids, np.ones(len(ids), bool), ends - lengths, ends, [b""] * len(ends), 0, {}, 0)
-        decoder, _ = causal_decoder(model, load.adapter, dtype, dropout=load.dropout, recompute=how.recompute)
+        decoder, _ = causal_decoder(
+            model, load.adapter, dtype, dropout=load.dropout, recompute=how.recompute, shard=how.shard
+        )
         return CausalObjective(decoder), CausalBatches(sequences, RowOrder(len(ends), load.rows, 0), device).parts
     if device == "cpu" and getattr(model, "_supports_attention_backend", False):
         model.set_attn_implementation(register())

@@ -104,7 +104,7 @@ def linear_distillation(
     """
     learned = weight.requires_grad and torch.is_grad_enabled()
     tied = tied if learned else None
-    weight = (weight.detach() if tied else weight).to(x.dtype)
+    weight = (weight if learned and not tied else weight.detach()).to(x.dtype)
     found: Tensor = _LinearDistillation.apply(x, weight, targets, taught, mix, share, tied)  # type: ignore[no-untyped-call]
     return found
 

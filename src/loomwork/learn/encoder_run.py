@@ -18,9 +18,10 @@ from loomwork.learn.model_io import PEFT_TASKS, Kind, open_base
 from loomwork.learn.order import RowOrder
 from loomwork.learn.padded import Ids, Make, PaddedBatches, Weigh
 from loomwork.learn.parts import part_tokens
+from loomwork.learn.room import check_room, check_tokens
 from loomwork.learn.settings import Adapter, Training
 from loomwork.learn.sharded import Shards
-from loomwork.learn.watch import Watch
+from loomwork.learn.watch import HeldOut, Watch
 from loomwork.models.packed_encoder import is_packed, pack_encoder
 from loomwork.models.short_attention import register
 
@@ -44,7 +45,16 @@ def open_trained(base: Model, kind: Kind, training: Training, adapter: Adapter, 
 
 
 def batches_for(model: Any, ids: Sequence[Ids], order: RowOrder, make: Make, weigh: Weigh) -> PaddedBatches:
-    """The batches of a run of a model that `open_trained` gave. See PaddedBatches for the arguments."""
+    """The batches of a run of a model that `open_trained` gave. See PaddedBatches for the arguments.
+
+    Raises:
+        InputError: the tokenizer does not fit the model, or a prompt adapter finds no room in it.
+    """
+    inside = model.get_base_model() if hasattr(model, "peft_config") else model
+    check_tokens(
+        max((int(max(row, default=0)) for row in ids), default=0), inside.get_input_embeddings().num_embeddings
+    )
+    check_room(max(map(len, ids)), model)
     return PaddedBatches(
         ids, order, make, weigh, context().device, model.config.pad_token_id or 0, packed=is_packed(model)
     )
@@ -86,8 +96,7 @@ def run_encoder(
     limit = part_tokens(training.part_tokens, context().device)
     watch = None
     if held is not None:
-        looked = held.sample(WATCHED_ROWS, limit, training.seed)
-        watch = Watch(lambda: sum(float(objective(part)) for part in looked))
+        watch = Watch(HeldOut(objective, lambda n: held.sample(WATCHED_ROWS, n, training.seed), limit))
     settings = [asdict(training), asdict(adapter), steps, context().precision, context().device, mark]
     name = "run-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
     kept = KeptWeights(shards.whole, context().work / f"{name}-kept", gather=shards.gather)
@@ -104,7 +113,7 @@ def run_encoder(
         metrics["tokens_per_second"] = history.tokens / max(history.seconds, 1e-9)
     if watch and watch.values:
         metrics |= {"best_holdout_loss": watch.best, "best_step": watch.best_step}
-    notes = []
+    notes = [] if is_packed(model) else ["forward pass: transformers"]
     if size() > 1:
         notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))
     if history.stopped_early:

@@ -62,7 +62,7 @@ class Gradients:
                     loss, tokens = loss + float(share.detach()), tokens + part.tokens
                 return loss, tokens
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 smaller = min(self.limit, longest) // 2
                 if distributed.size() > 1 or smaller < 1 or self._cannot_split(step, smaller):
@@ -79,5 +79,6 @@ class Gradients:
         return len(self.parts_at(step, smaller)) <= len(self.parts_at(step, self.limit))
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says so: torch has a class of it for GPUs, and for CPUs a sentence."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

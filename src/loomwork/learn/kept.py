@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
+from loomwork.core.errors import LoomError
 from loomwork.learn import distributed
 
 
@@ -30,13 +33,26 @@ class KeptWeights:
         self.model, self.folder, self.frozen, self.gather = model, folder, frozen, gather
 
     def keep(self, step: int) -> None:
-        """Write the weights as they are after `step` steps."""
+        """Write the weights as they are after `step` steps.
+
+        Raises:
+            LoomError: the disk is full, say; what was kept before is still there.
+        """
         self.gather()
         if distributed.rank():
             return
-        place = self.folder / f"checkpoint-{step}"
         half = self.folder / "half"
         shutil.rmtree(half, ignore_errors=True)
+        try:
+            self._write(half, self.folder / f"checkpoint-{step}")
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(half, ignore_errors=True)
+            raise LoomError(
+                f"the weights of step {step} cannot be kept in {self.folder}: {error}",
+                "free some space and run again: training goes on from the last good checkpoint",
+            ) from error
+
+    def _write(self, half: Path, place: Path) -> None:
         if hasattr(self.model, "peft_config"):
             self.model.save_pretrained(half, safe_serialization=True, save_embedding_layers=False)
         else:

@@ -29,6 +29,7 @@ from loomwork.learn.settings import Training
 from loomwork.learn.watch import Watch
 from loomwork.models.heap import keep_freed_memory
 
+SAVED_SHARE = 10  # between two checkpoints lies at least so many times what the last one took
 REPORTS = 500  # how many points a curve has, at most
 WINDOW = 20  # how many steps the test for divergence averages over
 
@@ -90,7 +91,8 @@ def fit(
         schedule: a factor of the rate at each step, instead of the named one.
         watch: looks at held-out data.
         keep: called with the number of steps done, every `how.keep_every`.
-        checkpoint_every_seconds: how much work a kill can cost.
+        checkpoint_every_seconds: how much work a kill can cost; of large models more, so that writing takes little of
+            the time.
         name: of the checkpoint in the step's work folder, where a step trains twice.
 
     Returns: the losses and norms of all steps.
@@ -118,6 +120,7 @@ def fit(
     (stop,) = distributed.sum_numbers(context().stop_requested)
     began = saved = reported = time.monotonic()
     tokens_since = steps_since = 0
+    saving = 0.0  # seconds that the last checkpoint took
     every = max(1, steps // REPORTS)
     objective.train()
     with _reproducible():
@@ -133,7 +136,7 @@ def fit(
             loss, tokens = gradients.sum(step)  # of this process
             distributed.sum_gradients(trained.values())
             now = time.monotonic()
-            late = distributed.rank() == 0 and now - saved >= checkpoint_every_seconds
+            late = distributed.rank() == 0 and now - saved >= max(checkpoint_every_seconds, SAVED_SHARE * saving)
             loss, count, stop, due = distributed.sum_numbers(loss, tokens, context().stop_requested, late)
             history.part_tokens = gradients.limit
             if how.l1 or how.l2:
@@ -163,8 +166,10 @@ def fit(
                 with with_weights(trained, average):
                     keep(done)
             if due:
+                before = time.monotonic()
                 kept.save(done, _state(history, watch))
                 saved = time.monotonic()
+                saving = saved - before
         if len(history.losses) > history.resumed_at:
             kept.save(len(history.losses), _state(history, watch))  # what follows may be killed too
     put_weights(trained, best or average)

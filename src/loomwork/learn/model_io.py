@@ -75,7 +75,9 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
     for name, value in config.items():
         setattr(settings, name, value)
     if kind == "classes" and settings.pad_token_id is None:
-        settings.pad_token_id = 0  # a decoder reads a text's class at the last token that is none of these
+        # A decoder reads a text's class at the last token that is none of these, so it must be none that texts end in.
+        ends = settings.eos_token_id
+        settings.pad_token_id = (ends[0] if isinstance(ends, list) else ends) or 0
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # that a new output layer begins at random is what is wanted
     try:

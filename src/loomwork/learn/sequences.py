@@ -85,12 +85,12 @@ def read_texts(data: Dataset, column: str, tokenizer: PreTrainedTokenizerBase, l
     Args:
         data: the dataset.
         column: where its texts are. Names of control tokens in them are plain characters.
-        tokenizer: with a beginning-of-text and an end-of-text token; one of both will do, for both.
+        tokenizer: with an end-of-text token. Where it has none for the beginning, a text's first token is not learned.
         longest: the most tokens of a piece; longer texts are cut.
         file: written anew.
 
     Raises:
-        InputError: the tokenizer lacks both control tokens, or no row has a text.
+        InputError: the tokenizer has no end-of-text token, or no row has a text.
     """
     first, last = tokenizer.bos_token_id, tokenizer.eos_token_id
     if last is None:
@@ -101,7 +101,7 @@ def read_texts(data: Dataset, column: str, tokenizer: PreTrainedTokenizerBase, l
     begin = [] if first is None else [first]
 
     def encode(rows: list[dict[str, Any]]) -> Iterator[Encoded | str]:
-        texts = [r[column] or "" for r in rows]
+        texts = [r[column] if isinstance(r[column], str) else "" for r in rows]
         found = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
         for text, ids in zip(texts, found["input_ids"], strict=True):
             yield ([*begin, *ids, last], None) if text else "no text"
@@ -236,17 +236,3 @@ def _encode_all(
 def _teaches(one: Encoded) -> bool:
     ids, mask = one
     return len(ids) > 1 and (mask is None or any(mask[1:]))
-
-
-def check_ids(sequences: Sequences, vocabulary: int) -> None:
-    """Refuse a tokenizer that does not fit the model.
-
-    Raises:
-        InputError: a token has no row in the model's embedding.
-    """
-    largest = int(sequences.ids.max())
-    if largest >= vocabulary:
-        raise InputError(
-            f"the tokenizer gives the token {largest}, and the model has {vocabulary} of them",
-            "take the model's own tokenizer, or train.extend to add tokens to both",
-        )

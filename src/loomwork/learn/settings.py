@@ -116,3 +116,22 @@ class Adapter:
     targets: list[str] | None = None
     virtual_tokens: Annotated[int, Ge(1)] = 20
     freeze_layers: Annotated[int, Ge(0)] | None = None
+
+    def check(self) -> None:
+        """Refuse settings that the adapter has no use for.
+
+        Raises:
+            InputError: one of them is not at its default.
+        """
+        used = USED[self.adapter]
+        given = [f.name for f in fields(self)[1:] if f.name not in used and getattr(self, f.name) != f.default]
+        if given:
+            raise InputError(
+                f"adapter: {self.adapter} takes no {', '.join(given)}",
+                f"leave it out; it takes {', '.join(used)}",
+            )
+
+
+_LOW_RANK, _PROMPT = ("rank", "alpha", "lora_dropout", "targets"), ("virtual_tokens",)
+USED = {"none": ("freeze_layers",), "ia3": ("targets",)} | dict.fromkeys(("lora", "rslora", "dora"), _LOW_RANK)
+USED |= dict.fromkeys(("prompt", "prefix", "p_tuning"), _PROMPT)

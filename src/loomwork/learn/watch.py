@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from loomwork.core.context import context
 from loomwork.learn import distributed
+from loomwork.learn.gradients import out_of_memory
 
 Tensors = dict[str, torch.Tensor]
 
@@ -58,3 +60,33 @@ class Watch:
     def resume(self, state: dict[str, object]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+@dataclass
+class HeldOut:
+    """The loss of held-out data, as `Watch` asks for it. Out of memory, its parts get smaller.
+
+    Args:
+        objective: of parts.
+        parts_of: the parts, each of at most so many tokens.
+        limit: how many.
+    """
+
+    objective: torch.nn.Module
+    parts_of: Callable[[int], Sequence[Any]]
+    limit: int
+
+    def __post_init__(self) -> None:
+        self.parts = self.parts_of(self.limit)
+
+    def __call__(self) -> float:
+        self.objective.eval()
+        while True:
+            try:
+                return sum(float(self.objective(part)) for part in self.parts)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                smaller = min(self.limit, max((part.tokens for part in self.parts), default=0)) // 2
+                fewer = self.parts_of(smaller) if smaller else []
+                if not out_of_memory(error) or distributed.size() > 1 or len(fewer) <= len(self.parts):
+                    raise
+                self.limit, self.parts = smaller, fewer

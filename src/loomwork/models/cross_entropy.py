@@ -44,7 +44,7 @@ def linear_cross_entropy(
     x = F.pad(x, (0, 0, 0, -len(targets) % EVEN))
     learned = weight.requires_grad and torch.is_grad_enabled()
     tied = tied if learned else None
-    weight = (weight.detach() if tied else weight).to(x.dtype)
+    weight = (weight if learned and not tied else weight.detach()).to(x.dtype)
     found: Tensor = _LinearCrossEntropy.apply(x, weight, targets, smoothing, share, tied)  # type: ignore[no-untyped-call]
     return found
 

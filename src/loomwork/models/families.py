@@ -101,6 +101,8 @@ def not_covered(model: Any) -> str:
         return f"its output layer is {type(head).__name__}, not a plain linear one"
     if config.model_type == "gpt2" and config.add_cross_attention:
         return "it has cross-attention"
+    if any(hasattr(m, "base_layer") and isinstance(m.base_layer, nn.Embedding) for m in model.modules()):
+        return "its embedding has an adapter"
     return ""
 
 

@@ -113,6 +113,29 @@ def guess_about(folder: Path) -> About:
     )
 
 
+def read_context(model: Model) -> int:
+    """The most tokens that a model reads, as its config.json says; without a word, no limit."""
+    config = model.read_json("config.json")
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    if not positions:
+        return NO_LIMIT
+    # RoBERTa's positions begin behind that of its padding
+    behind = config.get("pad_token_id", 1) + 1 if config.get("model_type") in BEHIND_PADDING else 0
+    return int(positions) - behind
+
+
+NO_LIMIT = 1 << 30  # tokens: the architecture has no positions of its own (T5, say)
+BEHIND_PADDING = (
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "roberta-prelayernorm",
+    "mpnet",
+    "longformer",
+)
+
+
 def save_about(folder: Path, about: About) -> None:
     text = json.dumps(asdict(about), indent=1, sort_keys=True, ensure_ascii=False)
     (folder / ABOUT).write_text(text + "\n", encoding="utf-8")

@@ -53,8 +53,10 @@ def _plain_lora(module: Any) -> str:
 
 
 class LowRank(Function):
-    """x @ (weight + scale * up @ down).T with a frozen weight: one product forward, and no product with the weight's
-    own gradient back.
+    """x @ (weight + scale * up @ down).T with a frozen weight, and no product for the weight's own gradient back.
+
+    The two are not added up first: in bfloat16 most of a small update would be rounded away (82 % of its numbers at
+    a thousandth of the weight's size).
 
     x is (tokens, in), weight (out, in), down (rank, in), up (out, rank).
 
@@ -63,14 +65,14 @@ class LowRank(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
-        merged = torch.addmm(weight, up, down, alpha=scale)
-        ctx.save_for_backward(x, merged, down, up)
+        inside = x @ down.T  # (tokens, rank)
+        ctx.save_for_backward(x, inside, weight, down, up)
         ctx.scale = scale
-        return x @ merged.T
+        return (x @ weight.T).addmm_(inside, up.T, alpha=scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor, None]:
-        x, merged, down, up = ctx.saved_tensors
+        x, inside, weight, down, up = ctx.saved_tensors
         above = gradient @ up  # (tokens, rank)
-        of_x = gradient @ merged if ctx.needs_input_grad[0] else None
-        return of_x, None, (above.T @ x) * ctx.scale, (gradient.T @ (x @ down.T)) * ctx.scale, None
+        of_x = (gradient @ weight).addmm_(above, down, alpha=ctx.scale) if ctx.needs_input_grad[0] else None
+        return of_x, None, (above.T @ x) * ctx.scale, (gradient.T @ inside) * ctx.scale, None

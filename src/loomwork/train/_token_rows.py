@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loomwork.core.artifact import Model
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
-from loomwork.train.pretrain import read_context
+from loomwork.models.folder import read_context
 
 if TYPE_CHECKING:
     from loomwork.learn.sequences import Sequences

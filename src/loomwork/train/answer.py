@@ -72,10 +72,12 @@ def answer(
     from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import pad_targets
     from loomwork.learn.written import about_trained, write_trained
+    from loomwork.models.folder import read_context
     from loomwork.models.reader import UNANSWERABLE, reads_types
 
     training.refuse("train.answer", ["shard"], "it runs in one process")
     columns = (question, context, answers)
+    max_tokens = min(max_tokens, read_context(base))
     asked = read_questions(base, data, columns, max_tokens, overlap_tokens)
     held = None if holdout is None else read_questions(base, holdout, columns, max_tokens, overlap_tokens)
     config = {"num_labels": 2}

@@ -72,18 +72,20 @@ def classify(
     from loomwork.learn.order import RowOrder
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.classifier import TASK
+    from loomwork.models.folder import read_context
 
     if weights and class_weights != "none":
         raise InputError("weights and class_weights are both given", "one of them: a row is weighed once")
-    read = partial(
-        read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=target == "number", weights=weights
-    )
+    numbers = target == "number"
+    if numbers and (label_smoothing or class_weights != "none"):
+        raise InputError("label_smoothing and class_weights are for classes", "leave them out where target is number")
+    max_tokens = min(max_tokens, read_context(base))
+    read = partial(read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=numbers, weights=weights)
     labelled = read(data)
     held = None if holdout is None else read(holdout, classes=labelled.classes)
     config = label_config(labelled.classes)
     model = open_trained(base, "classes", training, tuning, dropout=dropout, **config)
     outputs = Outputs(model, getattr(torch, context().precision))
-    numbers = target == "number"
     objective = NumberObjective(outputs) if numbers else ClassObjective(outputs, label_smoothing)
     counts = None if numbers else torch.bincount(torch.tensor(labelled.targets), minlength=len(labelled.classes))
 
@@ -191,12 +193,16 @@ def read_labelled(
         labels += [row[1] for row in good]
         row_ids += [bytes(row[2]) for row in good]
         weighed += [_weight(row[3], weights) for row in good] if weights else [1.0] * len(good)
+    if ids and not any(weighed):
+        raise InputError(
+            f"all weights in column {weights!r} are 0: nothing would be learned", "is it the right column?"
+        )
     if not ids:
         raise InputError(f"no row has both a {text!r} and a {label!r}", "is it the right column?")
     if numbers:
         try:
             values = [float(v) for v in labels]
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise InputError(
                 f"column {label!r} has a label that is no number: {error}", "or target: classes"
             ) from error

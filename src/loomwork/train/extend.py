@@ -35,9 +35,10 @@ def extend(
 ) -> Card:
     """Add tokens to a model and its tokenizer; each begins as the mean of the pieces that it was cut into before.
 
-    What the model says of texts without the new tokens stays what it was. Tied embeddings stay tied. The folder opens
-    in transformers. Words become part of the tokenizer's own vocabulary (BPE and WordPiece), so that any text is still
-    written and read back unchanged; a new word of BPE may need tokens for its beginnings too.
+    The logits of the old tokens stay what they were; the new ones take their share of the probability. Tied embeddings
+    stay tied. The folder opens in transformers. Words become part of the tokenizer's own vocabulary (BPE and
+    WordPiece), so that any text is still written and read back unchanged; a new word of BPE may need tokens for its
+    beginnings too.
 
     Args:
         base: a model of any kind, with its tokenizer.

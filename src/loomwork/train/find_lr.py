@@ -77,6 +77,9 @@ def find_lr(
 
     if smallest >= largest:
         raise InputError(f"smallest is {smallest} and largest {largest}", "the rates grow from one to the other")
+    for setting, is_given, use in (("template", template, "chats"), ("label", label != "label", "classes")):
+        if is_given and objective != use:
+            raise InputError(f"{setting} is for the objective {use}, and it is {objective}", "leave it out")
     training = Training(
         optimizer=optimizer,
         beta2=beta2,
@@ -135,9 +138,10 @@ def _causal(given: _Given, text: str, template: str) -> tuple[Any, Parts]:
     from loomwork.learn.causal import CausalBatches, CausalObjective
     from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, open_base
     from loomwork.learn.order import RowOrder, TokenOrder
-    from loomwork.learn.sequences import check_ids, read_chats, read_texts
+    from loomwork.learn.room import check_room, check_tokens
+    from loomwork.learn.sequences import read_chats, read_texts
     from loomwork.models.chat_template import ChatTemplate, load_tokenizer
-    from loomwork.train.pretrain import read_context
+    from loomwork.models.folder import read_context
 
     seed, device = given.training.seed, context().device
     tokenizer = load_tokenizer(given.base)
@@ -153,10 +157,11 @@ def _causal(given: _Given, text: str, template: str) -> tuple[Any, Parts]:
         order = RowOrder(len(sequences), given.size, seed)
     torch.set_num_threads(context().threads)
     model = open_base(given.base, "causal", seed=seed)
-    check_ids(sequences, model.get_input_embeddings().num_embeddings)
+    check_tokens(int(sequences.ids.max()), model.get_input_embeddings().num_embeddings)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         model = adapted(model, given.tuning, PEFT_TASKS["causal"]).to(device)
+    check_room(int(sequences.lengths.max()), model)
     decoder, _ = causal_decoder(model, given.tuning, getattr(torch, context().precision), dropout=given.dropout)
     return CausalObjective(decoder), CausalBatches(sequences, order, device).parts
 

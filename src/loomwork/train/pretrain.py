@@ -60,12 +60,16 @@ def pretrain(
     from loomwork.learn.order import TokenOrder
     from loomwork.learn.sequences import read_texts
     from loomwork.learn.written import about_trained, write_trained
+    from loomwork.models.folder import read_context
 
     for given in (data, holdout):
         if given is not None:
             given.require(text)
             given.require_rows()
-    longest = context_tokens or min(2048, read_context(base))
+    most = read_context(base)
+    if context_tokens == 1 or context_tokens > most:
+        raise InputError(f"context_tokens is {context_tokens}, and the model reads 2 to {most}", "or 0 for its own")
+    longest = context_tokens or min(2048, most)
     if longest > batch_tokens:
         raise InputError(f"batch_tokens is {batch_tokens} and context_tokens {longest}", "a batch holds at least one")
     tokenizer = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
@@ -97,12 +101,3 @@ def pretrain(
         | {"trained_tokens": float(round(trained)), "epochs": trained / epoch, "filled_share": order.filled},
         notes=run.notes,
     )
-
-
-def read_context(base: Model) -> int:
-    """The most tokens that a model reads, as its config.json says; without a word, no limit."""
-    config = base.read_json("config.json")
-    return int(config.get("max_position_embeddings") or config.get("n_positions") or NO_LIMIT)
-
-
-NO_LIMIT = 1 << 30  # tokens: the architecture has no positions of its own (T5, say)

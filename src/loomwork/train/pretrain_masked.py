@@ -62,10 +62,11 @@ def pretrain_masked(
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
     from loomwork.models.encoder import load_tokenizer
+    from loomwork.models.folder import read_context
 
     training.refuse("train.pretrain_masked", ["shard"], "it runs in one process")
     special = read_special(base.path)
-    longest = min(max_tokens, base.read_json("config.json").get("max_position_embeddings") or max_tokens)
+    longest = min(max_tokens, read_context(base))
 
     def read(given: Dataset, name: str) -> Pieces:
         given.require(text)
@@ -88,7 +89,7 @@ def pretrain_masked(
             return sum(given.hidden(piece, hidden_share) for piece in chosen)
 
         order = RowOrder(len(given), rows.batch, training.seed)
-        return replace(batches_for(model, given, order, make, weigh), packed=False)  # filling has logits, too
+        return batches_for(model, given, order, make, weigh)
 
     steps = rows.count(len(pieces))
     taken = batches(pieces)

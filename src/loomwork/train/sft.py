@@ -11,6 +11,7 @@ from annotated_types import Ge
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Adapter, Rows, Share, Training
 
@@ -57,11 +58,13 @@ def sft(
     from loomwork.learn.sequences import Sequences, read_chats, read_token_rows
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.chat_template import ChatTemplate, load_tokenizer
-    from loomwork.train.pretrain import read_context
+    from loomwork.models.folder import read_context
 
     tokenizer = load_tokenizer(base)
     longest = min(max_tokens, read_context(base))
     columns = ("messages",) if "messages" in data.schema.names else ("input_ids",)
+    if template and columns != ("messages",):
+        raise InputError("template is for conversations, and the data has no column 'messages'", "leave it out")
     chats = ChatTemplate(tokenizer, template) if columns == ("messages",) else None
 
     def read(given: Dataset, name: str) -> Sequences:

@@ -43,7 +43,7 @@ def tag(
         base: an encoder.
         data: sentences as lists of words and of tags, such as data.read makes of CoNLL files. Rows without words, or
             with as many tags as words not, are left out and counted.
-        holdout: the same, to watch the loss on, as the series `holdout_loss`.
+        holdout: the same, to watch the loss on, as the series `holdout_loss`. A tag that is not in `data` counts as O.
         words: the column of words.
         tags: the column of tags; the classes are those that occur.
         dropout: everywhere in the model.
@@ -52,7 +52,8 @@ def tag(
         max_tokens: how much of each sentence is read; words beyond are not learned, and counted.
 
     Raises:
-        InputError: a column is missing or holds no lists, or there are fewer than two tags.
+        InputError: a column is missing or holds no lists, there are fewer than two tags, or a held-out one is none of
+            them and there is no O.
 
     Source: Devlin et al. 2018, arXiv:1810.04805 (the first token of each word).
     """
@@ -65,8 +66,10 @@ def tag(
     from loomwork.learn.padded import pad_targets
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
+    from loomwork.models.folder import read_context
     from loomwork.train.classify import label_config
 
+    max_tokens = min(max_tokens, read_context(base))
     tagged = read_tagged(base, data, words, tags, max_tokens)
     held = read_tagged(base, holdout, words, tags, max_tokens, tagged.classes) if holdout is not None else None
     config = label_config(tagged.classes) | {"problem_type": None}
@@ -138,7 +141,7 @@ def read_tagged(
         classes: the tags that there are; None takes those that occur. A tag that is none of them counts as O.
 
     Raises:
-        InputError: nothing can be learned from, or there are fewer than two tags.
+        InputError: nothing can be learned from, there are fewer than two tags, or one is strange and there is no O.
     """
     from loomwork.models.cross_entropy import IGNORED
     from loomwork.models.encoder import load_tokenizer
@@ -165,12 +168,14 @@ def read_tagged(
     if len(known) < 2:
         raise InputError(f"column {tags!r} has the one tag {known[0]!r}: there is nothing to tell apart")
     place = {name: i for i, name in enumerate(known)}
-    outside = place.get("O", IGNORED)
+    strange = {t for row in said for t in row} - set(known)
+    if strange and "O" not in place:
+        raise InputError(f"the tag {min(strange)!r} is none of the training data's", "tag both in the same way")
     ids, targets, beyond = [], [], 0
     for (tokens, starts), labels in zip(encode_words(tokenizer, sentences, max_tokens), said, strict=True):
         row_targets = [IGNORED] * len(tokens)
         for at, word in starts:
-            row_targets[at] = place.get(labels[word], outside)
+            row_targets[at] = place.get(labels[word], place.get("O", IGNORED))
         beyond += len(labels) - len(starts)
         ids.append(tokens)
         targets.append(row_targets)

@@ -57,7 +57,7 @@ def teacher(
     from loomwork.learn.causal import CausalBatches
     from loomwork.learn.order import RowOrder
     from loomwork.learn.parts import part_tokens
-    from loomwork.learn.sequences import check_ids
+    from loomwork.learn.room import check_tokens
     from loomwork.learn.teachers import FOLDER, LiveTeacher, LogProbabilities, tokens_digest
     from loomwork.models.cross_entropy import CHUNK_LOGITS, IGNORED
     from loomwork.models.folder import read_about
@@ -66,7 +66,7 @@ def teacher(
     work, device = context().work, context().device
     sequences = read_learned(teacher, data, text, template, max_tokens, work / "tokens")
     live = LiveTeacher(teacher, getattr(torch, context().precision))
-    check_ids(sequences, live.vocabulary)
+    check_tokens(int(sequences.ids.max()), live.vocabulary)
     if k > live.vocabulary:
         raise InputError(f"k is {k}, and the teacher has {live.vocabulary} tokens")
     counts = sequences.target_counts
