@@ -3,9 +3,9 @@
     python bench/train.py [--quick] [--json] [--device cuda] [--rounds 3]
 
 A Llama of 22.9 M parameters (6 layers of width 384, a vocabulary of 32,000, tied) with random weights learns paragraphs
-of documentation that lies on this machine, of 40 to 50 tokens on average (printed), 8 a step. All arms get the same first weights, the
-same texts in the same order (but where an arm sorts or packs them itself), AdamW at the same rate. Each runs in a
-process of its own, by turns; the first steps, in which things are compiled, are not counted.
+of documentation that lies on this machine, of 40 to 50 tokens on average (printed), 8 a step. All arms get the same
+first weights, the same texts in the same order (but where an arm sorts or packs them itself), AdamW at the same rate.
+Each runs in a process of its own, by turns; the first steps, in which things are compiled, are not counted.
 
 - trainer: transformers' Trainer at its defaults (float32, padded). tuned: bf16, grouped by length, torch.compile,
   against ours_grouped, which gets the very batches that it made.

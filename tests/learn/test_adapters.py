@@ -184,7 +184,8 @@ def test_layers_that_begin_at_random_are_trained_and_saved(family, kind, adapter
     more = {"add_pooling_layer": False} if family == "Bert" else {}
     getattr(transformers, f"{family}Model")(config, **more).save_pretrained(tmp_path / "base")
     targets = ["q_lin", "lin2"] if adapter == "ia3" else None
-    how, auto = Adapter(adapter=adapter, rank=2, targets=targets), getattr(transformers, CLASSES[kind])
+    own = {"none": {}, "ia3": {"targets": targets}}.get(adapter, {"rank": 2, "targets": targets})
+    how, auto = Adapter(adapter=adapter, **own), getattr(transformers, CLASSES[kind])
     labels = {} if kind == "spans" else {"num_labels": 3}
     base, ids = Model(tmp_path / "base"), torch.arange(2, 14).view(2, 6)
     for again in ("first", "second"):  # the second time the base has its output layer already

@@ -141,8 +141,9 @@ def test_what_is_saved_is_what_was_trained(adapter, precision, small_bert, messa
 
     data = make_dataset(messages[:160])
     how = {"learning_rate": 1e-2, "steps": 30, "batch": 16, "max_tokens": 32, "dropout": 0.0, "looks": 2}
+    how |= {"rank": 4} if adapter == "lora" else {}
     with use_context(Context(precision=precision, threads=1)):
-        model, card = run_step(classify, base=small_bert, data=data, holdout=data, adapter=adapter, rank=4, **how)
+        model, card = run_step(classify, base=small_bert, data=data, holdout=data, adapter=adapter, **how)
     ours = load_classifier(model)
     chances = ours.probabilities([m["text"] for m in messages[:160]])
     loss = -np.log([c[ours.classes.index(m["label"])] for c, m in zip(chances, messages, strict=False)]).mean()
