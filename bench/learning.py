@@ -239,7 +239,7 @@ def run(name: str, experiment: Experiment, home: Home, folder: Path) -> dict[str
         rows.append(row | {"low": low, "high": high, "items": items, "least": bar.least, "reached": value >= bar.least})
     if experiment.faster:
         card = done.steps["speed"].card.metrics
-        first, second = (card[f"{m}.cpu_seconds_a_text"] for m in ("full", "student"))
+        first, second = (card[f"{m}.cpu_seconds_per_text"] for m in ("full", "student"))
         rows.append({"step": "speed", "score": "times as fast", "value": first / second, "least": experiment.faster})
         rows[-1]["reached"] = first / second >= experiment.faster
     trained = [s for s in done.steps.values() if s.step in TRAINED]
