@@ -70,7 +70,7 @@ def test_a_failure_returns_1_and_other_branches_go_on(project: Project, edit_rec
     out = project("run", code=1)
     assert re.search(r"✗ model +failed .*ValueError: this one is broken \(sample_steps.py:\d+\)", out)
     assert re.search(r"✓ other +ran", out)
-    assert "skipped, because they need these: measure, verdict" in out
+    assert "skipped, for they need what failed: measure, verdict" in out
     log = re.search(r"log: (\S+\.log)", out)
     assert log
     assert "this one is broken" in (project.folder / log[1]).read_text()

@@ -85,6 +85,19 @@ def test_why_a_step_ran_and_would_run(ran: Project, edit_recipe: Callable[[str, 
     assert "did you mean 'long'" in ran.result("why", "lnog", code=2).stderr
 
 
+def test_a_steps_name_means_what_the_last_run_of_a_recipe_came_to(
+    ran: Project, edit_recipe: Callable[[str, str], None]
+) -> None:
+    """Also where that was a hit, older than what another run made."""
+    first = ran.json("show", "long")["id"]
+    edit_recipe("words: 2", "words: 3")
+    ran("run")
+    assert ran.json("show", "long")["id"] != first
+    edit_recipe("words: 3", "words: 2")
+    ran("run")
+    assert ran.json("show", "long")["id"] == first
+
+
 def test_diff_of_runs_and_artifacts(ran: Project, edit_recipe: Callable[[str, str], None]) -> None:
     first = ran.json("show")["recipes"][0]["run"]
     old = ran.json("show", "long")

@@ -120,6 +120,32 @@ def test_divergence_is_refused(tmp_path):
         run(line, tmp_path, steps=400, learning_rate=3.0, schedule="constant")
 
 
+def test_divergence_within_the_first_steps_is_refused(tmp_path):
+    line = Line(factor=lambda step: 1.0 if step < 3 else 1e4)
+    with pytest.raises(LoomError, match="over the 5 steps up to 5 the mean loss is"):
+        run(line, tmp_path, steps=12, learning_rate=1e-3)
+
+
+def test_a_resumed_run_sends_the_curve_of_the_steps_before(tmp_path):
+    stop = tmp_path / "stop"
+
+    def stop_at(step: int) -> float:
+        if step == 6:
+            stop.touch()
+        return 1.0
+
+    with pytest.raises(Stopped):
+        run(Line(factor=stop_at), tmp_path, steps=20, stop_file=stop)
+    stop.unlink()
+    events: list[dict] = []
+    history = run(Line(), tmp_path, steps=20, report=events.append)
+    assert history.resumed_at > 0
+    points = {e["step"]: e["value"] for e in events if e.get("name") == "loss"}
+    assert sorted(points) == list(range(1, 21))
+    assert list(points.values()) == history.losses
+    assert any(str(e.get("note", "")).startswith("goes on from step") for e in events)
+
+
 def test_nothing_to_train_and_unknown_schedules_are_refused(tmp_path):
     line = Line()
     with pytest.raises(InputError, match=r"'cosinus'.*\n.*'cosine'"):

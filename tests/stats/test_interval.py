@@ -138,3 +138,18 @@ def test_nonsense_is_refused() -> None:
         mean_interval(np.array([0.5, 0.6]), clusters=["only", "only"])
     with pytest.raises(InputError, match="finite"):
         mean_interval(np.array([0.5, np.nan]))
+
+
+def test_a_metric_that_no_resample_moves_is_not_certain():
+    """A class that is never predicted: F1 is 0 of 11 decisions, whatever else the 79 items are."""
+    from loomwork.metrics.classification import binary_cells, binary_f1, matthews
+
+    gold = np.arange(79) < 11
+    cells = binary_cells(gold, np.zeros(79, bool))
+    found = choose_interval(cells, binary_f1, trials=11)
+    assert (found.value, found.interval.low) == (0.0, 0.0)
+    assert found.interval.high == pytest.approx(clopper_pearson(0, 11).high)
+    found = choose_interval(cells, matthews, within=(-1.0, 1.0), trials=11)
+    assert (found.value, found.interval.high) == (0.0, pytest.approx(2 * clopper_pearson(0, 11).high))
+    assert found.interval.low == -found.interval.high
+    assert "no resample moves" in found.why

@@ -96,6 +96,19 @@ def test_an_adapter_of_a_run_opens_in_peft_and_gives_the_merged_models_logits(ba
     assert (theirs - logits(base.path)).abs().max() > 0.1  # it learned something
 
 
+def test_the_chat_template_comes_with_the_adapter(base, tuned, run_step):
+    """Also where only the part `adapter` is given, and the base has no template."""
+    from dataclasses import replace
+
+    from loomwork.models.chat_template import TEMPLATES, load_tokenizer
+
+    model = tuned("one", rank=4, alpha=8.0)
+    assert load_tokenizer(base).chat_template is None
+    merged, _ = run_step(merge, base=base, adapters={"a": replace(model, part="adapter")})
+    assert load_tokenizer(merged).chat_template == TEMPLATES["plain"]
+    assert torch.allclose(logits(merged.path), logits(model.path), atol=1e-5)
+
+
 def test_weights_sum_as_the_formula_says_of_unequal_ranks_and_scales_too(base, tuned, run_step):
     one, two = tuned("one", rank=4, alpha=8.0), tuned("two", rank=2, alpha=4.0, seed=8, adapter="rslora")
     made, card = run_step(merge, base=base, adapters={"a": one, "b": two}, weights={"a": 0.5, "b": -2.0})

@@ -126,7 +126,7 @@ def test_the_template_goes_with_the_model_and_the_order_too(stories, make_datase
 def test_what_is_left_out_is_counted(stories, make_dataset, run_step):
     long, command = talk("Why?", "a bird " * 500), talk("Why? </s> obey", "No.")
     _, card = run_step(sft, base=stories, data=make_dataset([*TALKS, long, command]), max_tokens=100, **FAST)
-    assert (card.metrics["rows_left_out"], card.metrics["rows"], card.metrics["rows_cut"]) == (2, 8, 1)
+    assert (card.metrics["rows_left_out"], card.metrics["rows"], card.metrics["rows_cut"]) == (2, 8, 0)
     assert "left out: 1 rows, longer than 100 tokens" in card.notes
     assert "left out: 1 rows, control token in a message" in card.notes
 

@@ -60,12 +60,12 @@ def diff(
 
 def _ids(home: Home, a: str, b: str) -> list[str]:
     """Two runs, where one of them is a run, else two artifacts."""
-    from loomwork.core.explain import find_run
+    from loomwork.core.explain import find_run, step_run
 
     if not any(find_run(home, x) for x in (a, b)):
         return [find_artifact(home, x) for x in (a, b)]
-    last = [home.ledger.last_runs(name=x, limit=1) for x in (a, b)]
-    return [runs[0]["id"] if runs else x for runs, x in zip(last, (a, b), strict=True)]
+    last = [step_run(home, x) for x in (a, b)]
+    return [one["id"] if one else x for one, x in zip(last, (a, b), strict=True)]
 
 
 def _of_rows(home: Home, found: Difference) -> VersionDiff | None:

@@ -32,7 +32,15 @@ def estimate(
       loom estimate recipe.yaml --set steps.base.layers=8
       loom estimate recipe.yaml --json
     """
+    import os
+    import warnings
     from dataclasses import asdict
+
+    from loomwork.core.executor import WAITING
+
+    for name, value in WAITING.items():  # as a step's own process has it; read when torch is imported
+        os.environ.setdefault(name, value)
+    warnings.simplefilter("ignore", FutureWarning)  # transformers' and peft's of one another
 
     from loomwork.cli.run import parse_settings
     from loomwork.cli.text import echo_json, heading

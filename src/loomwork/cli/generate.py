@@ -47,6 +47,9 @@ def generate(
     stops = list(stop or [])
     if chat and not decoder.tokenizer.chat_template:
         stops.append("\nuser:")
+        typer.echo(
+            "warning: the model has no chat template: the prompt is made of lines `user: ` and `assistant:`", err=True
+        )
     given = decoder.chat_prompt([{"role": "user", "content": prompt}]) if chat else prompt
     made = decoder.generate(given, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stops)
     stale = stale_reasons(here, model.id)

@@ -49,11 +49,12 @@ def find_artifact(home: Home, text: str) -> str:
         InputError: nothing is meant, or several things.
     """
     from loomwork.core.errors import InputError
+    from loomwork.core.explain import step_run
 
     try:
         return home.find(text)
     except InputError:
-        last = next(iter(home.ledger.last_runs(name=text, limit=1) or home.ledger.last_runs(step=text, limit=1)), None)
+        last = step_run(home, text)
         if last is None:
             raise
         made = [e["artifact"] for e in home.ledger.edges(last["id"]) if e["direction"] == "out"]

@@ -142,7 +142,7 @@ def _failures(result: RecipeRun, order: list[str]) -> str:
                 lines.append(f"    log: {relative(step.log)}")
     skipped = [n for n in order if result.steps[n].status == "skipped"]
     if skipped:
-        lines.append(f"  skipped, because they need these: {', '.join(skipped)}")
+        lines.append(f"  skipped, for they need what failed: {', '.join(skipped)}")
     unbegun = [n for n in order if result.steps[n].status == "stopped" and not result.steps[n].run]
     if unbegun:
         lines.append(f"  not started: {', '.join(unbegun)}")

@@ -8,6 +8,7 @@ from loomwork.cli.card import as_json, recorded, scores_table
 from loomwork.cli.text import clip, columns, duration, heading, number, paint, short, size, when
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, LostArtifact
+from loomwork.core.explain import step_run
 from loomwork.core.home import Home
 from loomwork.core.score import Score
 from loomwork.core.tables import sidecar_of
@@ -34,9 +35,9 @@ def find(home: Home, text: str) -> dict[str, Any]:
             return run(home, runs[0])
         if artifacts:
             return artifact(home, artifacts[0])
-    last = home.ledger.last_runs(name=name, limit=1) or home.ledger.last_runs(step=name, limit=1)
+    last = step_run(home, name)
     if last and not label:
-        return run(home, last[0]["id"])
+        return run(home, last["id"])
     thing, _, part = text.partition("/")
     home.find(thing)  # raises, with the nearest names
     if part:

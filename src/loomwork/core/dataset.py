@@ -50,6 +50,7 @@ MAIN = "data"  # the part of a dataset that was never split
 DROPPED = "dropped"
 SHARD_BYTES = 64 << 20  # of Arrow memory: what a step holds at once
 SHARD_ROWS = 1 << 17
+LONGEST_NAME = 40  # characters of a column's; a longer one is hardly a name
 ID_ROWS = 1 << 12  # writes, or rows of one, that wait for their ids at most
 SIDECAR_NAME = re.compile(r"[\w-]+")
 
@@ -121,9 +122,10 @@ class Dataset(Artifact):
         have = self.schema.names if self.shards() else []
         for column in columns:
             if column not in have:
-                raise InputError(
-                    f"dataset part {self.main_part!r} has no column {column!r}", did_you_mean(column, have)
-                )
+                hint = did_you_mean(column, have)
+                if any(len(name) > LONGEST_NAME for name in have):
+                    hint += "; if a file's first line was taken for names, read it with columns: [a name for each]"
+                raise InputError(f"dataset part {self.main_part!r} has no column {column!r}", hint)
 
     def require_rows(self) -> None:
         """Refuse an empty dataset.

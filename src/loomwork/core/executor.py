@@ -61,6 +61,10 @@ def open_executor(name: str, jobs: int) -> Executor:
     return executor
 
 
+# A thread that waits for its next piece of work spins for some microseconds, then sleeps. One that only sleeps makes
+# training take 1.4 times as long (22.9 M Llama, two cores). One that spins takes a core from other jobs, and a step
+# takes ten times as long where these keep the team waiting. GNU's library counts rounds, LLVM's milliseconds.
+WAITING = {"GOMP_SPINCOUNT": "5000", "KMP_BLOCKTIME": "1"}
 _ONE_LIGHT_JOB = threading.Lock()  # where a process prints is one for all of its threads
 
 
@@ -163,10 +167,7 @@ class Worker:
         environment = {n: v for n, v in os.environ.items() if n not in NAMES} | (group or {})
         environment["PYTHONPATH"] = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
-        # A thread that waits for its next piece of work spins for some microseconds, then sleeps. One that only sleeps
-        # makes training take 1.4 times as long (22.9 M Llama, two cores); one that spins takes a core from other jobs.
-        environment.setdefault("GOMP_SPINCOUNT", "5000")
-        environment.setdefault("KMP_BLOCKTIME", "1")  # the same for LLVM's library, in milliseconds
+        environment = WAITING | environment
         self.process = subprocess.Popen(
             [sys.executable, "-m", "loomwork.core.worker"],
             stdin=subprocess.PIPE,

@@ -117,6 +117,19 @@ def diff(home: Home, a: str, b: str) -> Difference:
     return _diff_artifacts(home, home.find(a), home.find(b))
 
 
+def step_run(home: Home, name: str) -> Record | None:
+    """The run that a step's name means: what it came to in the newest run of a recipe that has it, a hit's too; else
+    the newest run of that name, or of that step."""
+    own = next(iter(home.ledger.last_runs(name=name, limit=1) or home.ledger.last_runs(step=name, limit=1)), None)
+    for whole in home.ledger.last_runs(step=RECIPE, limit=50):
+        found = whole["outcome"].get("steps", {}).get(name, {})
+        if own is None or own["started"] >= whole["started"]:
+            return own
+        if found.get("run"):
+            return home.ledger.run(found["run"])
+    return own
+
+
 def find_run(home: Home, text: str) -> Record | None:
     """The run that an id, or the first letters of one, means."""
     from loomwork.core import schema as t

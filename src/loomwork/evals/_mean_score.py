@@ -97,16 +97,20 @@ def sums_score(
     direction: Direction,
     given: Provenance,
     within: tuple[float, float] = (0.0, 1.0),
+    trials: int | None = None,
 ) -> Score:
     """The Score of a metric of summed statistics; the column "NAME:sums" of the items holds those of each item.
 
     Args:
         sums: sufficient statistics of each item.  # (n, k)
         statistic: the metric of their sums.
+        trials: of how many decisions it is, for where no resample moves it: see choose_interval.
     """
     from loomwork.stats.interval import choose_interval
 
-    found = choose_interval(sums, statistic, clusters=given.clusters, level=given.level, seed=given.seed, within=within)
+    found = choose_interval(
+        sums, statistic, clusters=given.clusters, level=given.level, seed=given.seed, within=within, trials=trials
+    )
     return given.score(name, found.value, found.interval, unit, direction, len(sums))
 
 

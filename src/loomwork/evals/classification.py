@@ -127,15 +127,20 @@ def write_class_scores(
         for i, name in enumerate(names):
             cells = metric.binary_cells(gold == i, predicted == i)
             summed[f"f1: {name}"] = (cells, metric.binary_f1)
+            decided = int(cells[:, :3].sum())  # a right "no" is no part of F1
+            unit = "F1 of one class"
             scores.append(
-                sums_score(f"f1: {name}", cells, metric.binary_f1, "F1 of one class", "higher is better", given)
+                sums_score(f"f1: {name}", cells, metric.binary_f1, unit, "higher is better", given, trials=decided)
             )
     if len(names) == 2:
         is_second = gold == 1
         cells = metric.binary_cells(is_second, np.where(correct == 1, is_second, ~is_second))  # no class is wrong
         summed["matthews"] = (cells, metric.matthews)
+        rarer = min(int(is_second.sum()), int((~is_second).sum()))
         unit = "Matthews' correlation"
-        scores.append(sums_score("matthews", cells, metric.matthews, unit, "higher is better", given, (-1.0, 1.0)))
+        scores.append(
+            sums_score("matthews", cells, metric.matthews, unit, "higher is better", given, (-1.0, 1.0), rarer)
+        )
     columns: dict[str, Any] = {
         "row_id": table.column("row_id").combine_chunks(),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(right), pa.string()),

@@ -125,7 +125,10 @@ def ner(
     measures: dict[str, Statistic] = {"precision": metric.precision, "recall": metric.recall, "f1": metric.f1}
 
     def score(name: str, sums: np.ndarray, measure: Statistic, unit: str) -> Score:
-        return sums_score(name, sums, lambda s: 100 * measure(s), unit, "higher is better", given, (0.0, 100.0))
+        hits, found, wanted = (int(n) for n in sums.sum(axis=0))
+        trials = {"precision": found, "recall": wanted, "accuracy": wanted}.get(name, found + wanted - hits)
+        percent = (0.0, 100.0)
+        return sums_score(name, sums, lambda s: 100 * measure(s), unit, "higher is better", given, percent, trials)
 
     scores = [score(name, total, m, f"percent of {OVER[name]}") for name, m in measures.items()]
     tokens = np.stack([np.array(right), lengths, lengths], axis=1).astype(np.float64)

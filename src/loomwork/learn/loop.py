@@ -31,6 +31,7 @@ from loomwork.models.heap import keep_freed_memory
 
 SAVED_SHARE = 10  # between two checkpoints lies at least so many times what the last one took
 REPORTS = 500  # how many points a curve has, at most
+RUNAWAY, RUNAWAY_STEPS = 10, 5  # so many times the first loss, on average over so many steps, is divergence
 WINDOW = 20  # how many steps the test for divergence averages over
 
 
@@ -118,10 +119,11 @@ def fit(
     average, best = kept.more.setdefault("average", {}), kept.more.setdefault("best", {})
     gradients = Gradients(objective, parts_at, trained, how, history.part_tokens)
     (stop,) = distributed.sum_numbers(context().stop_requested)
+    every = max(1, steps // REPORTS)
+    _report_again(history, every, steps)
     began = saved = reported = time.monotonic()
     tokens_since = steps_since = 0
     saving = 0.0  # seconds that the last checkpoint took
-    every = max(1, steps // REPORTS)
     objective.train()
     with _reproducible():
         for step in range(history.resumed_at, steps):
@@ -211,6 +213,13 @@ def _check(history: History, rate: float) -> None:
     hint = "lower learning_rate, lengthen warmup_share, or look for bad rows in the data"
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise Diverged(f"at step {step} the loss is {loss} and its gradient's norm {norm} (rate {rate:.2g})", hint)
+    recent, first = history.last_loss(RUNAWAY_STEPS), history.losses[0]
+    if step >= RUNAWAY_STEPS and recent > RUNAWAY * max(1.0, abs(first)):
+        raise Diverged(
+            f"training diverges: over the {RUNAWAY_STEPS} steps up to {step} the mean loss is {recent:.3g}, it began "
+            f"with {first:.3g}",
+            hint,
+        )
     if (step + 1) % WINDOW:
         return
     recent = history.last_loss()
@@ -220,6 +229,16 @@ def _check(history: History, rate: float) -> None:
             f"training diverges: over the {WINDOW} steps up to {step} the mean loss is {recent:.3g}, it was {best:.3g}",
             hint,
         )
+
+
+def _report_again(history: History, every: int, steps: int) -> None:
+    """Send the curves of the steps before this process took over, for a run's series are its own."""
+    if not history.resumed_at:
+        return
+    context().progress(history.resumed_at, steps, "steps", note=f"goes on from step {history.resumed_at}")
+    for done in range(every, history.resumed_at + 1, every):
+        for name, values in (("loss", history.losses), ("gradient_norm", history.gradient_norms)):
+            context().metric(name, sum(values[done - every : done]) / every, done)
 
 
 def _report(step: int, steps: int, history: History, rate: float, tokens: int, count: int, seconds: float) -> None:

@@ -209,7 +209,7 @@ def _encode_all(
             rows = batch.to_pylist()
             for row, one in zip(rows, encode(rows), strict=True):
                 if not isinstance(one, str) and len(one[0]) > longest:
-                    cut += 1
+                    cut += cut_long
                     one = one if cut_long else f"longer than {longest} tokens"
                 if not isinstance(one, str) and not _teaches(one):
                     one = "nothing to learn"

@@ -17,6 +17,7 @@ Message = dict[str, str]
 Span = tuple[int, int]
 
 MARK = re.compile(r"<\|\w+\|>|\[/?INST\]")
+TEMPLATE_FILE = "chat_template.jinja"  # in a model folder, as transformers writes it
 TEMPLATES = {
     # Each begins with the tokenizer's beginning-of-text token where it has one, and marks every turn's end.
     "chatml": (

@@ -87,7 +87,8 @@ def choose_interval(
     - graded items, independent, 200 or more and not skewed for their number: Student's t;
     - every other mean, and every ratio of sums: the studentised bootstrap, over clusters where there are any;
     - a metric of sums (F1, BLEU, kappa): the BCa bootstrap of sums;
-    - all values at one end of the range: no resampling shows a spread, so Clopper-Pearson for that many trials.
+    - all values at one end of the range: no resampling shows a spread, so Clopper-Pearson for that many trials; and
+      where a metric of sums stays what it is in every resample, its bound for no success to both sides.
 
     Args:
         values: one number an item, within `within`; or with `statistic` the sufficient statistics.  # (n,) or (n, k)
@@ -98,7 +99,7 @@ def choose_interval(
         draws: how many resamples, for a metric of sums.
         seed: of the resampling.
         within: the range of the metric.
-        trials: of a metric of sums that is perfect: of how many decisions; by default as many as items or clusters.
+        trials: of a metric of sums that no resample moves: of how many decisions; by default of the items or clusters.
 
     Source: Bowyer, Aitchison and Ivanova (2025), Don't use the CLT in LLM evals with fewer than a few hundred
         datapoints; Korn and Graubard (1998), Survey Methodology 24(2); Miller (2024), Adding error bars to evals;
@@ -111,9 +112,13 @@ def choose_interval(
         value, found = statistic_interval(
             x, statistic, clusters=clusters, level=level, draws=draws, seed=seed, within=within
         )
-        if found.low < found.high or value not in within:
+        if found.low < found.high:
             return Chosen(value, found, f"a metric of sums over {len(x)} items is bootstrapped through its sums")
-        units = trials if trials is not None else _units(x, clusters)
+        units = max(1, trials if trials is not None else _units(x, clusters))
+        if value not in within:
+            reach = (high - low) * clopper_pearson(0, units, level).high
+            around = Interval(max(low, value - reach), min(high, value + reach), level, "Clopper-Pearson")
+            return Chosen(value, around, _STILL.format(units))
         return Chosen(value, _at_the_end(value, units, level, within), _END.format(units, unit))
     mean = cluster_mean(x, weights, clusters)
     scaled = (x - low) / (high - low)
@@ -182,6 +187,7 @@ def korn_graubard(share: float, standard_error: float, n: int, n_clusters: int, 
 
 
 _END = "all at one end of the range, so that no resampling shows a spread: {} {} as trials"
+_STILL = "no resample moves the metric: as for no success in {} trials, to both sides"
 
 
 def _at_the_end(value: float, trials: int, level: float, within: tuple[float, float]) -> Interval:

@@ -124,6 +124,11 @@ def classify(
     if target == "classes":
         counted["classes"] = float(len(labelled.classes))
         notes.append(f"classes: {', '.join(labelled.classes[:20])}")
+        assert counts is not None
+        if single := int((counts == 1).sum()):
+            notes.append(
+                f"{single} of {len(labelled.classes)} classes have one row only: is {label!r} the right column?"
+            )
     return Card(metrics=run.metrics | counted, notes=notes)
 
 

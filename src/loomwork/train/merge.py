@@ -61,6 +61,7 @@ def merge(
     2023, arXiv:2311.03099 (DARE).
     """
     from loomwork.learn.model_io import open_base, save_whole
+    from loomwork.models.chat_template import TEMPLATE_FILE
     from loomwork.models.folder import read_about
 
     if not adapters:
@@ -83,10 +84,23 @@ def merge(
     made = {"step": "train.merge", "base": base.id, "method": method, "weights": by_name}
     task = abouts[0].task if abouts else about.task
     save_whole(merged, base, replace(about, task=task, training=made, trained_on=learned), out)
+    if template := _template(base, folders):
+        (out / TEMPLATE_FILE).write_text(template, encoding="utf-8")
     return Card(
         metrics={"parameters": float(sum(p.numel() for p in merged.parameters())), "adapters": float(len(adapters))},
         notes=_notes(base, configs, by_name),
     )
+
+
+def _template(base: Model, folders: dict[str, Path]) -> str:
+    """The chat template that an adapter was trained with, where the base has none; "" where adapters differ."""
+    from loomwork.models.chat_template import TEMPLATE_FILE, load_tokenizer
+
+    files = [folder / TEMPLATE_FILE for folder in folders.values()]
+    found = {file.read_text("utf-8") for file in files if file.is_file()}
+    if len(found) != 1 or load_tokenizer(base).chat_template:
+        return ""
+    return found.pop()
 
 
 def adapter_folder(name: str, model: Model) -> Path:

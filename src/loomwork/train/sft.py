@@ -53,11 +53,14 @@ def sft(
 
     Source: Wei et al. 2021, arXiv:2109.01652 (instruction tuning).
     """
+    import shutil
+
+    from loomwork.learn.adapters import FOLDER
     from loomwork.learn.causal_run import run_causal
     from loomwork.learn.order import RowOrder
     from loomwork.learn.sequences import Sequences, read_chats, read_token_rows
     from loomwork.learn.written import about_trained, write_trained
-    from loomwork.models.chat_template import ChatTemplate, load_tokenizer
+    from loomwork.models.chat_template import TEMPLATE_FILE, ChatTemplate, load_tokenizer
     from loomwork.models.folder import read_context
 
     tokenizer = load_tokenizer(base)
@@ -96,4 +99,6 @@ def sft(
     if chats and template:
         tokenizer.chat_template = chats.template
         tokenizer.save_pretrained(out)
+        if (out / FOLDER).is_dir():  # whoever puts the adapter on another copy of the base needs it too
+            shutil.copyfile(out / TEMPLATE_FILE, out / FOLDER / TEMPLATE_FILE)
     return Card(metrics=run.metrics | {"epochs": steps * rows.batch / len(sequences)}, notes=run.notes)
