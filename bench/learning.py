@@ -209,7 +209,7 @@ def experiments(quick: bool) -> dict[str, Experiment]:
         }
     wnut = DATA / "ner" / "wnut17"
     ner = {"path": "wnut17train.conll", "dev": "emerging.dev.conll", "test": "emerging.test.annotated"}
-    spam = {"path": str(DATA / "classification" / "sms_spam.tsv"), "text": "column_2", "label": "column_1"}
+    spam = {"path": str(DATA / "classification" / "sms_spam.tsv"), "columns": ["label", "text"]}
     return {
         "sst2": whole(sst2(), Bar("full_scores", "accuracy", 0.88)),
         "lora": whole(low_rank(), Bar("difference", "", -0.01)),
