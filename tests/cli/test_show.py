@@ -162,3 +162,9 @@ def rows_of(project: Project, step: str) -> dict[str, str]:
     home = open_home()
     data = home.store.open(project.json("show", step)["made"][0], Dataset, "data")
     return {r["text"]: r["row_id"].hex() for r in data.rows()}
+
+
+def test_lineage_of_what_a_step_made(ran: Project) -> None:
+    made = ran.json("show", "long")["made"][0]
+    assert ran.json("lineage", "long")["start"] == ran.json("lineage", made)["start"]
+    assert "there is no name or artifact" in ran.result("lineage", "lnog", code=2).stderr

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home
+from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home, find_artifact
 
 if TYPE_CHECKING:
     from loomwork.core.home import Home
@@ -52,7 +52,7 @@ def lineage(
 
 
 def meant(home: Home, text: str) -> tuple[str, str]:
-    """(artifact id, "") or ("", row prefix) of what a person means: a name, an artifact, or a row.
+    """(artifact id, "") or ("", row prefix) of what a person means: a name, an artifact, a row, or a step's name.
 
     Raises:
         InputError: nothing is meant.
@@ -65,7 +65,7 @@ def meant(home: Home, text: str) -> tuple[str, str]:
     except InputError:
         if looks_like_row(text):
             return "", text.lower()
-        raise
+        return find_artifact(home, text), ""
 
 
 # ---- an artifact

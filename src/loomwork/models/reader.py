@@ -58,7 +58,10 @@ def encode_windows(
         InputError: the overlap leaves no room.
     """
     if overlap_tokens > max_tokens // 2:
-        raise InputError(f"overlap_tokens is {overlap_tokens}: more than half of max_tokens, {max_tokens}")
+        raise InputError(
+            f"overlap_tokens is {overlap_tokens}: more than half of max_tokens, {max_tokens}",
+            f"set overlap_tokens: {max_tokens // 4}, say: it is what two windows of a long text share",
+        )
     for at in range(0, len(questions), PAIRS):
         asked = _cut(tokenizer, questions[at : at + PAIRS], max_tokens // 4)
         tokenizer.enable_truncation(max_tokens, stride=overlap_tokens, strategy="only_second")
