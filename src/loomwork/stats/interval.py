@@ -88,7 +88,8 @@ def choose_interval(
     - every other mean, and every ratio of sums: the studentised bootstrap, over clusters where there are any;
     - a metric of sums (F1, BLEU, kappa): the BCa bootstrap of sums;
     - all values at one end of the range: no resampling shows a spread, so Clopper-Pearson for that many trials; and
-      where a metric of sums stays what it is in every resample, its bound for no success to both sides.
+      where a metric of sums stays what it is in every resample, its bound for no success to both sides, if
+      its range has ends.
 
     Args:
         values: one number an item, within `within`; or with `statistic` the sufficient statistics.  # (n,) or (n, k)
@@ -112,7 +113,7 @@ def choose_interval(
         value, found = statistic_interval(
             x, statistic, clusters=clusters, level=level, draws=draws, seed=seed, within=within
         )
-        if found.low < found.high:
+        if found.low < found.high or (value not in within and not np.isfinite(high - low)):
             return Chosen(value, found, f"a metric of sums over {len(x)} items is bootstrapped through its sums")
         units = max(1, trials if trials is not None else _units(x, clusters))
         if value not in within:
