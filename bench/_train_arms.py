@@ -40,6 +40,20 @@ class Clock:
         self.cpu.append(used.ru_utime + used.ru_stime)
 
 
+def timer(clock: Clock) -> Any:
+    """What tells a clock when transformers' Trainer begins, and when each of its steps ends."""
+    from transformers import TrainerCallback
+
+    class Timer(TrainerCallback):
+        def on_train_begin(self, *given: Any, **named: Any) -> None:
+            clock.tick()
+
+        def on_step_end(self, *given: Any, **named: Any) -> None:
+            clock.tick()
+
+    return Timer()
+
+
 def rows_of(folder: Path) -> list[np.ndarray]:
     """The texts as token ids, in the order of training."""
     ids, ends = np.load(folder / "ids.npy"), np.load(folder / "ends.npy")
@@ -97,18 +111,10 @@ def theirs(folder: Path, job: dict[str, Any], arm: str) -> tuple[Clock, list[flo
         DataCollatorForLanguageModeling,
         PreTrainedTokenizerFast,
         Trainer,
-        TrainerCallback,
         TrainingArguments,
     )
 
     clock = Clock()
-
-    class Timer(TrainerCallback):
-        def on_train_begin(self, *given: Any, **named: Any) -> None:
-            clock.tick()
-
-        def on_step_end(self, *given: Any, **named: Any) -> None:
-            clock.tick()
 
     model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "base")
@@ -133,11 +139,11 @@ def theirs(folder: Path, job: dict[str, Any], arm: str) -> tuple[Clock, list[flo
         if arm == "trl_packing":  # as many tokens a step as the other arms have on average
             common |= {"packing": True, "max_length": job["packed"], "per_device_train_batch_size": 1}
         trainer: Any = SFTTrainer(
-            model, SFTConfig(**common), train_dataset=data, processing_class=tokenizer, callbacks=[Timer()]
+            model, SFTConfig(**common), train_dataset=data, processing_class=tokenizer, callbacks=[timer(clock)]
         )
     else:
         collate = DataCollatorForLanguageModeling(tokenizer, mlm=False)
-        trainer = Trainer(model, TrainingArguments(**common), collate, data, callbacks=[Timer()])
+        trainer = Trainer(model, TrainingArguments(**common), collate, data, callbacks=[timer(clock)])
     tokens: list[int] = []
     batches: list[list[list[int]]] = []
     inner = trainer.training_step

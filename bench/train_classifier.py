@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _train_arms import Clock
+from _train_arms import Clock, timer
 
 from loomwork.core.memory import peak_memory_bytes
 
@@ -95,7 +95,6 @@ def theirs(folder: Path, job: dict[str, Any]) -> tuple[Clock, Any]:
         DataCollatorWithPadding,
         PreTrainedTokenizerFast,
         Trainer,
-        TrainerCallback,
         TrainingArguments,
         set_seed,
     )
@@ -104,13 +103,6 @@ def theirs(folder: Path, job: dict[str, Any]) -> tuple[Clock, Any]:
     from loomwork.models.encoder import load_tokenizer
 
     clock = Clock()
-
-    class Timer(TrainerCallback):
-        def on_train_begin(self, *given: Any, **named: Any) -> None:
-            clock.tick()
-
-        def on_step_end(self, *given: Any, **named: Any) -> None:
-            clock.tick()
 
     set_seed(7)
     base = folder / "base"
@@ -133,7 +125,7 @@ def theirs(folder: Path, job: dict[str, Any]) -> tuple[Clock, Any]:
         batches.append([r.pop("row") for r in rows])
         return padding(rows)
 
-    trainer = Trainer(model, arguments, collate, data, callbacks=[Timer()])
+    trainer = Trainer(model, arguments, collate, data, callbacks=[timer(clock)])
     inner = trainer.training_step
 
     def counted(model: Any, inputs: Any, *given: Any, **named: Any) -> Any:

@@ -328,7 +328,7 @@ class _Asked:
         return found
 
 
-FORMAT = 1  # of a kept measurement, and of how it is made
+FORMAT = 2  # of a kept measurement, and of how it is made
 
 
 @dataclass(frozen=True)
