@@ -181,7 +181,7 @@ def main() -> None:
     if given.arm:
         run_arm(given.folder, given.arm)
         return
-    arms, steps, rounds = (ARMS[:2], 30, 1) if given.quick else (ARMS, 120, given.rounds or 3)
+    arms, steps, rounds = (ARMS[:2], 20, 1) if given.quick else (ARMS, 120, given.rounds or 3)
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     results: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
     with tempfile.TemporaryDirectory() as name:
