@@ -139,12 +139,12 @@ def theirs(folder: Path, job: dict[str, Any]) -> tuple[Clock, Any]:
     return clock, model
 
 
-def held_out(model: Any, folder: Path) -> tuple[float, float]:
-    """Loss and accuracy on dev, in float32."""
+def held_out(model: Any, folder: Path, rows: int | None) -> tuple[float, float]:
+    """Loss and accuracy on dev, or on so many rows of it, in float32."""
     from loomwork.core.artifact import Model
     from loomwork.models.encoder import load_tokenizer
 
-    ids, labels = rows_of("dev", load_tokenizer(Model(folder / "base")))
+    ids, labels = rows_of("dev", load_tokenizer(Model(folder / "base")), rows)
     model = model.float().eval()
     with torch.no_grad():
         logits = torch.cat([model(input_ids=torch.tensor([row])).logits for row in ids])
@@ -159,7 +159,7 @@ def run_arm(folder: Path, arm: str) -> None:
     torch.set_num_threads(job["threads"])
     clock, model = ours(folder, job) if arm.startswith("ours") else theirs(folder, job)
     peak = peak_memory_bytes()
-    loss, accuracy = held_out(getattr(model, "_orig_mod", model), folder)
+    loss, accuracy = held_out(getattr(model, "_orig_mod", model), folder, job["held"])
     found = {
         "tokens_per_second": sum(job["tokens"][SKIP:]) / (clock.at[-1] - clock.at[SKIP]),
         "tokens_per_cpu_second": sum(job["tokens"][SKIP:]) / (clock.cpu[-1] - clock.cpu[SKIP]),
@@ -172,7 +172,7 @@ def run_arm(folder: Path, arm: str) -> None:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--quick", action="store_true", help="few steps, two arms")
+    options.add_argument("--quick", action="store_true", help="few steps, two arms, some rows of dev")
     options.add_argument("--json", action="store_true")
     options.add_argument("--rounds", type=int, default=0)
     options.add_argument("--arm", default="", help=argparse.SUPPRESS)
@@ -187,7 +187,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
-        (folder / "job.json").write_text(json.dumps({"steps": steps, "threads": threads}))
+        (folder / "job.json").write_text(
+            json.dumps({"steps": steps, "threads": threads, "held": 200 if given.quick else None})
+        )
         for _ in range(rounds):
             for arm in arms:
                 command = [sys.executable, __file__, "--arm", arm, "--folder", name]
