@@ -4,8 +4,12 @@
 
 Wall and CPU milliseconds, medians over rounds, without what the step itself does, beside the budget that each figure is
 held to. The CPU time is held to it wherever this runs; the wall time too on a machine that does nothing else: a step
-waits twice for the disk, and what other programs write makes that longer. There is no peer in this run: `ratios` is
-empty. `agree` says that what was measured was right: the hits were hits, and the lineages were whole.
+waits twice for the disk, and what other programs write makes that longer. An ext4 disk without a journal looks at every
+inode that was freed in the last minutes before it makes a file, which can double the time of a step: measure when
+nothing was deleted lately, or with TMPDIR=/dev/shm, which leaves the disk out.
+
+There is no peer in this run: `ratios` is empty. `agree` says that what was measured was right: the hits were hits, and
+the lineages were whole.
 """
 
 from __future__ import annotations

@@ -123,6 +123,14 @@ def test_what_cannot_be_kept_is_refused(store, tmp_path):
         store.publish(empty, "x")
 
 
+def test_a_link_to_a_folder_is_refused(store, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    folder = write(tmp_path / "a", one="1")
+    (folder / "two").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LoomError, match="two is neither a file nor a folder"):
+        store.publish(folder, "x")
+
+
 def test_links_are_kept_as_the_bytes_they_point_at(store, tmp_path):
     target = tmp_path / "target"
     target.write_text("real")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +50,12 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Every regular file below a folder, links to files included."""
+    paths = (Path(inside, name) for inside, _, names in os.walk(folder) for name in names)
+    return [path for path in paths if path.is_file()]
+
+
 def make_manifest(folder: Path, kind: str) -> Manifest:
     """The manifest of a folder as it stands on disk.
 
@@ -56,12 +63,10 @@ def make_manifest(folder: Path, kind: str) -> Manifest:
         folder: the artifact's folder; every regular file below it is listed.
         kind: the artifact's kind.
     """
-    files: dict[str, FileEntry] = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        name = path.relative_to(folder).as_posix()
-        files[name] = {"sha256": file_digest(path), "bytes": path.stat().st_size}
     grouped: dict[str, dict[str, FileEntry]] = {}
-    for name, entry in files.items():
+    for path in files_below(folder):
+        name = path.relative_to(folder).as_posix()
+        entry: FileEntry = {"sha256": file_digest(path), "bytes": path.stat().st_size}
         grouped.setdefault(name.split("/", 1)[0], {})[name] = entry
     return {"kind": kind, "parts": {part: part_entry(part, entries) for part, entries in sorted(grouped.items())}}
 

@@ -14,16 +14,18 @@ last, so that a half-written artifact is never seen), and one that is missing he
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from loomwork.core.artifact import Artifact, Manifest, canonical_json, digest, file_digest, make_manifest
+from loomwork.core.artifact import Artifact, FileEntry, Manifest, canonical_json, digest, file_digest, make_manifest
 from loomwork.core.dataset import link_or_copy
 from loomwork.core.errors import DamagedArtifact, InputError, LoomError, LostArtifact, MissingDependency
 
@@ -117,16 +119,19 @@ class Store:
         if target.exists() and self.faults(artifact_id):
             self.quarantine(artifact_id)
         staging = folder.with_name(folder.name + ".sealed")
-        files = {folder / name: e["sha256"] for part in manifest["parts"].values() for name, e in part["files"].items()}
-        new = {path for path, sha256 in files.items() if not self._holds(sha256, path)}
+        files = {folder / name: entry for part in manifest["parts"].values() for name, entry in part["files"].items()}
+        new = {path for path, entry in files.items() if not self._holds(entry)}
         try:
+            syncing = [_threads().submit(_sync, path) for path in new]  # the disk takes hardly longer than for one
             if not target.exists():
                 staging.mkdir()
-                (staging / "manifest.json").write_bytes(canonical_json(manifest))
-                new.add(staging / "manifest.json")
-            _sync(new)  # before any of them is seen under the name that says what it holds
-            for path, sha256 in files.items():
-                self._take(path, sha256, synced=path in new)
+                with open(staging / "manifest.json", "wb", buffering=0) as file:
+                    file.write(canonical_json(manifest))
+                    os.fsync(file.fileno())
+            for one in syncing:  # before any of them is seen under the name that says what it holds
+                one.result()
+            for path, entry in files.items():
+                self._take(path, entry, synced=path in new)
         except BaseException:  # a full disk
             shutil.rmtree(staging, ignore_errors=True)
             raise
@@ -138,14 +143,14 @@ class Store:
         self._upload(artifact_id, manifest)
         return artifact_id, manifest
 
-    def _holds(self, sha256: str, path: Path) -> bool:
+    def _holds(self, entry: FileEntry) -> bool:
         """Whether the bytes of a new file are in the store already."""
-        return _untouched(self._blob(sha256), path.stat().st_size)
+        return _untouched(self._blob(entry["sha256"]), entry["bytes"])
 
-    def _take(self, path: Path, sha256: str, *, synced: bool) -> None:
+    def _take(self, path: Path, entry: FileEntry, *, synced: bool) -> None:
         """Make `path` and its blob one sealed file."""
-        blob = self._blob(sha256)
-        if self._holds(sha256, path):
+        blob = self._blob(entry["sha256"])
+        if self._holds(entry):
             if not blob.samefile(path):
                 aside = path.with_name(path.name + ".sealed")
                 link_or_copy(blob, aside)
@@ -154,8 +159,8 @@ class Store:
             return
         blob.parent.mkdir(exist_ok=True)
         if not synced:  # its blob has gone just now
-            _sync({path})
-        aside = blob.with_name(f"{sha256}.{uuid.uuid4().hex}")
+            _sync(path)
+        aside = blob.with_name(f"{blob.name}.{uuid.uuid4().hex}")
         link_or_copy(path, aside)
         _seal(aside)
         _seal(path)
@@ -169,7 +174,7 @@ class Store:
             if not (target / "manifest.json").is_file():
                 raise
             shutil.rmtree(staging)
-        _sync({target.parent})
+        _sync(target.parent)
 
     def _blob(self, sha256: str) -> Path:
         return self.root / "blobs" / sha256[:2] / sha256
@@ -314,13 +319,15 @@ class Store:
 
 def plain_files_only(folder: Path) -> None:
     """Turn links into copies; refuse what cannot be kept as bytes."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() and path.is_file():
-            real = path.resolve()
-            path.unlink()
-            shutil.copyfile(real, path)
-        elif not path.is_file() and not path.is_dir():
-            raise LoomError(f"{path} is neither a file nor a folder: it cannot be kept in an artifact")
+    for inside, folders, names in os.walk(folder):
+        for path in (Path(inside, name) for name in (*folders, *names)):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode) and path.is_file():
+                real = path.resolve()
+                path.unlink()
+                shutil.copyfile(real, path)
+            elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise LoomError(f"{path} is neither a file nor a folder: it cannot be kept in an artifact")
 
 
 def _seal(path: Path) -> None:
@@ -337,17 +344,14 @@ def _untouched(path: Path, size_bytes: int) -> bool:
     return stat.st_size == size_bytes and stat.st_mtime_ns == SEAL_SECONDS * 1_000_000_000
 
 
-def _sync(paths: set[Path]) -> None:
-    """Wait until files and folders are on the disk; for several at once the disk takes hardly longer than for one."""
-    if len(paths) > 1:
-        with ThreadPoolExecutor(min(len(paths), SYNCED_AT_ONCE)) as threads:
-            list(threads.map(_sync_one, paths))
-    else:
-        for path in paths:
-            _sync_one(path)
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """They wait for the disk. Kept, since to start and end them costs more than what they do."""
+    return ThreadPoolExecutor(SYNCED_AT_ONCE, thread_name_prefix="sync")
 
 
-def _sync_one(path: Path) -> None:
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
