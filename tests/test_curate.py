@@ -85,6 +85,8 @@ def test_nothing_is_done_twice_and_another_corpus_is_refused(home, ran, folder, 
     other = run_recipe(RECIPE, {"path": str(tmp_path), "unit": "line"}, home=home)
     assert other.refused
     assert home.find("corpus@latest") == ran.steps["private"].artifact
+    second = run_recipe(RECIPE, {"path": str(tmp_path), "unit": "line", "corpus": "lines"}, home=home)
+    assert second.moved == {"lines@latest": other.steps["private"].artifact}
 
 
 def test_settings_are_known_before_anything_runs():

@@ -64,6 +64,15 @@ def test_a_whole_recipe(load: Load) -> None:
     assert str(split.inputs["data"]) == "$raw"
 
 
+def test_a_setting_can_name_what_is_compared_and_named(load):
+    text = RAW.replace("steps:", "settings: {to: docs}\nsteps:")
+    text += "  old: {use: '@:look', thing: $to@latest}\nname: {$to@latest: $raw, other@latest: $raw}\n"
+    for value in ("docs", "books"):
+        recipe = load(text, {"to": value})
+        assert recipe.steps["old"].inputs["thing"] == Reference("name", f"{value}@latest")
+        assert list(recipe.names) == [f"{value}@latest", "other@latest"]
+
+
 def test_the_digest_is_of_the_text(load: Load) -> None:
     one, same, other = load(WHOLE), load(WHOLE), load(WHOLE + "    # more\n")
     assert one.text == same.text != other.text

@@ -37,6 +37,7 @@ FIT = RAW + "  model: {use: '@:fit', data: $raw, steps: 1}\n"
         ("steps:\n  raw:\n    use: '@:make_rows'\n    m: 3\n", 4, "has no input or setting 'm'", "known: n"),
         (RAW + "  x: {use: '@:change', data: $raw, rat: 1}\n", 3, "setting 'rat'", "did you mean 'rate'"),
         (RAW + "  x: {use: '@:change'}\n", 3, "needs the input 'data'", r"data: \$step"),
+        (RAW + "name: {$to@latest: $raw}\n", 3, "name.*no setting \\$to|no setting \\$to", ""),
         (RAW + "  x: {use: '@:change', data: null}\n", 3, "needs the input 'data'", ""),
         (RAW + "  x: {use: '@:fit', data: $raw}\n", 3, "needs the setting 'steps'", ""),
         (

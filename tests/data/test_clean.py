@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
+from loomwork.core.forget import forget, plan_forget
+from loomwork.core.home import Home
+from loomwork.core.runner import run_recipe
 from loomwork.data.clean import clean
 
 ALL = {
@@ -32,7 +35,13 @@ def test_boilerplate_of_one_source_goes_and_the_same_line_elsewhere_stays(make_d
     rows += [{"text": "Menu | About\nanother", "source": "notes.jsonl:1"}]
     found, card = run_step(clean, data=make_dataset(rows), boilerplate_documents=3)
     assert texts(found) == [f"{b}\n---" for b in body] + ["Menu | About\nanother"]
-    assert card.metrics["lines_boilerplate"] == 10
+    assert card.metrics["lines_boilerplate"] == card.metrics["rows_cut"] == 10
+    cut = list(found.select("cut").rows())
+    assert [(r["text"], r["reason"]) for r in cut[:2]] == [
+        ("Menu | About", "boilerplate line"),
+        ("Page 0 of 9", "boilerplate line"),
+    ]
+    assert cut[0]["origin_ids"] == cut[1]["origin_ids"] == next(found.rows())["origin_ids"]
     assert card.metrics["rows_changed"] == 5
     assert any("boilerplate in 5 documents: 'Menu | About'" in note for note in card.notes)
     assert texts(run_step(clean, data=make_dataset(rows), boilerplate_documents=6)[0]) == [r["text"] for r in rows]
@@ -92,8 +101,25 @@ def test_boilerplate_is_found_across_shards(tmp_path, run_step):
     assert texts(found) == [f"unique {c}" for c in "abcde"]
     assert card.metrics["lines_boilerplate"] == 5
     assert not [
-        p for p in found.path.iterdir() if p.name not in ("data", "dropped", "manifest.json")
+        p for p in found.path.iterdir() if p.name not in ("data", "cut", "dropped", "manifest.json")
     ]  # no spill is left
+
+
+def test_what_was_cut_out_of_a_forgotten_row_is_forgotten(tmp_path):
+    lines = [{"text": f"Call me: 555\n{word}\nCall me: 555"} for word in ("one", "two")]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    home = Home(tmp_path / ".loom")
+    steps = {
+        "raw": {"use": "data.read", "path": str(tmp_path / "a.jsonl")},
+        "clean": {"use": "data.clean", "data": "$raw", "repeated_lines": 1},
+    }
+    run = run_recipe({"recipe": "r", "steps": steps}, home=home)
+    cut = list(home.store.open(run.steps["clean"].artifact, Dataset, "cut").rows())
+    assert [r["text"] for r in cut] == ["Call me: 555"] * 2
+    done = forget(home, plan_forget(home, [cut[1]["origin_ids"][0].hex()]))
+    new = home.store.open(done.versions[run.steps["clean"].artifact], Dataset)
+    assert [r["origin_ids"] for r in new.select("cut").rows()] == [cut[0]["origin_ids"]]
+    assert texts(new) == ["Call me: 555\none"]
 
 
 def test_repeated_lines(make_dataset, run_step):
@@ -101,6 +127,7 @@ def test_repeated_lines(make_dataset, run_step):
     found, card = run_step(clean, data=make_dataset([row]), repeated_lines=2)
     assert texts(found) == ["Read more\nstory\nRead more\n    x = 1\n    x = 1"]
     assert card.metrics["lines_repeated"] == 1
+    assert [(r["text"], r["reason"]) for r in found.select("cut").rows()] == [("Read more", "repeated line")]
 
 
 def test_a_text_of_boilerplate_alone_is_dropped_as_it_was(make_dataset, run_step):

@@ -34,11 +34,15 @@ def test_a_repeated_passage_is_cut_and_its_first_stays(stories, make_dataset, ru
     passage = stories[3]
     rows = [{"text": t, "n": i} for i, t in enumerate(stories)]
     rows.append({"text": f"Before it. {passage.upper()}! After it.", "n": 1000})
-    made, card = run_step(substring_dedup, data=make_dataset(rows), words=50)
+    data = make_dataset(rows)
+    made, card = run_step(substring_dedup, data=data, words=50)
     texts = {r["n"]: r["text"] for r in made.select("data").rows()}
     assert texts[3] == passage
     assert texts[1000] == "Before it. After it."
     assert card.metrics["rows_changed"] == 1
+    (cut,) = made.select("cut").rows()
+    (whole,) = [r["row_id"] for r in data.rows() if r["n"] == 1000]
+    assert (cut["text"], cut["reason"], cut["origin_ids"]) == (f"{passage.upper()}!", "repeated text", [whole])
     assert all(texts[i] == t for i, t in enumerate(stories))
     _, card = run_step(substring_dedup, data=made.select("data"), words=50)
     assert card.metrics["characters_cut"] == 0
@@ -80,7 +84,8 @@ def test_paragraphs_that_stood_earlier_go(make_dataset, run_step):
     assert texts[0] == rows[0]["text"]
     assert [texts[i] for i in (1, 2, 3)] == [f"Text number {i} is here.\n\nShort." for i in (1, 2, 3)]
     assert texts[5] is None
-    assert card.metrics["paragraphs_cut"] == 4
+    assert card.metrics["paragraphs_cut"] == card.metrics["rows_cut"] == 4
+    assert [r["text"].lower().split() for r in made.select("cut").rows()] == [notice.lower().split()] * 4
     assert card.metrics["dropped: repeated text"] == 1
     _, card = run_step(paragraph_dedup, data=make_dataset(rows[:4]), unit="line", min_chars=1)
     assert card.metrics["lines_cut"] == 6

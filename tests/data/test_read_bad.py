@@ -20,6 +20,7 @@ from loomwork.data.read import read
 from loomwork.data.readers import SourceFile, json_lines
 from loomwork.data.readers import csv as csv_reader
 from loomwork.data.readers import json as json_reader
+from loomwork.data.readers._decoded import Utf8Stream
 from loomwork.data.readers._unpacked import Limits
 from tests.data.read_rows import reasons, rows_of, texts
 
@@ -206,6 +207,28 @@ def test_a_text_with_some_bytes_of_another_encoding_is_read(test_data, tmp_path,
     (folder / "b.jsonl").write_bytes(b'{"text": "ASCII"}\n' * 9 + b'{"text": "\xe2\x82\xac5, \xe2\x82\xac6, \xa37"}\n')
     data, _ = run_step(read, path=folder)
     assert [r["text"][-10:] for r in rows_of(data) if r["text"] != "ASCII"] == ["déjà cafés", "€5, €6, £7"]
+
+
+def test_a_late_stray_byte_costs_no_text(tmp_path, run_step):
+    megabyte = "A naïve guest pays a lot here for a room with a view of the sea. ".encode() * 20_000
+    (tmp_path / "a.txt").write_bytes(megabyte + b"caf\xe9, " + megabyte)
+    (tmp_path / "b.jsonl").write_bytes(
+        b'{"text": "a sch\xc3\xb6n room with a view"}\n' * 70_000 + b'{"text": "caf\xe9"}\n'
+    )
+    (tmp_path / "c.txt").write_bytes(megabyte + "в Москве ".encode() * 90_000 + b"\xff " + megabyte)
+    data, _ = run_step(read, path=tmp_path)
+    (whole, *lines) = rows_of(data)
+    assert whole["encoding"] == "utf-8+cp1252"
+    assert whole["text"] == megabyte.decode() + "café, " + megabyte.decode()
+    assert [len(lines), lines[-1]["text"], lines[-1]["encoding"]] == [70_001, "café", "utf-8+cp1252"]
+    assert [r.split(":")[0] for _, r in reasons(data)] == ["not UTF-8"]  # c.txt: no character of cp1252
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_characters="\0\x1b\ufeff", codec="utf-8")), st.integers(1, 9))
+def test_blocks_of_any_size_hold_whole_characters_and_the_same_text(text, size):
+    stream = Utf8Stream(io.BytesIO(text.encode()), None, lambda name: None)
+    assert "".join(block.decode() for block in stream.blocks(size)) == text
 
 
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])

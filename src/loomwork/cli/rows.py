@@ -87,7 +87,7 @@ def find_dataset(home: Home, text: str) -> Dataset:
     Raises:
         InputError: nothing is meant, or no dataset; there is no such part, or several and none is chosen.
     """
-    from loomwork.core.dataset import DROPPED, Dataset
+    from loomwork.core.dataset import SET_ASIDE, Dataset
     from loomwork.core.errors import InputError, did_you_mean
 
     name, _, part = text.partition("/")
@@ -98,7 +98,7 @@ def find_dataset(home: Home, text: str) -> Dataset:
     data = home.store.open(artifact_id, Dataset)
     if part and part not in data.parts:
         raise InputError(f"{name} has no part {part!r}", did_you_mean(part, data.parts))
-    if not part and len([p for p in data.parts if p != DROPPED]) != 1:
+    if not part and len([p for p in data.parts if p not in SET_ASIDE]) != 1:
         raise InputError(
             f"{name} has the parts {', '.join(data.parts) or '(none)'}",
             " or ".join(f"loom rows {name}/{p}" for p in data.parts),
@@ -121,6 +121,7 @@ def plain(value: Any) -> Any:
 
 def _told(data: Dataset, names: Sequence[str], found: list[dict[str, Any]], matching: int, where: str) -> str:
     from loomwork.cli.text import columns, paint
+    from loomwork.core.dataset import SET_ASIDE
 
     total = len(data)
     share = f"{matching:,} of {total:,} rows match" if where else f"{total:,} rows"
@@ -128,7 +129,7 @@ def _told(data: Dataset, names: Sequence[str], found: list[dict[str, Any]], matc
     lines = [paint(f"  {share} in part {data.main_part!r}{shown}", "dim")]
     if found:
         # why a row was dropped comes first: it is what one looks for in that part
-        order = sorted(names, key=lambda n: (n != "row_id", n != "reason" or data.main_part != "dropped"))
+        order = sorted(names, key=lambda n: (n != "row_id", n != "reason" or data.main_part not in SET_ASIDE))
         cells = {n: [n, *(_cell(n, row[n]) for row in found)] for n in order}
         widths = _widths({n: max(map(len, c)) for n, c in cells.items()})
         table = [[_cut(cells[n][i], w) for n, w in widths.items()] for i in range(len(found) + 1)]

@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAIN = "data"  # the part of a dataset that was never split
-DROPPED = "dropped"
+DROPPED = "dropped"  # the part of the rows that a step left out, as they were
+CUT = "cut"  # the part of the texts that a step took out of rows
+SET_ASIDE = frozenset({DROPPED, CUT})  # each with a column `reason`
 SHARD_BYTES = 64 << 20  # of Arrow memory: what a step holds at once
 SHARD_ROWS = 1 << 17
 LONGEST_NAME = 40  # characters of a column's; a longer one is hardly a name
@@ -68,14 +70,14 @@ class Dataset(Artifact):
 
     @property
     def main_part(self) -> str:
-        """The part that reading reads: the chosen one, or the only one beside `dropped`.
+        """The part that reading reads: the chosen one, or the only one beside what was set aside.
 
         Raises:
             InputError: there are several and none was chosen.
         """
         if self.part:
             return self.part
-        parts = [p for p in self.parts if p != DROPPED]
+        parts = [p for p in self.parts if p not in SET_ASIDE]
         if len(parts) != 1:
             raise InputError(
                 f"dataset {self.path} has {len(parts)} parts: {', '.join(parts) or 'none'}",

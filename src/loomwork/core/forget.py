@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from loomwork.core.artifact import Artifact
-from loomwork.core.dataset import DROPPED, link_or_copy
+from loomwork.core.dataset import SET_ASIDE, link_or_copy
 from loomwork.core.errors import StepFailed
 from loomwork.core.home import Home
 from loomwork.core.row_ids import content_ids
@@ -157,13 +157,13 @@ def _with_copies(tracer: Tracer, sources: set[bytes]) -> set[bytes]:
     contents: set[bytes] = set()
     for artifact in opened:
         for part, shard in shards(artifact):
-            if part != DROPPED and (mine := mask_of(_ids(shard), sources, origins=False)).any():
+            if part not in SET_ASIDE and (mine := mask_of(_ids(shard), sources, origins=False)).any():
                 table = pq.read_table(shard, partitioning=None)
                 contents |= set(content_ids(table.filter(pa.array(mine))).to_pylist())
     found = set(sources)
     for artifact in opened if contents else ():
         for part, shard in shards(artifact):
-            if part != DROPPED:
+            if part not in SET_ASIDE:
                 table = pq.read_table(shard, partitioning=None)
                 pairs = zip(content_ids(table).to_pylist(), table.column("row_id").to_pylist(), strict=True)
                 found |= {row for content, row in pairs if content in contents}

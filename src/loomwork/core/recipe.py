@@ -9,7 +9,8 @@
     name: {docs@champion: $model}
 
 An input is `$step`, `$step/part`, `name@label`, an artifact id, or a path of files that `data.read` reads. In a
-setting, `$word` stands for a value of `settings:`; `$$word` is the text "$word".
+setting, `$word` stands for a value of `settings:`; `$$word` is the text "$word". `$word@label` is the name that the
+setting gives.
 
 `use: other.yaml` takes in the steps of another recipe as `sub.step`. Its `inputs:` and `settings:` are the keys of
 the call, `$sub` is its `result:` (or its last step) and `$sub.step` any step. Its gates count; its `name:`, `report:`
@@ -319,14 +320,15 @@ def _gates(scope: Scope, steps: Mapping[str, StepCall]) -> list[str]:
 def _names(scope: Scope) -> dict[str, Reference]:
     names = scope.mapping("name")
     found = {}
-    for name, text in names.items():
+    for key, text in names.items():
         with scope.faults.caught():
+            name = scope.labelled(names, key, key)
             match = NAME.fullmatch(name)
             if not match or match[2]:
-                raise names.error(f"name: {name!r} is not a name", "write name@label, as in docs@champion", name)
-            reference = scope.reference(names, name, text)
+                raise names.error(f"name: {name!r} is not a name", "write name@label, as in docs@champion", key)
+            reference = scope.reference(names, key, text)
             if reference.kind == "path" or reference.part:
-                raise names.error(f"name: {name} needs a whole artifact, not {reference}", "write $step", name)
+                raise names.error(f"name: {name} needs a whole artifact, not {reference}", "write $step", key)
             found[name] = reference
     return found
 

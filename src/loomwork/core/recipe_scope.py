@@ -21,6 +21,7 @@ Kind = Literal["step", "name", "artifact", "path"]
 WORD = re.compile(r"[A-Za-z_][\w-]*")
 STEP = re.compile(r"\$([A-Za-z_][\w.-]*)(?:/(.+))?")
 SETTING = re.compile(r"\$([A-Za-z_][\w-]*)")
+LABELLED = re.compile(r"\$([A-Za-z_][\w-]*)(@.*)")
 NAME = re.compile(r"([\w.-]+@[\w.-]+)(?:/(.+))?")
 ARTIFACT = re.compile(r"([0-9a-f]{8,64})(?:/(.+))?")
 
@@ -204,6 +205,15 @@ class Scope:
             return value[1:]
         return plain_value(value)
 
+    def labelled(self, where: Tree, key: str, text: str) -> str:
+        """`$setting@label` with the setting's value put in; any other text as it is."""
+        found = LABELLED.fullmatch(text)
+        if not found:
+            return text
+        if found[1] not in self.settings:
+            raise where.error(f"{key}: no setting ${found[1]}", did_you_mean(found[1], self.settings), key)
+        return f"{self.settings[found[1]]}{found[2]}"
+
     def step_reference(self, where: Tree, key: str, text: str) -> Reference:
         """The reference of `$step` or `$step/part`."""
         found = STEP.fullmatch(text)
@@ -241,7 +251,7 @@ class Scope:
         return Reference(found.kind, found.target, part or found.part)
 
     def reference(self, where: Tree, key: str, text: Any) -> Reference:
-        """The reference of `$step`, `name@label`, an artifact id or a path.
+        """The reference of `$step`, `name@label`, `$setting@label`, an artifact id or a path.
 
         Raises:
             RecipeError: it is none of these.
@@ -249,6 +259,7 @@ class Scope:
         text = str(text) if isinstance(text, str | int) else text
         if not isinstance(text, str):
             raise where.error(f"{key}: {plain_value(text)!r} is not a reference", "write $step or name@label", key)
+        text = self.labelled(where, key, text)
         if text.startswith("$"):
             return self.step_reference(where, key, text)
         patterns: dict[Kind, re.Pattern[str]] = {"artifact": ARTIFACT, "name": NAME}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loomwork.core.artifact import Artifact
-from loomwork.core.dataset import DROPPED, OURS
+from loomwork.core.dataset import OURS, SET_ASIDE
 from loomwork.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def shards(artifact: Artifact, part: str = "") -> Iterator[tuple[str, Path]]:
 
 
 def read_parts(artifact: Artifact, part: str) -> list[str]:
-    """The parts that a step reads when it is given this artifact and part: all but `dropped` if none was chosen."""
-    return [part] if part else sorted({p for p, _ in shards(artifact)} - {DROPPED})
+    """The parts that a step reads when given this artifact and part: all but what was set aside if none was chosen."""
+    return [part] if part else sorted({p for p, _ in shards(artifact)} - SET_ASIDE)
 
 
 def mask_of(table: pa.Table, ids: Set[bytes], *, origins: bool) -> Any:

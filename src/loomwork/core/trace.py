@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from loomwork.core.artifact import Artifact
-from loomwork.core.dataset import DROPPED
+from loomwork.core.dataset import SET_ASIDE
 from loomwork.core.errors import DamagedArtifact, InputError, LostArtifact
 from loomwork.core.home import Home
 from loomwork.core.lineage import labels_by_artifact
@@ -216,7 +216,7 @@ class Tracer:
         run = self.makers[artifact_id][-1]
         reasons: tuple[str, ...] = ()
         artifact = self.open(artifact_id)
-        if part == DROPPED and artifact:
+        if part in SET_ASIDE and artifact:
             reasons = tuple(str(read_row(artifact, part, r).get("reason", "")) for r in sorted(rows))
         return Place(artifact_id, part, run, self.steps[run][0], tuple(sorted(rows)), reasons)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loomwork.core.dataset import DROPPED, MAIN, Dataset, DatasetWriter
+from loomwork.core.dataset import CUT, DROPPED, MAIN, Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.row_ids import origin_lists, row_ids
 from loomwork.core.step import Card
-from loomwork.core.tables import as_array
+from loomwork.core.tables import as_array, given_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,28 @@ def set_aside(writer: DatasetWriter, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         writer.reasons.update(row["reason"].split(":", 1)[0] for row in rows)
         writer.write(rows, part=DROPPED)
+
+
+def keep_cut(writer: DatasetWriter, column: str, texts: Any, reason: str, origins: Any) -> None:
+    """Write what was cut out of texts to the part `cut`: the text, the reason, and `cut_from`, the id of the row, in
+    hex. That makes the same line out of two rows two rows, of which one can be forgotten.
+
+    Args:
+        writer: the step's writer.
+        column: the column of the texts.
+        texts: what was cut: a sequence or a Polars series.
+        reason: why.
+        origins: for each the id of the row that it was cut from: a sequence or Arrow data.
+    """
+    import pyarrow as pa
+
+    cut = as_array(texts, pa.string())
+    if len(cut):
+        ids = as_array(origins, pa.binary(16))
+        hexes = pa.array([i.hex() for i in ids.to_pylist()], pa.string())
+        (name,) = given_names([column], ("reason", "cut_from"))
+        rows = pa.table({name: cut, "reason": pa.repeat(reason, len(cut)), "cut_from": hexes})
+        writer.write(rows, part=CUT, origins=ids)
 
 
 def require_text(data: Dataset, *columns: str) -> None:

@@ -20,7 +20,7 @@ from loomwork.data._cleaning import (
     unknown_words,
     versions,
 )
-from loomwork.data._rows import counted, require_text, shard_tables, write_changed
+from loomwork.data._rows import counted, keep_cut, require_text, shard_tables, write_changed
 from loomwork.text.clean import Spaces, UnicodeForm, clean_texts
 from loomwork.text.markup import Markup
 
@@ -55,9 +55,9 @@ def clean(
 
     Always: a Unicode form, one kind of line ending, no control characters, no trailing white space, at most one blank
     line in a row. On request, in this order: wrongly decoded text is repaired, the remains of markup are taken out
-    (not in code), lines that stand in many documents of one source or repeat in one document go, spelling is
-    corrected. Boilerplate and common words are counted in a first pass over the data, in bounded memory. A row that
-    was clean is carried as it is; a changed one gets a new id, and its old id as its origin.
+    (not in code), lines that stand in many documents of one source or repeat in one document go (to the part `cut`),
+    spelling is corrected. Boilerplate and common words are counted in a first pass over the data, in bounded memory.
+    A row that was clean is carried as it is; a changed one gets a new id, and its old id as its origin.
 
     Args:
         data: rows with a text column.
@@ -96,6 +96,10 @@ def clean(
             for number, (shard, table) in enumerate(shard_tables(data)):
                 old, new = _texts(table, column), _spilled(Path(spill), number)
                 new = finish.texts(tidy.texts(old) if new is None else new, table)
+                for reason, lines in finish.cut.items():
+                    keep_cut(
+                        writer, column, lines["line"], reason, table.column("row_id").take(lines["row"].to_arrow())
+                    )
                 changed += write_changed(writer, shard, table, column, new, _reasons(new, max(1, min_chars)))
                 done += len(table)
                 context().progress(done, unit="rows")
@@ -135,6 +139,7 @@ class _Finish:
         self.boilerplate, self.repeated_lines, self.speller = boilerplate, repeated_lines, speller
         self.learned = Learned()
         self.shown: dict[int, str] = {}
+        self.cut: dict[str, pl.DataFrame] = {}  # of the last shard, by reason: columns `row` and `line`
         self.counts: dict[str, float] = {}
         for name, wanted in (
             ("lines_boilerplate", boilerplate.documents),
@@ -147,17 +152,19 @@ class _Finish:
     def texts(self, texts: pl.Series, table: pa.Table) -> pl.Series:
         from loomwork.text.lines import without_lines, without_repeats
 
-        before = texts
+        before, self.cut = texts, {}
         if self.learned.lines is not None and len(self.learned.lines):
             texts, gone = without_lines(texts, self.boilerplate.groups(table), self.learned.lines)
             self.counts["lines_boilerplate"] += len(gone)
+            self.cut["boilerplate line"] = gone
             for key in self.learned.examples.keys() - self.shown.keys():
                 lines = gone.filter(gone["key"] == key)["line"]
                 if len(lines):
                     self.shown[key] = lines[0].strip()
         if self.repeated_lines:
             texts, repeats = without_repeats(texts, self.repeated_lines)
-            self.counts["lines_repeated"] += repeats
+            self.counts["lines_repeated"] += len(repeats)
+            self.cut["repeated line"] = repeats
         if texts is not before:
             texts = clean_texts(texts)  # blank lines have met
         return self._spelled(texts) if self.speller else texts

@@ -10,7 +10,7 @@ from annotated_types import Ge
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, require_text, shard_tables, write_changed
+from loomwork.data._rows import counted, keep_cut, require_text, shard_tables, write_changed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +31,8 @@ def paragraph_dedup(
 
     The first occurrence stays. Paragraphs are compared without case and with white space folded, by a 128-bit hash;
     shorter ones than `min_chars` stay wherever they stand. A changed text has a new id, and its old id as its origin;
-    a text of which nothing is left is dropped. 28 bytes a paragraph are held in memory.
+    a text of which nothing is left is dropped. What was taken out is kept in the part `cut`. 28 bytes a paragraph are
+    held in memory.
 
     Args:
         data: rows with a text column.
@@ -60,6 +61,9 @@ def paragraph_dedup(
                 writer.share(shard)
                 continue
             kept = _pieces(table, column, unit, min_chars).with_columns(keep=mine)
+            gone = kept.filter(~pl.col("keep"))
+            ids = table.column("row_id").take(gone["row"].to_arrow())
+            keep_cut(writer, column, gone["piece"], f"repeated {unit}", ids)
             joined = kept.group_by("row", maintain_order=True).agg(
                 text=pl.col("piece").filter("keep").str.join(BORDERS[unit]), all=pl.col("keep").all()
             )

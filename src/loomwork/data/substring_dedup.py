@@ -11,7 +11,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.ranges import Count
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, require_text, shard_tables, write_changed
+from loomwork.data._rows import counted, keep_cut, require_text, shard_tables, write_changed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +23,9 @@ def substring_dedup(
 ) -> Card:
     """Cut out of texts every run of at least `words` words that stood earlier, in the same text or in another.
 
-    The first occurrence stays. Words are compared without case and punctuation. A changed text has a new id, and its
-    old id as its origin; a text of which too little is left is dropped. Hashes lie on disk (8 bytes a word); one byte
-    a word is held in memory.
+    The first occurrence stays; what is cut is kept in the part `cut`. Words are compared without case and punctuation.
+    A changed text has a new id, and its old id as its origin; a text of which too little is left is dropped. Hashes lie
+    on disk (8 bytes a word); one byte a word is held in memory.
 
     Args:
         data: rows with a text column.
@@ -72,26 +72,29 @@ def substring_dedup(
             out_of = covered(mine, words)
             new = list(old)
             reasons = [""] * len(table)
+            gone: list[str] = []
+            origins: list[bytes] = []
             for row in np.unique(found.row_of[np.flatnonzero(mine)]):
                 span = slice(found.rows[row], found.rows[row + 1])
-                kept = _kept(texts.data, texts.offsets[row], texts.offsets[row + 1], found.starts[span], out_of[span])
+                ends = texts.offsets[row], texts.offsets[row + 1]
+                kept, pieces = _parted(texts.data, *ends, found.starts[span], out_of[span])
                 new[row] = kept
+                gone += pieces
+                origins += [table.column("row_id")[row].as_py()] * len(pieces)
                 cut += len(old[row]) - len(kept)
                 reasons[row] = "" if len(kept.strip()) >= min_chars else "repeated text"
+            keep_cut(writer, column, gone, "repeated text", origins)
             changed += write_changed(writer, shard, table, column, new, reasons)
     return counted(writer, rows_changed=changed, characters_cut=cut)
 
 
-def _kept(data: np.ndarray, start: int, end: int, starts: np.ndarray, out_of: np.ndarray) -> str:
-    """A text without its marked words, and without what follows each of them up to the next word."""
-    pieces, at = [], start
-    previous = False
-    for begin, gone in zip(starts, out_of, strict=True):
-        if gone != previous:
-            if gone:
-                pieces.append(bytes(data[at:begin]))
-            at = begin
-            previous = gone
-    if not previous:
-        pieces.append(bytes(data[at:end]))
-    return b"".join(pieces).decode("utf-8", "replace").rstrip()
+def _parted(data: np.ndarray, start: int, end: int, starts: np.ndarray, out_of: np.ndarray) -> tuple[str, list[str]]:
+    """A text without its marked words and without what follows each of them up to the next word, and those runs."""
+    kept: list[str] = []
+    gone: list[str] = []
+    at, previous = start, False
+    for begin, marked in zip((*starts, end), (*out_of, None), strict=True):
+        if marked != previous:
+            (gone if previous else kept).append(bytes(data[at:begin]).decode("utf-8", "replace"))
+            at, previous = begin, marked
+    return "".join(kept).rstrip(), [run.rstrip() for run in gone]

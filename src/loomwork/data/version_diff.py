@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from loomwork.core.dataset import DROPPED, OURS, Dataset
+from loomwork.core.dataset import OURS, SET_ASIDE, Dataset
 from loomwork.core.tables import read_shard
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def version_diff(old: Dataset, new: Dataset) -> VersionDiff:
 
 
 def _parts(data: Dataset) -> list[Dataset]:
-    return [data.select(part) for part in data.parts if part != DROPPED]
+    return [data.select(part) for part in data.parts if part not in SET_ASIDE]
 
 
 def _ids(data: Dataset) -> pl.DataFrame:

@@ -87,7 +87,7 @@ def without_lines(texts: pl.Series, groups: pl.Series, taken: pl.DataFrame) -> t
     return _without(texts, lines, out), out
 
 
-def without_repeats(texts: pl.Series, most: int) -> tuple[pl.Series, int]:
+def without_repeats(texts: pl.Series, most: int) -> tuple[pl.Series, pl.DataFrame]:
     """The texts without the further copies of a line that a text has more than `most` times.
 
     Indented lines (four spaces or a tab) stay: they may be code. Here numbers count: "Chapter 1" and "Chapter 2" in
@@ -97,7 +97,7 @@ def without_repeats(texts: pl.Series, most: int) -> tuple[pl.Series, int]:
         texts: a column of texts without nulls.
         most: how many copies stay, from the first on.
 
-    Returns: the texts, and how many lines were taken out.
+    Returns: the texts, and the lines taken out (columns `place`, `row`, `line`, `key`).
     """
     import polars as pl
 
@@ -105,7 +105,7 @@ def without_repeats(texts: pl.Series, most: int) -> tuple[pl.Series, int]:
     prose = lines.filter(pl.col("key").is_not_null() & ~pl.col("line").str.contains(r"^(?: {4}|\t)"))
     copy = pl.int_range(pl.len()).over("row", pl.col("line").str.strip_chars())
     out = prose.filter(copy >= most)
-    return _without(texts, lines, out), len(out)
+    return _without(texts, lines, out), out
 
 
 def _without(texts: pl.Series, lines: pl.DataFrame, out: pl.DataFrame) -> pl.Series:

@@ -50,7 +50,8 @@ class Utf8Stream:
 
     The encoding is `encoding`, or what a byte-order mark says, or UTF-8 where the bytes are that ("utf-8+cp1252" with
     single bytes of cp1252 among it), or what text/encoding.py detects. It is decided at the first bytes that are not
-    ASCII. What does not decode is given as bytes that are not UTF-8, so that only its row is set aside.
+    ASCII; where UTF-8 is found, single bytes of cp1252 that come later change it to "utf-8+cp1252" from there on. What
+    does not decode is given as bytes that are not UTF-8, so that only its row is set aside.
 
     Args:
         stream: the bytes.
@@ -63,6 +64,7 @@ class Utf8Stream:
         self._given = encoding
         self._decoder: codecs.IncrementalDecoder | None = None
         self._plain = False  # UTF-8 as it is
+        self._cut = b""  # the beginning of a character that the next block ends
         self._first = True
         self._error: Exception | None = None
 
@@ -77,11 +79,14 @@ class Utf8Stream:
         while block := self._block(size):
             if not self._plain and self._decoder is None:
                 block = self._decide(block)
+            if self._plain:
+                block = self._checked(block)
             if self._decoder is not None:
                 block = _encoded(self._decoder.decode(block))
             if block:
                 yield block
-        if self._decoder is not None and (rest := _encoded(self._decoder.decode(b"", final=True))):
+        rest = _encoded(self._decoder.decode(b"", final=True)) if self._decoder is not None else self._cut
+        if rest:
             yield rest
 
     def read(self, most: int) -> tuple[bytes, bool]:
@@ -189,6 +194,25 @@ class Utf8Stream:
         found = detect(block[max(0, start - 200) : start + SAMPLE_BYTES], begin)
         self._use(found or (MIXED if is_mixed(block, ratio=0) else "utf-8"))
         return block
+
+    def _checked(self, block: bytes) -> bytes:
+        """A block of UTF-8 without the character that is cut at its end. If the text turns out to be mixed, the block
+        is to be decoded.
+        """
+        block, self._cut = self._cut + block, b""
+        if block.isascii():
+            return block
+        utf8 = codecs.getincrementaldecoder("utf-8")()
+        try:
+            utf8.decode(block)
+        except UnicodeDecodeError:
+            if self._given is None and is_mixed(block, ratio=0):  # that it is UTF-8 has been seen
+                self._use(MIXED)
+                return block
+            utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+            utf8.decode(block)
+        self._cut = utf8.getstate()[0]
+        return block[: len(block) - len(self._cut)]
 
     def _use(self, name: str) -> None:
         self._found(name)
