@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 DEMO = ["dedup", "models", "train", "openvino", "serve", "remote", "readers", "curate"]
-TEST = [*DEMO, "hub", "postgres", "evals", "test"]
+TEST = [*DEMO, "bits", "hub", "postgres", "evals", "test"]
 BENCH = [*TEST, "bench"]
 # The first carries the quickstart's base model, the second the task files that ours is tested on, and the code that
 # makes their prompts; what they say they need is for other ways of using them.

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, MissingDependency
 from loomwork.learn.adapters import adapted, layers_of
 from loomwork.learn.causal import CausalObjective, TokenPart
+from loomwork.learn.four_bits import parameter_count, round_to_four_bits
 from loomwork.learn.loop import fit
 from loomwork.learn.model_io import CLASSES, PEFT_TASKS, causal_decoder, open_base, save_trained
-from loomwork.learn.settings import Adapter, Training
+from loomwork.learn.optimizer import make_optimizer
+from loomwork.learn.settings import LOW_RANK, Adapter, Training
 from loomwork.models.cross_entropy import IGNORED
 from loomwork.models.flat import lay_flat
 from loomwork.models.folder import read_about
@@ -47,11 +51,11 @@ def shaken(model, scale: float = 0.05) -> None:
                 parameter.add_(torch.randn_like(parameter) * scale)
 
 
-EVERY = [("llama", a) for a in ("lora", "rslora", "dora", "ia3", *PROMPTS)]
+EVERY = [("llama", a) for a in ("lora", "qlora", "rslora", "dora", "ia3", *PROMPTS)]
 
 
 def settings_of(adapter: str) -> Adapter:
-    own = {"rank": 3} if adapter in ("lora", "rslora", "dora") else {"virtual_tokens": 4}
+    own = {"rank": 3} if adapter in LOW_RANK else {"virtual_tokens": 4}
     return Adapter(adapter, **own if adapter not in ("none", "ia3") else {})
 
 
@@ -81,7 +85,7 @@ def test_loss_and_gradients_are_pefts(family, adapter):
             assert (ours - theirs).norm() <= 1e-4 * theirs.norm() + 1e-8, name
 
 
-@pytest.mark.parametrize("adapter", ["lora", "dora", "ia3", "prompt", "prefix", "p_tuning"])
+@pytest.mark.parametrize("adapter", ["lora", "qlora", "dora", "ia3", "prompt", "prefix", "p_tuning"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_each_adapter_learns_and_the_model_stays(adapter, precision):
     how = settings_of(adapter)
@@ -100,7 +104,7 @@ def test_each_adapter_learns_and_the_model_stays(adapter, precision):
 
 
 def test_recomputing_trains_an_adapter_too():
-    for adapter in ("lora", "prompt"):
+    for adapter in ("lora", "qlora", "prompt"):
         found = []
         for recompute in (False, True):
             how = settings_of(adapter)
@@ -122,6 +126,44 @@ def test_dropout_is_the_steps_also_where_transformers_computes():
         assert len(losses) == (3 if dropout else 1)
     with pytest.raises(InputError, match=r"has no dropout, and the packed forward pass"):
         causal_decoder(small(), Adapter(adapter="prompt"), torch.float32, dropout=0.1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_qlora_is_lora_on_weights_rounded_to_four_bits_and_holds_an_eighth(precision):
+    found = {}
+    for adapter in ("lora", "qlora"):
+        how, base = settings_of(adapter), small("llama")
+        if adapter == "lora":
+            round_to_four_bits(base)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            model = adapted(base, how, "CAUSAL_LM")
+        shaken(model)
+        decoder, _ = causal_decoder(model, how, getattr(torch, precision))
+        loss = CausalObjective(decoder)(part_of(texts_of(*LENGTHS)))
+        loss.backward()
+        found[adapter] = loss, {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+        layer = model.get_base_model().model.layers[0].mlp.up_proj.base_layer.weight
+        assert layer.numel() * layer.element_size() == 48 * 80 * (
+            0.5 if adapter == "qlora" else 4 if precision == "float32" else 2
+        )
+        found[f"{adapter} numbers"] = parameter_count(model)
+    assert found["lora numbers"] == found["qlora numbers"]
+    near = {"rel": 1e-6} if precision == "float32" else {"rel": 2e-2}
+    assert found["qlora"][0].item() == pytest.approx(found["lora"][0].item(), **near)
+    for name, gradient in found["lora"][1].items():
+        other = found["qlora"][1][name]
+        assert (other - gradient).norm() <= (1e-4 if precision == "float32" else 0.1) * gradient.norm() + 1e-8, name
+
+
+def test_what_cannot_be_held_in_four_bits_is_refused(monkeypatch):
+    with pytest.raises(InputError, match="GPT2LMHeadModel has no plain linear layers"):
+        adapted(small("gpt2"), settings_of("qlora"), "CAUSAL_LM")
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MissingDependency, match=r"bitsandbytes.*\n.*loomwork\[bits\]"):
+        adapted(small("llama"), settings_of("qlora"), "CAUSAL_LM")
+    with pytest.raises(MissingDependency, match="bitsandbytes"):
+        make_optimizer([torch.nn.Parameter(torch.ones(2, 2))], Training(optimizer="adamw_8bit"))
 
 
 def test_layers_by_name_and_what_does_not_fit_is_refused():
@@ -170,6 +212,7 @@ SMALL = {
         ("DistilBert", "tokens", "lora"),
         ("Roberta", "classes", "lora"),
         ("Bert", "classes", "lora"),
+        ("Bert", "classes", "qlora"),
         ("Bert", "tokens", "lora"),
         ("Bert", "spans", "lora"),
     ],
@@ -198,6 +241,8 @@ def test_layers_that_begin_at_random_are_trained_and_saved(family, kind, adapter
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         if adapter != "none":
             fresh = auto.from_pretrained(base.path, **labels)
+            if adapter == "qlora":
+                round_to_four_bits(fresh, ["classifier", *(["bert.pooler"] if again == "first" else [])])
             theirs = peft.PeftModel.from_pretrained(fresh, tmp_path / again / "adapter")
             torch.testing.assert_close(logits_of(theirs, ids), expected, rtol=1e-4, atol=1e-5)
         base = Model(tmp_path / again)

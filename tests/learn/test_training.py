@@ -40,7 +40,7 @@ def test_small_parts_give_the_gradients_of_the_whole_batch(tmp_path):
     torch.testing.assert_close(whole.layer.weight, parts.layer.weight, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw_8bit", "sgd", "adafactor"])
 def test_resumed_with_parts_averages_and_looks_it_ends_with_the_same_bits(optimizer, tmp_path):
     more = {"part_tokens": 10, "ema": 0.9, "patience": 3, "looks": 4, "l1": 0.01, "optimizer": optimizer}
     stop = tmp_path / "stop"
@@ -177,6 +177,24 @@ def test_optimizers_by_name(tmp_path):
         line = Line()
         history = run(line, tmp_path / name, steps=60, optimizer=name, learning_rate=0.1)
         assert history.losses[-1] < 0.7 * history.losses[0]
+
+
+def test_the_state_of_adamw_in_8_bits_takes_a_quarter_and_moves_weights_nearly_as_adamw_does():
+    moved, held = {}, {}
+    for name in ("adamw", "adamw_8bit"):
+        torch.manual_seed(0)
+        weight = torch.nn.Parameter(torch.randn(128, 128))
+        before = weight.detach().clone()
+        optimizer = make_optimizer([weight], Training(optimizer=name, learning_rate=0.01, weight_decay=0.1))
+        for step in range(10):
+            weight.grad = torch.randn(128, 128, generator=torch.Generator().manual_seed(step)) + before
+            optimizer.step()
+        moved[name] = weight.detach() - before
+        state = [t for t in optimizer.state[weight].values() if torch.is_tensor(t) and t.numel() >= weight.numel()]
+        held[name] = sum(t.numel() * t.element_size() for t in state)
+    assert held["adamw_8bit"] * 4 == held["adamw"]
+    off = (moved["adamw_8bit"] - moved["adamw"]).norm() / moved["adamw"].norm()
+    assert 0 < off < 0.05
 
 
 def test_gradients_are_clipped_to_the_norm(tmp_path):

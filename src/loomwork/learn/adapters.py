@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from loomwork.core.errors import InputError, MissingDependency
-from loomwork.learn.settings import Adapter
+from loomwork.learn.four_bits import hold_in_four_bits, round_to_four_bits
+from loomwork.learn.settings import LOW_RANK, Adapter
 
 FOLDER = "adapter"  # of a model, where an adapter's own weights are
 PROMPTS = ("prompt", "prefix", "p_tuning")  # cannot be merged into weights
@@ -30,9 +31,10 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
         MissingDependency: peft is not installed.
         InputError: a layer that is named is not there, or a setting is of another adapter.
 
-    Source: Hu et al. 2021, arXiv:2106.09685 (LoRA); Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); Liu et al. 2024,
-    arXiv:2402.09353 (DoRA); Liu et al. 2022, arXiv:2205.05638 (IA3); Lester et al. 2021, arXiv:2104.08691 (prompt);
-    Li and Liang 2021, arXiv:2101.00190 (prefix); Liu et al. 2021, arXiv:2103.10385 (P-tuning).
+    Source: Hu et al. 2021, arXiv:2106.09685 (LoRA); Dettmers et al. 2023, arXiv:2305.14314 (QLoRA); Kalajdzievski 2023,
+    arXiv:2312.03732 (rsLoRA); Liu et al. 2024, arXiv:2402.09353 (DoRA); Liu et al. 2022, arXiv:2205.05638 (IA3); Lester
+    et al. 2021, arXiv:2104.08691 (prompt); Li and Liang 2021, arXiv:2101.00190 (prefix); Liu et al. 2021,
+    arXiv:2103.10385 (P-tuning).
     """
     how.check()
     if how.adapter == "none":
@@ -42,6 +44,8 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
         import peft
     except ModuleNotFoundError as error:
         raise MissingDependency(f"adapter {how.adapter}", "peft", "train") from error
+    if how.adapter == "qlora":
+        hold_in_four_bits(model, _trained_whole(model)["modules_to_save"] if task in HEADS else ())
     try:
         return peft.get_peft_model(model, _config(peft, how, task, model))
     except ValueError as error:
@@ -50,7 +54,7 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
 
 def _config(peft: Any, how: Adapter, task: str, model: Any) -> Any:
     new = _trained_whole(model) if task in HEADS else {}
-    if how.adapter in ("lora", "rslora", "dora"):
+    if how.adapter in LOW_RANK:
         return peft.LoraConfig(
             task_type=task,
             r=how.rank,
@@ -126,15 +130,19 @@ def save_adapter(model: Any, base_name: str, out: Path) -> None:
     (out / FOLDER / "README.md").unlink(missing_ok=True)
 
 
-def merged(fresh: Any, folder: Path) -> Any:
+def merged(fresh: Any, how: Adapter, folder: Path, task: str) -> Any:
     """A model with an adapter's weights added to its own.
 
     Args:
         fresh: the model that the adapter belongs on, as it was before.
+        how: the adapter's settings.
         folder: of the adapter.
+        task: as for `adapted`.
     """
     import peft
 
+    if how.adapter == "qlora":  # what was learned is learned on these
+        round_to_four_bits(fresh, _trained_whole(fresh)["modules_to_save"] if task in HEADS else ())
     return peft.PeftModel.from_pretrained(fresh, folder).merge_and_unload()
 
 

@@ -14,6 +14,7 @@ from loomwork.core.context import context
 from loomwork.learn.adapters import adapted
 from loomwork.learn.causal import WATCHED_TOKENS, CausalBatches, CausalObjective
 from loomwork.learn.distributed import size
+from loomwork.learn.four_bits import parameter_count
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, frozen_weights, open_base
@@ -111,7 +112,7 @@ def run_causal(
     shards.gather()
     counts = sequences.target_counts
     metrics = {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameter_count(model),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "steps": len(history.losses),
         "rows": sequences.rows,

@@ -39,7 +39,8 @@ TWO_LAYERS = 200_000_000  # of one of two layers
 SHARE_OF_PEAK = 0.5  # of the speed of matrix products that training reaches, where it is not measured
 ROUNDS, ENOUGH_SECONDS = 7, 2.0  # of the measurement, the first round not counted
 LEAST_SECONDS, MOST_ROUNDS = 1.0, 200  # a small model's rounds would all fall into one moment that something else took
-OPTIMIZER_BYTES = {"adamw": 8.0, "sgd": 4.0, "adafactor": 0.02}  # of a trained parameter
+FOUR_BITS_BYTES = 0.52  # a number, its share of the scales with it
+OPTIMIZER_BYTES = {"adamw": 8.0, "adamw_8bit": 2.1, "sgd": 4.0, "adafactor": 0.02}  # of a trained parameter
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,12 @@ def memory_bytes(load: Load, cost: Cost, parameters: int, trained: int) -> dict[
     how = load.training
     frozen = torch.finfo(getattr(torch, context().precision)).bits // 8 if load.kind == "causal" else 4
     copies = 4 * trained * (bool(how.ema) + bool(how.patience))
+    still = frozen * (parameters - trained)
+    if load.adapter.adapter == "qlora":  # in 4 bits, but for the embeddings
+        tables = load.config.vocab_size * load.config.hidden_size * (1 if load.config.tie_word_embeddings else 2)
+        still = frozen * tables + round(FOUR_BITS_BYTES * max(0, parameters - trained - tables))
     return {
-        "weights": 4 * trained + frozen * (parameters - trained),
+        "weights": 4 * trained + still,
         "gradients": 4 * trained,
         "optimizer": round(OPTIMIZER_BYTES[how.optimizer] * trained) + copies,
         "activations": round(cost.activation_bytes),

@@ -12,6 +12,7 @@ from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.distributed import size
+from loomwork.learn.four_bits import parameter_count
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, Kind, open_base
@@ -103,7 +104,7 @@ def run_encoder(
     history = fit(objective, batches.parts, training, steps=steps, watch=watch, keep=kept.keep, name=name)
     shards.gather()
     metrics: dict[str, float] = {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameter_count(model),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "steps": len(history.losses),
         "final_loss": history.last_loss(),

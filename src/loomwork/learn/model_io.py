@@ -175,7 +175,7 @@ def save_trained(
     else:
         save_adapter(model, about.training.get("base", ""), out)
         fresh = open_base(base, kind, seed=about.training.get("seed", 0), **(config or {}))
-        whole = fresh if how.adapter in PROMPTS else merged(fresh, out / "adapter")
+        whole = fresh if how.adapter in PROMPTS else merged(fresh, how, out / "adapter", PEFT_TASKS[kind])
     write_weights(whole, base, about, out)
 
 

@@ -7,14 +7,18 @@ from collections.abc import Iterable
 import torch
 
 from loomwork.learn.distributed import is_split
+from loomwork.learn.four_bits import bitsandbytes
 from loomwork.learn.settings import Training
 
 
 def make_optimizer(parameters: Iterable[torch.nn.Parameter], how: Training) -> torch.optim.Optimizer:
     """The optimizer of a run; matrices are decayed, biases and norms are not.
 
-    Source: Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW); Shazeer and Stern 2018, arXiv:1804.04235
-    (Adafactor).
+    Raises:
+        MissingDependency: 8 bits are asked for, and bitsandbytes is not installed.
+
+    Source: Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW); Dettmers et al. 2021, arXiv:2110.02861 (8 bits);
+    Shazeer and Stern 2018, arXiv:1804.04235 (Adafactor).
     """
     every = list(parameters)
     groups = [
@@ -27,6 +31,9 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], how: Training) -> t
     match how.optimizer:
         case "adamw":
             return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=fused)
+        case "adamw_8bit":
+            small: torch.optim.Optimizer = bitsandbytes().optim.AdamW8bit(groups, lr=rate, betas=betas)
+            return small
         case "sgd":
             fused = fused and not any(is_split(p) for p in every)  # torch 2.13 has no fused SGD for split weights
             return torch.optim.SGD(groups, lr=rate, momentum=0.9, fused=fused)

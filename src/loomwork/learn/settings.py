@@ -24,7 +24,8 @@ class Training:
         schedule: how the rate goes on after the warm-up; "wsd" is warm-up, stable, decay.
         warmup_share: over which share of the steps the rate rises.
         floor: the fraction of the rate that the schedule ends at.
-        optimizer: adamw, sgd (with momentum 0.9), or adafactor (memory for rows and columns only).
+        optimizer: adamw, adamw_8bit (its state in 8 bits, through bitsandbytes), sgd (with momentum 0.9), or adafactor
+            (memory for rows and columns only).
         beta2: of AdamW's mean of squares; the other is 0.9.
         weight_decay: of matrices; biases and norms have none. It is not part of the loss.
         l1: a penalty on the absolute size of matrices, added to their gradient.
@@ -47,7 +48,7 @@ class Training:
     schedule: Literal["linear", "cosine", "constant", "wsd"] = "cosine"
     warmup_share: Share = 0.05
     floor: Annotated[float, Ge(0)] = 0.0
-    optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw"
+    optimizer: Literal["adamw", "adamw_8bit", "sgd", "adafactor"] = "adamw"
     beta2: Annotated[float, Gt(0), Lt(1)] = 0.999
     weight_decay: Annotated[float, Ge(0)] = 0.01
     l1: Annotated[float, Ge(0)] = 0.0
@@ -99,8 +100,9 @@ class Adapter:
 
     Args:
         adapter: none trains the model itself. lora, rslora, dora and ia3 add small weights to its linear layers;
-            prompt, prefix and p_tuning put trained states before each text. What they add is saved in PEFT's
-            format, as the part `adapter`; those that can be are merged into the saved model as well.
+            qlora is lora on layers whose own weights are held in 4 bits (bitsandbytes), and the saved model is those
+            with what was learned. prompt, prefix and p_tuning put trained states before each text. What they add is
+            saved in PEFT's format, as the part `adapter`; those that can be are merged into the saved model as well.
         rank: of LoRA's matrices.
         alpha: LoRA's scale is alpha / rank (rsLoRA: alpha / sqrt(rank)).
         lora_dropout: of what goes into LoRA's matrices.
@@ -109,7 +111,7 @@ class Adapter:
         freeze_layers: how many of the lowest layers stay as they are, the embeddings with them; null trains all.
     """
 
-    adapter: Literal["none", "lora", "rslora", "dora", "ia3", "prompt", "prefix", "p_tuning"] = "none"
+    adapter: Literal["none", "lora", "qlora", "rslora", "dora", "ia3", "prompt", "prefix", "p_tuning"] = "none"
     rank: Annotated[int, Ge(1)] = 16
     alpha: Annotated[float, Gt(0)] = 32.0
     lora_dropout: Share = 0.0
@@ -132,6 +134,7 @@ class Adapter:
             )
 
 
-_LOW_RANK, _PROMPT = ("rank", "alpha", "lora_dropout", "targets"), ("virtual_tokens",)
-USED = {"none": ("freeze_layers",), "ia3": ("targets",)} | dict.fromkeys(("lora", "rslora", "dora"), _LOW_RANK)
-USED |= dict.fromkeys(("prompt", "prefix", "p_tuning"), _PROMPT)
+LOW_RANK = ("lora", "qlora", "rslora", "dora")
+USED: dict[str, tuple[str, ...]] = {"none": ("freeze_layers",), "ia3": ("targets",)}
+USED |= dict.fromkeys(LOW_RANK, ("rank", "alpha", "lora_dropout", "targets"))
+USED |= dict.fromkeys(("prompt", "prefix", "p_tuning"), ("virtual_tokens",))

@@ -41,6 +41,8 @@ class Shards:
             return
         if how.optimizer not in SPLIT:
             raise InputError(f"optimizer {how.optimizer} cannot be split (shard)", f"take {' or '.join(SPLIT)}")
+        if any(hasattr(p, "quant_state") for p in model.parameters()):
+            raise InputError("weights in 4 bits cannot be split (shard)", "leave shard out, or take lora")
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
