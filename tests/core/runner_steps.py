@@ -134,3 +134,11 @@ def together(data: Dataset, *, how: str = "work", out: Path) -> Card:
         raise Stopped(f"stopped with {size}")
     write_json(out / "note.json", {"rows": len(data)})
     return Card({"sum": float(summed), "threads": running.threads, "rank": rank})
+
+
+@step(makes="model")
+def choose(candidates: dict[str, Model], verdict: Verdict, *, out: Path) -> Card:
+    """The first candidate, its bytes as they are."""
+    first = candidates[min(candidates)]
+    (out / "model.json").write_bytes((first.path / "model.json").read_bytes())
+    return Card()

@@ -100,7 +100,7 @@ def test_a_part_must_be_named_where_there_are_several(tmp_path):
     with DatasetWriter(tmp_path) as w:
         w.write([{"n": 1}], part="train")
         w.write([{"n": 3}], part="holdout")
-    with pytest.raises(InputError, match="2 parts: holdout, train"):
+    with pytest.raises(InputError, match="the parts holdout, train"):
         Dataset(tmp_path).table()
     with pytest.raises(InputError, match="did you mean 'holdout'"):
         Dataset(tmp_path).select("holdot")

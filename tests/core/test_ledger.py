@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from loomwork.core import schema as t
 from loomwork.core.errors import InputError
-from loomwork.core.lease import is_alive, owner
+from loomwork.core.lease import STUCK_AFTER_SECONDS, is_alive, owner
 from loomwork.core.ledger import Ledger, Made, Used
 from loomwork.core.score import Interval, Score
 from loomwork.core.step import Card
@@ -102,13 +103,52 @@ def test_a_lease_is_held_by_the_living_and_taken_from_the_dead(ledger):
 
 
 def test_who_is_alive():
-    assert is_alive(owner(), 0)
+    now = time.time()
+    assert is_alive(owner(), now)
     host, pid, _ = owner().rsplit(":", 2)
-    assert not is_alive(f"{host}:{pid}:1", 0)  # the pid was used again
+    assert not is_alive(f"{host}:{pid}:1", now)  # the pid was used again
     assert not is_alive(f"elsewhere:{pid}:1", 0)
-    import time
+    assert is_alive(f"elsewhere:{pid}:1", now)
+    assert not is_alive(owner(), now - 2 * STUCK_AFTER_SECONDS)  # it lives, and has lost sight of the lease
+    assert not is_alive(f"{host}:1:2", now)  # of another user, or this one: it did not begin then
 
-    assert is_alive(f"elsewhere:{pid}:1", time.time())
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the state of a process is read from /proc")
+def test_a_process_that_ended_and_that_nobody_waited_for_is_dead():
+    child = subprocess.Popen([sys.executable, "-c", "from loomwork.core.lease import owner; print(owner())"],
+                             stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert child.stdout
+    who = child.stdout.read().strip()  # to its end; it is not waited for: a zombie
+    deadline = time.time() + 20
+    while is_alive(who, time.time()) and time.time() < deadline:
+        time.sleep(0.02)
+    assert not is_alive(who, time.time())
+    os.kill(child.pid, 0)  # it can still be signalled
+    child.wait()
+
+
+def test_a_finished_run_is_never_called_lost(ledger):
+    run = ledger.begin("s", "k", {}, {})
+    with ledger.writing() as connection:  # as if another process had found it dead just before
+        connection.execute(t.run.update().values(owner=f"{socket.gethostname()}:{2**22 - 3}:1"))
+    ledger.finish(run, Made("a" * 64, "x", 1), Card())
+    ledger.mark_lost()
+    assert ledger.run(run)["status"] == "done"
+
+
+def test_a_name_moves_only_from_where_it_was_seen(ledger):
+    assert ledger.move_name("m", "champion", "a", was=[None])
+    assert not ledger.move_name("m", "champion", "b", was=[None])
+    assert ledger.move_name("m", "champion", "b", was=["a"])
+    assert ledger.named("m", "champion")["artifact"] == "b"
+
+
+def test_no_run_begins_beside_one_that_it_may_not_run_beside(ledger):
+    gc = ledger.begin("gc", "gc", {}, {}, unless="gc")
+    assert ledger.begin("gc", "gc", {}, {}, unless="gc") is None
+    assert ledger.begin("recipe", "k", {}, {}, unless="gc") is None
+    ledger.finish(gc, None, Card())
+    assert ledger.begin("recipe", "k", {}, {}, unless="gc")
 
 
 def test_a_failed_run_is_no_hit_and_says_why(ledger):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loomwork.core.home import Home
     from loomwork.core.step import Step
 
-RECIPE_NAME = "call"
+RECIPE_NAME = "loom call"  # no recipe of a user's is to be taken for it
 
 
 def call(

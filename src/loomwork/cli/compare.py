@@ -11,7 +11,7 @@ from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing
 if TYPE_CHECKING:
     from loomwork.core.home import Home
 
-RECIPE_NAME, STEP = "compare", "side_by_side"
+RECIPE_NAME, STEP = "loom compare", "side_by_side"  # no recipe of a user's is to be taken for it
 
 
 def compare(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,14 @@ def files_below(folder: Path) -> list[Path]:
     """Every regular file below a folder, links to files included."""
     paths = (Path(inside, name) for inside, _, names in os.walk(folder) for name in names)
     return [path for path in paths if path.is_file()]
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where linking is not possible (another file system)."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def make_manifest(folder: Path, kind: str) -> Manifest:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loomwork.core import key as keys
-from loomwork.core.artifact import Artifact
+from loomwork.core.artifact import Artifact, digest
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import DamagedArtifact, InputError, LostArtifact
 from loomwork.core.home import Home
@@ -71,6 +71,7 @@ class Ready:
             threads=max(1, threads // processes),
             forgotten=self.forgotten,
             processes=processes,
+            code=digest(self.parts["code"]) if self.call.step.heavy else "",
         )
 
 
@@ -121,7 +122,7 @@ class Lookup(NamedTuple):
 def look_up(home: Home, key: str) -> Lookup:
     """Whether a key's work is done, and still there."""
     done = home.ledger.find_done(key)
-    if done is None:
+    if done is None or home.ledger.is_superseded(done["artifact"]):  # it has rows that are forgotten
         return Lookup()
     try:
         home.store.open(done["artifact"])

@@ -15,7 +15,6 @@ Rows that a step drops are kept in the part `dropped`, with a `reason`.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from loomwork.core.artifact import Artifact, digest
+from loomwork.core.artifact import Artifact, digest, link_or_copy
 from loomwork.core.context import context
-from loomwork.core.errors import InputError, did_you_mean
+from loomwork.core.errors import InputError, LoomError, did_you_mean
 from loomwork.core.row_ids import content_ids, origin_lists, row_ids
 from loomwork.core.tables import OURS as OURS
 from loomwork.core.tables import (
@@ -78,11 +77,10 @@ class Dataset(Artifact):
         if self.part:
             return self.part
         parts = [p for p in self.parts if p not in SET_ASIDE]
-        if len(parts) != 1:
-            raise InputError(
-                f"dataset {self.path} has {len(parts)} parts: {', '.join(parts) or 'none'}",
-                "say which, as in $split/train",
-            )
+        if not parts:
+            raise InputError(f"dataset {self.path} has no rows", "its part `dropped` says why, if it had any")
+        if len(parts) > 1:
+            raise InputError(f"dataset {self.path} has the parts {', '.join(parts)}", "say which, as in $split/train")
         return parts[0]
 
     @property
@@ -191,6 +189,9 @@ class DatasetWriter:
         if failed is None:
             for part in list(dict.fromkeys([*self._waiting, *self._fresh])):
                 self._flush(part)
+            for part, shards in self._shards.items():
+                if len(list((self.out / part).glob("*.parquet"))) < shards:
+                    raise LoomError(f"{self.out / part} was deleted while it was written", "run it again")
 
     def write(self, rows: Any, *, part: str = MAIN, origins: Any = None) -> None:
         """Write new or changed rows; their ids are computed here, those of many small writes at once.
@@ -388,13 +389,3 @@ class DatasetWriter:
         if table is None or (len(table) == 0 and self._shards[part]):
             return
         write_shard(table, self._next_shard(part))
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where linking is not possible (another file system)."""
-    import shutil
-
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

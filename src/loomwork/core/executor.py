@@ -103,9 +103,11 @@ class LocalExecutor:
         future.set_result(outcome)
 
     def _alone(self, job: Job, report: Report) -> Outcome:
-        try:
-            worker = self._idle.get_nowait()
-        except queue.Empty:
+        worker = None
+        with contextlib.suppress(queue.Empty):
+            while worker is None or not worker.alive:  # one may have been killed while it had nothing to do
+                worker = self._idle.get_nowait()
+        if worker is None or not worker.alive:
             worker = Worker(job.threads)
             self._all.append(worker)
         outcome = worker.run(job, report)

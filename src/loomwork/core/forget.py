@@ -6,15 +6,20 @@ the source again leaves them out, and every row that came from those goes too. N
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loomwork.core.artifact import Artifact
-from loomwork.core.dataset import SET_ASIDE, link_or_copy
-from loomwork.core.errors import StepFailed
+import sqlalchemy as sa
+
+from loomwork.core import schema as t
+from loomwork.core.artifact import Artifact, link_or_copy
+from loomwork.core.dataset import SET_ASIDE
+from loomwork.core.errors import InputError, StepFailed
 from loomwork.core.home import Home
+from loomwork.core.queries import STALE, SUPERSEDED
 from loomwork.core.row_ids import content_ids
 from loomwork.core.rows import mask_of, read_row, shards
 from loomwork.core.runner import run_recipe
@@ -22,10 +27,9 @@ from loomwork.core.step import Card, step
 from loomwork.core.tables import PLACE
 from loomwork.core.trace import Place, Touched, Tracer, services_of
 
-SUPERSEDED = "superseded"
 SHOWN_CHARACTERS = 60
 SHOWN_ROWS = 20
-FORGET, WITHOUT = "forget", "without_"  # its recipe, and what the names of its steps begin with
+FORGET, WITHOUT = "loom forget", "without_"  # its recipe, and what the names of its steps begin with
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class ForgetPlan:
         shown: for the first source rows, where each stands and how it begins.
         already: they were forgotten before, and no dataset that is in use holds them.
         stand_ins: rows that were dropped as duplicates of one of these, and may come in its place.
+        at: when the ledger was read (seconds since the epoch).
     """
 
     sources: tuple[bytes, ...]
@@ -50,6 +55,7 @@ class ForgetPlan:
     stand_ins: int
     shown: tuple[str, ...] = ()
     already: bool = False
+    at: float = field(default_factory=time.time)
 
 
 @dataclass
@@ -76,11 +82,13 @@ def plan_forget(home: Home, prefixes: Sequence[str], *, rows: Collection[bytes] 
         rows: more rows, by their whole ids.
 
     Raises:
-        InputError: one of them means no row, or several.
+        InputError: one of them means no row, or several; or a dataset that would have to be looked at is lost.
     """
+    at = time.time()
     tracer = Tracer(home)
     sources = _with_copies(tracer, _sources(tracer, {tracer.resolve(p) for p in prefixes} | set(rows)))
     places, touched = tracer.spread(sources)
+    _refuse_lost(home, tracer)
     gone = {r for p in places for r in p.rows}
     done = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
     current = tuple(p for p in places if p.artifact not in done)
@@ -93,7 +101,20 @@ def plan_forget(home: Home, prefixes: Sequence[str], *, rows: Collection[bytes] 
         _stand_ins(tracer, gone),
         tuple(_shown(home, places, source) for source in sorted(sources)[:SHOWN_ROWS]),
         not current and {s.hex() for s in sources} <= known,
+        at,
     )
+
+
+def _refuse_lost(home: Home, tracer: Tracer) -> None:
+    """What a lost dataset held cannot be known: the rows would come in again, or something they touched be missed."""
+    superseded = {e["subject"] for e in home.ledger.events(kind=SUPERSEDED)}
+    for artifact_id in sorted(tracer.unseen - superseded):
+        record = home.ledger.artifact(artifact_id)
+        if record and record["collected"] is None:
+            raise InputError(
+                f"dataset {artifact_id[:12]}, which these rows may have come through, is not in the store as it was",
+                f"make it again first: loom remake {artifact_id[:12]}",
+            )
 
 
 def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:
@@ -111,9 +132,27 @@ def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:
             home.ledger.move_name(name["name"], name["label"], new, reason=f"{len(plan.sources)} rows were forgotten")
             result.moved.append(f"{name['name']}@{name['label']}")
     result.stale = [t.artifact for t in plan.touched]
-    rows_hex = [r.hex() for r in plan.sources]
-    home.ledger.add_events("stale", {a: {"because": "rows were forgotten", "rows": rows_hex} for a in result.stale})
+    about = {"because": "rows were forgotten", "rows": [r.hex() for r in plan.sources]}
+    home.ledger.add_events(STALE, {t.artifact: about | {"runs": list(t.runs)} for t in plan.touched})
+    _catch_up(home, plan, result, reason)
     return result
+
+
+def _catch_up(home: Home, plan: ForgetPlan, result: Forgotten, reason: str) -> None:
+    """Do the same for what runs ended with since the plan was made; a run that ends from now on sees the events."""
+    ended = sa.select(t.run.c.id).join(t.edge, t.edge.c.run == t.run.c.id)
+    ended = ended.where(t.run.c.ended >= plan.at, t.run.c.status == "done", t.edge.c.direction == "out")
+    ended = ended.where(t.run.c.step != without_rows.step.name)  # type: ignore[attr-defined]
+    if not home.ledger.rows(ended.limit(1)):
+        return
+    later = plan_forget(home, [], rows=plan.sources)
+    known = {run for x in plan.touched for run in x.runs}
+    new = tuple(x for x in later.touched if not known.issuperset(x.runs))
+    if later.places or new:
+        more = forget(home, replace(later, touched=new), reason=reason)
+        result.versions |= more.versions
+        result.stale += more.stale
+        result.moved += more.moved
 
 
 def _shown(home: Home, places: Sequence[Place], row: bytes) -> str:

@@ -17,9 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loomwork.core.artifact import Artifact
+from loomwork.core.artifact import Artifact, digest
 from loomwork.core.context import Context, Event, use_context
 from loomwork.core.errors import InputError, LoomError, Stopped, without_secrets
+from loomwork.core.key import code_of
 from loomwork.core.memory import begin_peak_memory, peak_memory_bytes
 from loomwork.core.processes import environment_size, process_group
 from loomwork.core.score import Score
@@ -64,6 +65,7 @@ class Job:
     forgotten: list[str] = field(default_factory=list)
     processes: int = 1
     rank: int = 0
+    code: str = ""  # the digest of the code that the key is of; "" where it was just looked at in this process
 
     def of_rank(self, rank: int) -> Job:
         """The same for one of its processes."""
@@ -102,6 +104,8 @@ def carry_out(job: Job, report: Callable[[Event], None]) -> Outcome:
     usage = _Usage()
     try:
         step = find_step(job.step)
+        if job.code and digest(code_of(step, job.settings)) != job.code:
+            raise InputError("its code was edited after the recipe's run began", "run it again")
         if out.exists():
             shutil.rmtree(out)
         out.mkdir(parents=True)

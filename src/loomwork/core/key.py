@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def key_parts(
     """
     plain: dict[str, Any] = {}
     paths: dict[str, Any] = {}
-    code, needs = code_parts(step.function.__module__, step.function.__qualname__), _uses(step)
+    needs = _uses(step)
     for name, value in settings.items():
         calls = step.marker(name, Calls)
         reads = step.marker(name, Reads)
@@ -57,9 +57,7 @@ def key_parts(
             paths[name] = value
         elif calls:
             plain[name], has_paths = without_paths(calls, value)
-            reached, needed = call_code(calls, value)
-            code |= reached
-            needs += needed
+            needs += call_code(calls, value)[1]
             if has_paths:
                 paths[name] = value
         else:
@@ -79,18 +77,13 @@ def key_parts(
         "makes": step.makes,
         "version": step.version,
         "python": f"{sys.version_info[0]}.{sys.version_info[1]}",  # its Unicode tables, its parser, its zlib
-        "code": code,
+        "code": code_of(step, settings),
         "settings": plain,
         "files": digest_paths(step, paths, digests),
         "inputs": dict(inputs),
         "uses": {name: installed_version(name, step.name) for name in sorted({*needs})},
         "paths": paths,
     }
-    for name, value in plain.items():
-        marker = step.marker(name, Names)
-        for one in value if isinstance(value, list) else [value]:
-            if marker and one is not None:
-                parts["code"] |= object_parts(marker.package, one)
     if step.heavy:
         parts["device"], parts["precision"] = device(), precision()
     secrets = {n: secret_id(v) for n, v in plain.items() if step.marker(n, Secret) and v is not None}
@@ -102,6 +95,31 @@ def key_parts(
     if gone:
         parts["forgotten"] = digest(gone)
     return parts
+
+
+def code_of(step: Step, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The code parts of a call: of the step's function, and of all that its settings name.
+
+    Raises:
+        InputError: the function's source is not what this process imported: it would run the old one under the new key.
+    """
+    code = code_parts(step.function.__module__, step.function.__qualname__)
+    if _IMPORTED.setdefault(step.function, code) != code:
+        raise InputError(
+            f"the code of {step.name} was edited after this process imported it",
+            "run it again in a new process; in a notebook restart, or importlib.reload the module",
+        )
+    code = dict(code)
+    for name, value in settings.items():
+        if calls := step.marker(name, Calls):
+            code |= call_code(calls, value)[0]
+        elif names := step.marker(name, Names):
+            for one in value if isinstance(value, list) else [value]:
+                code |= object_parts(names.package, one) if one is not None else {}
+    return code
+
+
+_IMPORTED: dict[Callable[..., Any], dict[str, str]] = {}  # a step's function -> its code when it was first looked at
 
 
 def _uses(step: Step) -> list[str]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
+from loomwork.core import queries as q
 from loomwork.core import schema as t
 from loomwork.core.database import Database, Record
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, LoomError
 from loomwork.core.lease import is_alive, owner
+from loomwork.core.queries import FRESH as FRESH
+from loomwork.core.queries import STALE, SUPERSEDED
 from loomwork.core.score import Score
 from loomwork.core.step import Card
 
@@ -39,6 +40,20 @@ class Made:
     bytes: int
 
 
+def is_stale(stale: Mapping[str, Sequence[Record]], artifact: str, run: str | None) -> bool:
+    """Whether an artifact is stale as what a run made of it: another run may have made the same bytes of other rows.
+
+    Args:
+        stale: as `Ledger.stale` gives it.
+        run: that made it; None where that is not known.
+    """
+    return any(run is None or run in why.get("runs", [run]) for why in stale.get(artifact, ()))
+
+
+class Overtaken(LoomError):
+    """Rows that a step read were forgotten while it ran."""
+
+
 class Ledger(Database):
     """A ledger at a SQLAlchemy URL, brought up to date on opening."""
 
@@ -46,7 +61,7 @@ class Ledger(Database):
 
     def find_done(self, key: str) -> Record | None:
         """The last finished run of a cache key: {"run", "artifact", "kind"}."""
-        return self.row(_FIND_DONE, key=key)
+        return self.row(q.FIND_DONE, key=key)
 
     def begin(
         self,
@@ -60,21 +75,28 @@ class Ledger(Database):
         threads: int = 0,
         log: str = "",
         lost: str = "",
+        unless: str = "",
     ) -> str | None:
         """Take the lease of a key and record a running run.
 
         Args:
             lost: a finished run of this key whose result is no longer in the store.
+            unless: a step of which no run may be live.
 
-        Returns: the run's id, or None while another live process holds the lease, or has just finished the work.
+        Returns: the run's id, or None while another live process holds the lease, or has just finished the work, or a
+            run of `unless` is live.
         """
         now, run_id, me = time.time(), uuid.uuid4().hex, owner()
-        with self.writing(lock=key) as connection:
-            for other in connection.execute(_RUNNING, {"key": key}).mappings():
+        with self.writing(lock=unless or key) as connection:
+            if unless:
+                running = connection.execute(q.RUNNING_STEP, {"step": unless}).mappings()
+                if any(is_alive(other["owner"], other["heartbeat"]) for other in running):
+                    return None
+            for other in connection.execute(q.RUNNING, {"key": key}).mappings():
                 if is_alive(other["owner"], other["heartbeat"]):
                     return None
-                connection.execute(_LOST, {"run_id": other["id"], "now": now})
-            done = connection.execute(_FIND_DONE, {"key": key}).first()
+                connection.execute(q.LOST, {"run_id": other["id"], "now": now})
+            done = connection.execute(q.FIND_DONE, {"key": key}).first()
             if done and done.run != lost:
                 return None
             connection.execute(
@@ -102,12 +124,24 @@ class Ledger(Database):
         peak_memory_bytes: int = 0,
         outcome: Record | None = None,
     ) -> None:
-        """Record a run as done, with what it made and the numbers of its card, in one transaction."""
+        """Record a run as done, with what it made and the numbers of its card, in one transaction.
+
+        What became stale while it was read makes the result stale.
+
+        Raises:
+            Overtaken: a dataset that it read was superseded since it began: rows of it were forgotten.
+        """
         now = time.time()
-        with self.writing() as connection:
+        with self.writing(lock=SUPERSEDED) as connection:
             if made is not None:
+                since = {e["kind"]: e for e in connection.execute(q.SINCE, {"run_id": run_id}).mappings()}
+                if SUPERSEDED in since:
+                    raise Overtaken("rows that it read were forgotten while it ran", "run it again")
+                if STALE in since:
+                    data = json.dumps({"because": "what it was made of became stale while it was made"})
+                    connection.execute(t.event.insert(), dict(at=now, kind=STALE, subject=made.artifact, data=data))
                 known = dict(id=made.artifact, kind=made.kind, bytes=made.bytes, created=now)
-                connection.execute(_upsert(connection.dialect.name, "artifact"), known)
+                connection.execute(q.upsert(connection.dialect.name, "artifact"), known)
                 connection.execute(
                     t.edge.insert(),
                     dict(run=run_id, direction="out", role="out", artifact=made.artifact, part="", made_by=run_id),
@@ -118,12 +152,30 @@ class Ledger(Database):
                 for s in card.scores
             ]
             if points:
-                connection.execute(_upsert(connection.dialect.name, "metric"), points)
+                connection.execute(q.upsert(connection.dialect.name, "metric"), points)
             connection.execute(
-                _FINISH,
+                q.FINISH,
                 dict(run_id=run_id, status="done", now=now, cpu=cpu_seconds, memory=peak_memory_bytes,
                      outcome=json.dumps(outcome if outcome is not None else {"notes": card.notes}), error=None),
             )  # fmt: skip
+
+    def adopt(self, run_id: str, inputs: Mapping[str, Used]) -> str:
+        """Record that a finished run's result is that of other inputs of the same bytes too. Returns the new run."""
+        new, now = uuid.uuid4().hex, time.time()
+        with self.writing() as connection:
+            run = dict(connection.execute(q.RUN, {"run_id": run_id}).mappings().one())
+            connection.execute(t.run.insert(), run | dict(id=new, started=now, heartbeat=now, ended=now))
+            edges = connection.execute(sa.select(t.edge).where(t.edge.c.run == run_id)).mappings()
+            made = [dict(e) | dict(run=new, made_by=new) for e in edges if e["direction"] == "out"]
+            read = [
+                dict(run=new, direction="in", role=r, artifact=u.artifact, part=u.part, made_by=u.made_by)
+                for r, u in inputs.items()
+            ]
+            connection.execute(t.edge.insert(), made + read)
+            metrics = connection.execute(sa.select(t.metric).where(t.metric.c.run == run_id)).mappings()
+            if copies := [dict(m) | dict(run=new) for m in metrics]:
+                connection.execute(t.metric.insert(), copies)
+        return new
 
     def fail(
         self,
@@ -138,7 +190,7 @@ class Ledger(Database):
         """Record that a run failed or was stopped, and why."""
         with self.writing() as connection:
             connection.execute(
-                _FINISH,
+                q.FINISH,
                 dict(run_id=run_id, status=status, now=time.time(), cpu=cpu_seconds, memory=peak_memory_bytes,
                      outcome=json.dumps(outcome or {}), error=error),
             )  # fmt: skip
@@ -154,13 +206,13 @@ class Ledger(Database):
         rows = self.rows(sa.select(t.run).where(t.run.c.status == "running"))
         return [r for r in rows if is_alive(r["owner"], r["heartbeat"])]
 
-    def mark_lost(self, live: Collection[str]) -> None:
-        """Mark the runs that are called running, and are not among the living, as lost."""
-        rows = self.rows(sa.select(t.run.c.id).where(t.run.c.status == "running"))
-        dead = [r["id"] for r in rows if r["id"] not in live]
+    def mark_lost(self) -> None:
+        """Mark the runs that are called running, and whose processes are dead, as lost."""
+        rows = self.rows(sa.select(t.run.c.id, t.run.c.owner, t.run.c.heartbeat).where(t.run.c.status == "running"))
+        dead = [r["id"] for r in rows if not is_alive(r["owner"], r["heartbeat"])]
         if dead:
             with self.writing() as connection:
-                connection.execute(_LOST, [{"run_id": run, "now": time.time()} for run in dead])
+                connection.execute(q.LOST, [{"run_id": run, "now": time.time()} for run in dead])
 
     def add_points(self, run_id: str, points: Sequence[tuple[str, int, float]]) -> None:
         """Add points of metric series; a point that is there already is replaced (a resumed run repeats some)."""
@@ -169,7 +221,7 @@ class Ledger(Database):
             return
         with self.writing() as connection:
             connection.execute(
-                _upsert(connection.dialect.name, "metric"),
+                q.upsert(connection.dialect.name, "metric"),
                 [dict(run=run_id, name=n, point=p, value=v, score=None) for (n, p), v in latest.items()],
             )
 
@@ -184,15 +236,27 @@ class Ledger(Database):
         run: str | None = None,
         verdict: str | None = None,
         reason: str = "",
-    ) -> None:
-        """Point `name@label` at an artifact; the earlier moves stay as its history."""
+        was: Collection[str | None] | None = None,
+    ) -> bool:
+        """Point `name@label` at an artifact; the earlier moves stay as its history.
+
+        Args:
+            was: move it only if it points at one of these (None: at nothing).
+
+        Returns: whether it was moved.
+        """
         with self.writing(lock=f"{name}@{label}") as connection:
+            if was is not None:
+                now = connection.execute(q.NAMED, {"name": name, "label": label}).mappings().first()
+                if (now["artifact"] if now else None) not in was:
+                    return False
             connection.execute(
                 t.name.insert(),
                 dict(
                     name=name, label=label, artifact=artifact, run=run, verdict=verdict, reason=reason, at=time.time()
                 ),
             )
+        return True
 
     def names(self) -> list[Record]:
         """Where every `name@label` points now."""
@@ -200,7 +264,7 @@ class Ledger(Database):
         return self.rows(sa.select(t.name).where(t.name.c.seq.in_(newest)).order_by(t.name.c.name, t.name.c.label))
 
     def named(self, name: str, label: str) -> Record | None:
-        return self.row(_NAMED, name=name, label=label)
+        return self.row(q.NAMED, name=name, label=label)
 
     def name_history(self, name: str) -> list[Record]:
         return self.rows(sa.select(t.name).where(t.name.c.name == name).order_by(t.name.c.seq.desc()))
@@ -209,7 +273,7 @@ class Ledger(Database):
         """Record the same kind of event for several subjects, in one transaction."""
         now = time.time()
         if subjects:
-            with self.writing() as connection:
+            with self.writing(lock=kind) as connection:
                 connection.execute(
                     t.event.insert(),
                     [dict(at=now, kind=kind, subject=s, data=json.dumps(d)) for s, d in subjects.items()],
@@ -223,10 +287,14 @@ class Ledger(Database):
             query = query.where(t.event.c.subject == subject)
         return [{**r, "data": json.loads(r["data"])} for r in self.rows(query)]
 
+    def is_superseded(self, artifact: str) -> bool:
+        """Whether `loom forget` made another version of a dataset without some of its rows."""
+        return self.row(q.IS_SUPERSEDED, subject=artifact) is not None
+
     def stale(self) -> dict[str, list[Record]]:
         """What is stale now, and why: marked so, and not made anew since from what is left."""
         found: dict[str, list[Record]] = {}
-        for event in self.rows(_STALE):
+        for event in self.rows(q.STALE_AND_FRESH):
             if event["kind"] == FRESH:
                 found.pop(event["subject"], None)
             else:
@@ -243,7 +311,7 @@ class Ledger(Database):
     # -- reading runs and artifacts
 
     def run(self, run_id: str) -> Record | None:
-        found = self.row(_RUN, run_id=run_id)
+        found = self.row(q.RUN, run_id=run_id)
         if found:
             found["parts"] = json.loads(found["parts"])
             found["outcome"] = json.loads(found["outcome"] or "{}")
@@ -264,7 +332,7 @@ class Ledger(Database):
 
     def makers(self, artifact_id: str) -> list[Record]:
         """The finished runs that made an artifact, the latest first."""
-        return self.rows(_MAKERS, artifact=artifact_id)
+        return self.rows(q.MAKERS, artifact=artifact_id)
 
     def metrics(self, run_id: str) -> list[Record]:
         rows = self.rows(
@@ -274,7 +342,7 @@ class Ledger(Database):
 
     def last_done(self, recipe: str, name: str, step: str) -> Record | None:
         """The newest finished run of a step under its name in a recipe: its id and key parts."""
-        found = self.row(_LAST_DONE, recipe=recipe, name=name, step=step)
+        found = self.row(q.LAST_DONE, recipe=recipe, name=name, step=step)
         return {**found, "parts": json.loads(found["parts"])} if found else None
 
     def last_runs(self, *, step: str = "", name: str = "", limit: int = 20) -> list[Record]:
@@ -288,79 +356,9 @@ class Ledger(Database):
         return [{**r, "parts": json.loads(r["parts"]), "outcome": json.loads(r["outcome"] or "{}")} for r in rows]
 
 
-STALE, FRESH = "stale", "fresh"  # kinds of events
-_STALE = sa.select(t.event).where(t.event.c.kind.in_((STALE, FRESH))).order_by(t.event.c.seq)
-
-
-@functools.cache
-def _upsert(dialect: str, table: str) -> Any:
-    """INSERT that takes what is known already: a resumed run's point is replaced, a collected artifact is back."""
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    insert = (sqlite if dialect == "sqlite" else postgresql).insert
-    if table == "artifact":
-        return insert(t.artifact).on_conflict_do_update(index_elements=["id"], set_={"collected": None})
-    new = insert(t.metric)
-    replaced = {"value": new.excluded.value, "score": new.excluded.score}
-    return new.on_conflict_do_update(index_elements=["run", "name", "point"], set_=replaced)
-
-
 def _score(score: Score) -> Score:
     if not isinstance(score, Score):
         raise InputError(
             f"{score!r} is not a Score", "build a core.score.Score: value, interval, n, method and digests"
         )
     return score
-
-
-_out = t.edge.alias("made")
-_FIND_DONE = (
-    sa.select(t.run.c.id.label("run"), _out.c.artifact, t.artifact.c.kind)
-    .join(_out, sa.and_(_out.c.run == t.run.c.id, _out.c.direction == "out"))
-    .join(t.artifact, t.artifact.c.id == _out.c.artifact)
-    .where(t.run.c.key == sa.bindparam("key"), t.run.c.status == "done")
-    .order_by(t.run.c.ended.desc())
-    .limit(1)
-)
-_MAKERS = (
-    sa.select(t.run)
-    .join(_out, sa.and_(_out.c.run == t.run.c.id, _out.c.direction == "out"))
-    .where(_out.c.artifact == sa.bindparam("artifact"), t.run.c.status == "done")
-    .order_by(t.run.c.ended.desc())
-)
-_RUN = sa.select(t.run).where(t.run.c.id == sa.bindparam("run_id"))
-_RUNNING = sa.select(t.run.c.id, t.run.c.owner, t.run.c.heartbeat).where(
-    t.run.c.key == sa.bindparam("key"), t.run.c.status == "running"
-)
-_LOST = (
-    t.run.update()
-    .where(t.run.c.id == sa.bindparam("run_id"))
-    .values(status="lost", ended=sa.bindparam("now"), error="its process died")
-)
-_FINISH = (
-    t.run.update()
-    .where(t.run.c.id == sa.bindparam("run_id"))
-    .values(
-        status=sa.bindparam("status"),
-        ended=sa.bindparam("now"),
-        cpu_seconds=sa.bindparam("cpu"),
-        peak_memory_bytes=sa.bindparam("memory"),
-        outcome=sa.bindparam("outcome"),
-        error=sa.bindparam("error"),
-    )
-)
-_recipe = t.run.alias("recipe")
-_LAST_DONE = (
-    sa.select(t.run.c.id, t.run.c.parts)
-    .join(_recipe, _recipe.c.id == t.run.c.parent)
-    .where(_recipe.c.name == sa.bindparam("recipe"))
-    .where(t.run.c.name == sa.bindparam("name"), t.run.c.step == sa.bindparam("step"), t.run.c.status == "done")
-    .order_by(t.run.c.started.desc())
-    .limit(1)
-)
-_NAMED = (
-    sa.select(t.name)
-    .where(t.name.c.name == sa.bindparam("name"), t.name.c.label == sa.bindparam("label"))
-    .order_by(t.name.c.seq.desc())
-    .limit(1)
-)

@@ -12,9 +12,11 @@ from loomwork.core import key as keys
 from loomwork.core.call import reads_outside
 from loomwork.core.errors import InputError, StepFailed
 from loomwork.core.executor import Executor, LocalExecutor
-from loomwork.core.forget import SUPERSEDED
 from loomwork.core.home import Home
 from loomwork.core.job import Job
+from loomwork.core.lease import renewed
+from loomwork.core.queries import SUPERSEDED
+from loomwork.core.runner import GC
 from loomwork.core.step import Card, Step, find_step
 
 REMAKE = "remake"  # the step name of its runs in the ledger
@@ -64,11 +66,14 @@ def remake(
     executor = LocalExecutor()
     done: dict[str, Remade] = {}
     # A run of its own, so that gc and other runs see that work is going on.
-    run = home.ledger.begin(REMAKE, uuid.uuid4().hex, {"artifact": artifact_id, "only": only}, {}, name=REMAKE)
+    run = home.ledger.begin(
+        REMAKE, uuid.uuid4().hex, {"artifact": artifact_id, "only": only}, {}, name=REMAKE, unless=GC
+    )
     if run is None:
-        raise RuntimeError("a new key cannot be leased")  # it is random
+        raise InputError("loom gc is at work in this home", "wait for it, and try again")
     try:
-        _remake(home, executor, run, artifact_id, None, only, tell, done)
+        with renewed(home.ledger.beat, run):
+            _remake(home, executor, run, artifact_id, None, only, tell, done)
     except BaseException as error:
         home.ledger.fail(run, str(error))
         raise

@@ -22,7 +22,6 @@ from loomwork.core.call import find
 from loomwork.core.errors import InputError, LoomError
 from loomwork.core.executor import Executor, open_executor
 from loomwork.core.home import Home
-from loomwork.core.ledger import FRESH
 from loomwork.core.processes import environment_rank, environment_size
 from loomwork.core.recipe import Recipe, load_recipe
 from loomwork.core.schedule import Listen, Schedule, Status, StepResult
@@ -30,7 +29,8 @@ from loomwork.core.score import Ruling, Verdict
 from loomwork.core.step import Card
 
 ALREADY = "it points there already"  # why a name was not moved
-RECIPE = "recipe"  # the step name under which the ledger keeps the runs of recipes
+RECIPE, GC = "recipe", "gc"  # the step names under which the ledger keeps the runs of recipes, and of loom gc
+POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -109,9 +109,8 @@ class Runner:
         started, ledger = time.time(), self.home.ledger
         remove_leftovers(self.home)
         parts = {"recipe": recipe.name, "file": str(recipe.file), "text": recipe.text, "settings": recipe.settings}
-        run = ledger.begin(RECIPE, uuid.uuid4().hex, parts, {}, name=recipe.name)
-        if run is None:
-            raise RuntimeError("a new key cannot be leased")  # it is random
+        run = self._begin(recipe, parts)
+        before = {target: ledger.named(*_split(target)) for target in recipe.names}
         result = RecipeRun(run, recipe.name)
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
         schedule = Schedule(
@@ -127,9 +126,8 @@ class Runner:
         )
         try:
             result.steps = schedule.run()
-            self._freshen(result)
             if not result.failed:
-                self._decide(recipe, result)
+                self._decide(recipe, result, {n: now["artifact"] if now else None for n, now in before.items()})
         except BaseException as error:
             with contextlib.suppress(LoomError):  # the disk may be full: then the lease ends with this process
                 ledger.fail(run, repr(error), status="stopped" if isinstance(error, KeyboardInterrupt) else "failed")
@@ -138,22 +136,24 @@ class Runner:
         self._close(result)
         return result
 
-    def _freshen(self, result: RecipeRun) -> None:
-        """What was stale and has been made anew, of nothing that is stale or superseded, is stale no more."""
-        ledger = self.home.ledger
-        stale = ledger.stale()
-        if not stale:
-            return
-        old = {e["subject"] for e in ledger.events(kind="superseded")}
-        for made in result.steps.values():  # in the order in which one needs the other
-            if made.status == "ran" and made.artifact in stale:
-                read = {e["artifact"] for e in ledger.edges(made.run) if e["direction"] == "in"}
-                if not read & (stale.keys() | old):
-                    ledger.add_events(FRESH, {made.artifact: {"run": made.run}})
-                    del stale[made.artifact]
+    def _begin(self, recipe: Recipe, parts: dict[str, Any]) -> str:
+        """The recipe's run in the ledger; while gc deletes, it is waited for."""
+        told = False
+        while True:
+            run = self.home.ledger.begin(RECIPE, uuid.uuid4().hex, parts, {}, name=recipe.name, unless=GC)
+            if run is not None:
+                return run
+            if not told:
+                self.listen("wait", recipe.name, "loom gc is at work")
+                told = True
+            time.sleep(POLL_SECONDS)
 
-    def _decide(self, recipe: Recipe, result: RecipeRun) -> None:
-        """Read the gates' verdicts; move the names if all passed, else say why not."""
+    def _decide(self, recipe: Recipe, result: RecipeRun, before: Mapping[str, str | None]) -> None:
+        """Read the gates' verdicts; move the names if all passed, else say why not.
+
+        Args:
+            before: what each name pointed at when the run began: what its gates compared with, or an older one.
+        """
         store = self.home.store
         for gate in recipe.gates:
             result.rulings[gate] = store.open(result.steps[gate].artifact, Verdict).ruling
@@ -161,7 +161,7 @@ class Runner:
         reason = "; ".join(f"{gate}: {r.decision}" for gate, r in result.rulings.items()) or "no gate"
         sources = {name: (s.artifact, s.run) for name, s in result.steps.items()}
         for target, reference in recipe.names.items():
-            name, _, label = target.partition("@")
+            name, label = _split(target)
             found = find(self.home, reference, Artifact, sources)
             if found is None:
                 result.kept[target] = f"{reference.target} does not exist"
@@ -173,10 +173,14 @@ class Runner:
                 result.kept[target] = ALREADY
             else:
                 verdict = result.steps[recipe.gates[0]].artifact if recipe.gates else None
-                self.home.ledger.move_name(
-                    name, label, found.artifact.id, run=found.run, verdict=verdict, reason=reason
+                was = [before[target]] if recipe.gates else None
+                moved = self.home.ledger.move_name(
+                    name, label, found.artifact.id, run=found.run, verdict=verdict, reason=reason, was=was
                 )
-                result.moved[target] = found.artifact.id
+                if moved:
+                    result.moved[target] = found.artifact.id
+                else:
+                    result.kept[target] = "it was moved while this ran, and the gates did not see that: run it again"
 
     def _close(self, result: RecipeRun) -> None:
         outcome = {
@@ -232,6 +236,11 @@ def stand_by() -> None:
         raise SystemExit(0)
 
 
+def _split(target: str) -> tuple[str, str]:
+    name, _, label = target.partition("@")
+    return name, label
+
+
 def _under_torchrun(jobs: int) -> Executor:
     from loomwork.core.torchrun import TorchrunExecutor
 
@@ -240,8 +249,11 @@ def _under_torchrun(jobs: int) -> Executor:
 
 def remove_leftovers(home: Home) -> None:
     """Mark the runs whose processes died as lost, and delete what they had begun to write."""
+    # What is there is listed before the ledger is asked who lives: a run is in the ledger before it writes, so what a
+    # run that begins just now writes is either not listed, or its run is among the living.
+    there = list(home.folder("tmp").iterdir())
+    home.ledger.mark_lost()
     live = {r["id"] for r in home.ledger.live_runs()}
-    home.ledger.mark_lost(live)
-    for path in home.folder("tmp").iterdir():
+    for path in there:
         if path.name.split(".")[0] not in live:
             shutil.rmtree(path, ignore_errors=True)

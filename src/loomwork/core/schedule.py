@@ -22,10 +22,11 @@ from loomwork.core.context import Event
 from loomwork.core.errors import LoomError
 from loomwork.core.executor import Executor
 from loomwork.core.files import ANEW
+from loomwork.core.fresh import Freshener
 from loomwork.core.home import Home
 from loomwork.core.job import Outcome, explain
 from loomwork.core.lease import HEARTBEAT_SECONDS
-from loomwork.core.ledger import Made
+from loomwork.core.ledger import Made, Overtaken
 from loomwork.core.recipe import StepCall
 from loomwork.core.step import Card
 
@@ -107,6 +108,10 @@ class Schedule:
         self._points: dict[str, list[tuple[str, int, float]]] = {}
         self._lock = threading.Lock()
         self._told_to_wait: set[str] = set()
+        self._fresh = Freshener(home.ledger)
+        for call in calls.values():  # what this process has imported is what lies on the disk now, if it ever is
+            with suppress(LoomError, OSError):
+                keys.code_of(call.step, call.settings)
 
     def run(self) -> dict[str, StepResult]:
         """Work until every call has a result. The first Ctrl-C asks the steps to stop, the second does not ask."""
@@ -126,7 +131,7 @@ class Schedule:
             finished.set()
             pulse.join()
             for left in self._running.values():  # interrupted: this process may live on, its leases must not
-                with suppress(LoomError):
+                with suppress(LoomError, SQLAlchemyError):
                     self.home.ledger.fail(left.run, "interrupted", status="stopped")
             self.stop_file.unlink(missing_ok=True)
         return self.results
@@ -162,7 +167,8 @@ class Schedule:
             name, outcome = self._ended.get(timeout=POLL_SECONDS)
         except queue.Empty:
             return
-        self._record(self._running.pop(name), outcome)
+        self._record(self._running[name], outcome)
+        del self._running[name]  # not before: if the ledger cannot be written, the lease must end with this run
 
     def _try(self, call: StepCall) -> StepResult | bool:
         """A hit, a failure to get ready, True for a job that was started, or False to try again later."""
@@ -174,11 +180,13 @@ class Schedule:
             return StepResult(call.name, call.use, "skipped", error=f"it needs {broken.name}, which {broken.status}")
         try:
             ready = get_ready(self.home, call, {n.name: (n.artifact, n.run) for n in needs})
-        except (LoomError, OSError) as error:
+        except Exception as error:  # one step that cannot be made ready must not end the others
             return StepResult(call.name, call.use, "failed", error=explain(error))
         known = look_up(self.home, ready.key)
         if known.hit:
-            return StepResult(call.name, call.use, "hit", known.hit["run"], known.hit["artifact"], known.hit["kind"])
+            artifact = known.hit["artifact"]
+            run = self._fresh.hit(artifact, known.hit["run"], ready.used)
+            return StepResult(call.name, call.use, "hit", run, artifact, known.hit["kind"])
         return len(self._running) < self.jobs and self._start(ready, known)
 
     def _start(self, ready: Ready, known: Lookup) -> bool:
@@ -224,6 +232,13 @@ class Schedule:
             call.name, call.use, "ran", run, outcome.artifact, call.step.makes, seconds, outcome.error, running.why
         )
         result.log = str(running.log)
+        made = Made(outcome.artifact, call.step.makes, outcome.bytes)
+        if not outcome.error and not outcome.stopped:
+            try:
+                self.home.ledger.finish(run, made, outcome.card, **spent)
+            except Overtaken as error:
+                outcome = replace(outcome, error=str(error))
+                result.error = outcome.error
         if outcome.error or outcome.stopped:
             result.status = "stopped" if outcome.stopped else "failed"
             if outcome.stopped and not self.stopping:
@@ -231,7 +246,7 @@ class Schedule:
             self.home.ledger.fail(run, outcome.error, status=result.status, **spent)
         else:
             result.card = outcome.card
-            self.home.ledger.finish(run, Made(outcome.artifact, call.step.makes, outcome.bytes), result.card, **spent)
+            self._fresh.made(outcome.artifact, run)
             shutil.rmtree(self.home.root / "work" / running.ready.key, ignore_errors=True)
         self._end(result)
 

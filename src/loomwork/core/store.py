@@ -25,8 +25,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from loomwork.core.artifact import Artifact, FileEntry, Manifest, canonical_json, digest, file_digest, make_manifest
-from loomwork.core.dataset import link_or_copy
+from loomwork.core.artifact import (
+    Artifact,
+    FileEntry,
+    Manifest,
+    canonical_json,
+    digest,
+    file_digest,
+    link_or_copy,
+    make_manifest,
+)
 from loomwork.core.errors import DamagedArtifact, InputError, LoomError, LostArtifact, MissingDependency
 
 SYNCED_AT_ONCE = 8
@@ -198,7 +206,7 @@ class Store:
                 return ["manifest.json was changed"], None
         except FileNotFoundError:
             return ["manifest.json is missing"], None
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             return [f"manifest.json cannot be read ({error})"], None
         faults = []
         for part in manifest["parts"].values():

@@ -6,7 +6,7 @@ a row is touched by it, and so is all that was made from that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class Touched:
     name: str
     direct: bool
     names: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()  # all that made it so: another run may have made the same bytes without the rows
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Tracer:
         self.made: dict[str, tuple[str, str]] = {}  # run -> (artifact, kind)
         self.steps: dict[str, tuple[str, str]] = {}  # run -> (step, name)
         self.reads: dict[str, list[tuple[str, str, str | None, str]]] = {}  # run -> [(artifact, part, made_by, kind)]
-        self.readers: dict[str, list[tuple[str, str]]] = {}  # artifact -> [(run, part)]
+        self.readers: dict[str, list[tuple[str, str, str | None]]] = {}  # artifact -> [(run, part, made_by)]
         self.makers: dict[str, list[str]] = {}
         for row in home.ledger.rows(_EDGES):
             run = row["id"]
@@ -90,8 +91,9 @@ class Tracer:
                 self.makers.setdefault(row["artifact"], []).append(run)
             else:
                 self.reads.setdefault(run, []).append((row["artifact"], row["part"], row["made_by"], row["kind"]))
-                self.readers.setdefault(row["artifact"], []).append((run, row["part"]))
+                self.readers.setdefault(row["artifact"], []).append((run, row["part"], row["made_by"]))
         self.labels = labels_by_artifact(home)
+        self.unseen: set[str] = set()  # datasets on the way whose bytes are gone
         self._open: dict[str, Artifact | None] = {}
 
     def open(self, artifact_id: str) -> Artifact | None:
@@ -137,6 +139,8 @@ class Tracer:
             wanted = rows | self._parents(run, rows)
             for source, part, maker, kind in self.reads.get(run, []):
                 upper = self.open(source) if kind == "dataset" else None
+                if kind == "dataset" and upper is None:
+                    self.unseen.add(source)
                 if upper is None or maker is None:
                     continue
                 found = frozenset(r for p in read_parts(upper, part) for r in find_rows(upper, p, wanted))
@@ -177,33 +181,41 @@ class Tracer:
         wanted = set(ids)
         found = {a: self._find(a, wanted) for a in self.datasets()}
         known: Known = {a: {p: set(rows) for p, rows in parts.items()} for a, parts in found.items() if parts}
-        touched: dict[str, Touched] = {}
+        touched: dict[str, dict[str, bool]] = {}  # artifact -> the runs that made it so, and whether each read rows
         todo = list(known)
         while todo:
             source = todo.pop(0)
-            for run, part in self.readers.get(source, []):
+            for run, part, made_by in self.readers.get(source, []):
                 target, kind = self.made.get(run, ("", ""))
                 rows = self._read(known, source, part)
                 if not target or (source in known and not rows):
                     continue
+                if source not in known and made_by is not None and made_by not in touched[source]:
+                    continue  # it read what another run made: the same bytes, without the rows
+                if kind == "dataset" and self.open(target) is None:
+                    self.unseen.add(target)
+                    continue
                 if kind == "dataset":
                     grew = self._grow(known, target, rows)
                 else:
-                    grew = target not in touched
-                    touched.setdefault(target, self._touched(run, direct=source in known))
+                    runs = touched.setdefault(target, {})
+                    grew = run not in runs
+                    runs[run] = runs.get(run, False) or source in known
                 if grew:
                     todo.append(target)
         places = [self._place(a, part, rows) for a, parts in known.items() for part, rows in sorted(parts.items())]
-        return places, list(touched.values())
+        return places, [self._touched(target, runs) for target, runs in touched.items()]
 
     def _read(self, known: Known, source: str, part: str) -> set[bytes]:
         """Which of the followed rows a step reads when it is given this dataset and part."""
         artifact = self.open(source) if source in known else None
         return {r for p in read_parts(artifact, part) for r in known[source].get(p, ())} if artifact else set()
 
-    def _touched(self, run: str, *, direct: bool) -> Touched:
-        artifact, kind = self.made[run]
-        return Touched(artifact, kind, run, *self.steps[run], direct, tuple(self.labels.get(artifact, ())))
+    def _touched(self, artifact: str, runs: Mapping[str, bool]) -> Touched:
+        first = next(iter(runs))
+        labels = tuple(self.labels.get(artifact, ()))
+        kind, direct = self.made[first][1], any(runs.values())
+        return Touched(artifact, kind, first, *self.steps[first], direct, labels, tuple(runs))
 
     def _grow(self, known: Known, target: str, rows: set[bytes]) -> bool:
         """Add to `known` the rows of a dataset that came from `rows`. Returns whether there were new ones."""

@@ -18,8 +18,9 @@ from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 
+from loomwork.core.artifact import link_or_copy
 from loomwork.core.context import context
-from loomwork.core.dataset import MAIN, Dataset, DatasetWriter, link_or_copy
+from loomwork.core.dataset import MAIN, Dataset, DatasetWriter
 from loomwork.core.tables import read_shard
 from loomwork.text.minhash import BINS, Sketches, Texts, bucket_mates, sketch
 

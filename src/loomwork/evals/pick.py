@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from loomwork.core.artifact import Model
-from loomwork.core.dataset import link_or_copy
+from loomwork.core.artifact import Model, link_or_copy
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.score import Ruling, Verdict
 from loomwork.core.step import Card, step

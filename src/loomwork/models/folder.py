@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loomwork.core.artifact import Model
-from loomwork.core.dataset import Dataset, link_or_copy
+from loomwork.core.artifact import Model, link_or_copy
+from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
