@@ -175,7 +175,10 @@ def test_members_that_overlap_are_counted_each(tmp_path, run_step):
         raw[:start] + entry * many + head + struct.pack("<HHIIH", many, many, len(entry) * many, start, 0) + tail
     )
     _, card = run_step(read, path=path)
-    assert (card.metrics["rows"], card.metrics["dropped: refused"]) == (32, 1)  # 64 MB in all
+    if "dropped: damaged file" in card.metrics:  # newer Pythons see that they overlap
+        assert (card.metrics["rows"], card.metrics["dropped: damaged file"]) == (1, many - 1)
+    else:
+        assert (card.metrics["rows"], card.metrics["dropped: refused"]) == (32, 1)  # 64 MB in all
 
 
 def test_damaged_and_encrypted_archives_are_counted(tmp_path, run_step):

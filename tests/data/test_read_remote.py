@@ -226,7 +226,7 @@ def test_files_and_folders_without_rights_are_counted(tmp_path):
     (tmp_path / "out").chmod(0o777)
     if os.geteuid() == 0:  # root may read everything: give that up, in a process of its own
         for folder in (tmp_path, *tmp_path.parents):
-            if folder.stat().st_uid == 0 and folder.is_relative_to(tmp_path.parents[1]):
+            if folder.stat().st_uid == 0 and "pytest-of-" in str(folder):
                 folder.chmod(0o755)
     (tmp_path / "first").mkdir()
     script = (

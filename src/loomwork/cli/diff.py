@@ -42,7 +42,8 @@ def diff(
     from loomwork.core.explain import diff as differ
 
     opened = existing_home(home)
-    found = differ(opened, *_ids(opened, a, b))
+    one, two = _ids(opened, a, b)
+    found = differ(opened, one, two, made_by=[_own_run(opened, x) for x in (a, b)])
     rows = None if found.same else _of_rows(opened, found)
     if as_json:
         more = {"rows": asdict(rows)} if rows else {}
@@ -66,6 +67,18 @@ def _ids(home: Home, a: str, b: str) -> list[str]:
         return [find_artifact(home, x) for x in (a, b)]
     last = [step_run(home, x) for x in (a, b)]
     return [one["id"] if one else x for one, x in zip(last, (a, b), strict=True)]
+
+
+def _own_run(home: Home, text: str) -> str:
+    """The run that a step's name stands for: another step may have made the same bytes. "" for what is no step's."""
+    from loomwork.core.errors import InputError
+    from loomwork.core.explain import step_run
+
+    try:
+        home.find(text)
+    except InputError:
+        return str((step_run(home, text) or {}).get("id", ""))
+    return ""
 
 
 def _of_rows(home: Home, found: Difference) -> VersionDiff | None:

@@ -126,15 +126,18 @@ def _report(home: Home, recipe: Recipe, result: RecipeRun) -> Path | None:
 
 @contextmanager
 def _told_about_stopping(display: Display) -> Iterator[None]:
-    """Say at the first Ctrl-C what it does; what it does is the schedule's business."""
+    """Say at the first Ctrl-C, or SIGTERM, what it does; what it does is the schedule's business."""
 
     def interrupted(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one in both:
+            signal.signal(one, signal.default_int_handler)
         display.say("  stopping: the running steps save what they can; Ctrl-C again ends at once")
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupted)
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(one, interrupted) for one in both]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in zip(both, before, strict=True):
+            signal.signal(one, handler)

@@ -61,7 +61,9 @@ def glance(home: Home) -> dict[str, Any]:
     ledger = home.ledger
     newest = sa.select(sa.func.max(t.run.c.started)).where(t.run.c.step == RECIPE).group_by(t.run.c.name)
     last = sa.select(t.run).where(t.run.c.step == RECIPE, t.run.c.started.in_(newest)).order_by(t.run.c.started.desc())
-    recipes = [_recipe(ledger.run(row["id"]) or {}) for row in ledger.rows(last)]
+    running = ledger.live_runs()
+    alive = {r["id"] for r in running}
+    recipes = [_recipe(ledger.run(row["id"]) or {}, alive) for row in ledger.rows(last)]
     kinds = sa.select(t.artifact.c.kind, sa.func.count().label("count"), sa.func.sum(t.artifact.c.bytes).label("bytes"))
     kinds = kinds.where(t.artifact.c.collected.is_(None)).group_by(t.artifact.c.kind).order_by(t.artifact.c.kind)
     stale = sorted(ledger.stale())
@@ -69,20 +71,21 @@ def glance(home: Home) -> dict[str, Any]:
         "home": str(home.root),
         "recipes": recipes,
         "names": ledger.names(),
-        "running": [{k: r[k] for k in ("id", "name", "step", "started")} for r in ledger.live_runs()],
+        "running": [{k: r[k] for k in ("id", "name", "step", "started")} for r in running],
         "artifacts": ledger.rows(kinds),
         "stale": [{"artifact": a, "kind": (ledger.artifact(a) or {}).get("kind", "")} for a in stale],
     }
 
 
-def _recipe(run: dict[str, Any]) -> dict[str, Any]:
+def _recipe(run: dict[str, Any], alive: set[str]) -> dict[str, Any]:
     steps = run["outcome"].get("steps", {})
     counts: dict[str, int] = {}
     for step in steps.values():
         counts[step["status"]] = counts.get(step["status"], 0) + 1
     refused = [g for g, r in run["outcome"].get("rulings", {}).items() if r["decision"] not in ("pass", "first")]
     return {
-        "recipe": run["name"], "run": run["id"], "status": run["status"], "started": run["started"],
+        "recipe": run["name"], "run": run["id"], "started": run["started"],
+        "status": "lost" if run["status"] == "running" and run["id"] not in alive else run["status"],
         "seconds": (run["ended"] or run["started"]) - run["started"], "steps": counts, "refused": refused,
         "file": run["parts"].get("file", ""),
     }  # fmt: skip
@@ -127,6 +130,8 @@ def _told(home: Home, found: dict[str, Any]) -> str:
     sections.append(f"{heading('Artifacts')}\n" + columns(kinds, right="bc"))
     if found["stale"]:
         listed = columns([(short(s["artifact"]), s["kind"]) for s in found["stale"][:12]])
+        more = len(found["stale"]) - 12
+        listed += f"\n  and {more} more" if more > 0 else ""
         sections.append(f"{heading('Stale')}  {len(found['stale'])}\n{listed}")
     sections.append(paint(f"  {found['home']}", "dim"))
     return "\n\n".join(sections)

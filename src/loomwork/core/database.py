@@ -14,7 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from loomwork.core import schema as t
-from loomwork.core.errors import InputError, LoomError, MissingDependency
+from loomwork.core.errors import DamagedArtifact, InputError, LoomError, MissingDependency
 
 BUSY_SECONDS = 30
 Record = dict[str, Any]
@@ -37,6 +37,11 @@ class Database:
             self._migrate()
         except sa.exc.OperationalError as error:
             raise InputError(f"the ledger at {url} cannot be opened: {error.orig}", "check LOOMWORK_LEDGER") from None
+        except sa.exc.DatabaseError as error:
+            raise DamagedArtifact(
+                f"the ledger at {url} is damaged: {error.orig}",
+                "bring back a copy of it, or move it away: the store is left, and runs begin anew",
+            ) from None
 
     # -- transactions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,8 +102,11 @@ class Difference:
         return not any(self.sections.values())
 
 
-def diff(home: Home, a: str, b: str) -> Difference:
+def diff(home: Home, a: str, b: str, made_by: Sequence[str] = ("", "")) -> Difference:
     """What differs between two runs, two recipe runs, or two artifacts (by id, or by name).
+
+    Args:
+        made_by: of two artifacts, the run that made each; "" for the last that made these bytes.
 
     Raises:
         InputError: one of them is unknown, or they are of different sorts.
@@ -114,7 +118,7 @@ def diff(home: Home, a: str, b: str) -> Difference:
         return _diff_runs(home, runs[0], runs[1])
     if runs[0] or runs[1]:
         raise InputError(f"{a} and {b} cannot be compared: one is a run and one is not")
-    return _diff_artifacts(home, home.find(a), home.find(b))
+    return _diff_artifacts(home, home.find(a), home.find(b), made_by)
 
 
 def step_run(home: Home, name: str) -> Record | None:
@@ -183,7 +187,7 @@ def _numbers(home: Home, a: str, b: str) -> list[str]:
     ]
 
 
-def _diff_artifacts(home: Home, a: str, b: str) -> Difference:
+def _diff_artifacts(home: Home, a: str, b: str, made_by: Sequence[str]) -> Difference:
     result = Difference(a, b)
     old, new = home.store.open(a, Artifact).manifest, home.store.open(b, Artifact).manifest
     if old["kind"] != new["kind"]:
@@ -199,9 +203,9 @@ def _diff_artifacts(home: Home, a: str, b: str) -> Difference:
         elif not one or not two:
             lines.append(f"{part}: {'only in ' + (a if one else b)[:12]}")
     result.sections["parts"] = lines
-    makers = [home.ledger.makers(x) for x in (a, b)]
-    if makers[0] and makers[1] and makers[0][0]["id"] != makers[1][0]["id"]:
-        was, now = home.ledger.run(makers[0][0]["id"]), home.ledger.run(makers[1][0]["id"])
+    found = [run or next((m["id"] for m in home.ledger.makers(x)), "") for x, run in zip((a, b), made_by, strict=True)]
+    if found[0] != found[1]:
+        was, now = (home.ledger.run(run) for run in found)
         if was and now:
             result.sections["made by"] = keys.differences(was["parts"], now["parts"])
             result.sections["numbers"] = _numbers(home, was["id"], now["id"])

@@ -177,9 +177,7 @@ def _reason(score: Score, found: Paired, test: str, margin: str, decision: Decis
     threshold = -decision.margin if test == "not worse than" else decision.margin
     percent = f"{100 * (1 - 2 * alpha):g} %"
     clusters = f" in {found.n_clusters} clusters" if score.cluster_unit != "item" else ""
-    change = (
-        f"{score.name} changes by {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] ({percent} interval"
-    )
+    change = f"gain in {score.name} {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] ({percent} interval"
     change += f", {found.n} items{clusters}, plus is better), p = {decision.p_value:.3g} ({decision.method})"
     meaning = {
         "pass": f"its lower bound is above the limit of {threshold:+.4f}",

@@ -74,8 +74,8 @@ class Difference:
     """A paired difference of two systems on the same items.
 
     Args:
-        candidate, baseline: the systems; the difference is candidate minus baseline.
-        score: the difference, with its interval; `name`, `unit` and `direction` are those of the metric.
+        candidate, baseline: the systems.
+        score: by how much the candidate is better, with its interval; `name` and `unit` are those of the metric.
         margin: how much worse is still accepted, 0 or more, in the metric's unit; None where no gate used it.
         refused: whether a gate refused the candidate by it.
     """

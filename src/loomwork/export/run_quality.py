@@ -113,7 +113,6 @@ def differences_section(report: RunReport) -> Section | None:
 
 
 def _difference_plot(report: RunReport, group: Sequence[Difference]) -> Figure:
-    lower = group[0].score.direction == "lower is better"
     tone = tones(report)
     rows = [
         Estimate(
@@ -121,20 +120,18 @@ def _difference_plot(report: RunReport, group: Sequence[Difference]) -> Figure:
             d.score.value,
             d.score.interval.low,
             d.score.interval.high,
-            note=f"minus {d.baseline}",
+            note=f"against {d.baseline}",
             tone="off" if d.refused else "on" if tone(d.candidate) == "on" else "plain",
-            margin=None if d.margin is None else (d.margin if lower else -d.margin),
+            margin=None if d.margin is None else -d.margin,
         )
         for d in group
     ]
-    label = f"difference in {metric(group[0].score)}, {group[0].score.direction}"
+    label = f"gain in {metric(group[0].score)}: plus is better"
     ways = dict.fromkeys(f"{d.score.interval.level:.0%} by {d.score.interval.method}, {sample(d.score)}" for d in group)
     caption = f"Intervals: {'; '.join(ways)}."
     if any(d.margin is not None for d in group):
         caption += " The shaded side of a dashed line is worse than the gate's margin."
-    return Figure.of(
-        lambda w: forest_plot(rows, title=label, x_label=label, zero=True, lower_is_better=lower, width=w), caption
-    )
+    return Figure.of(lambda w: forest_plot(rows, title=label, x_label=label, zero=True, width=w), caption)
 
 
 def gates_section(report: RunReport) -> Section | None:

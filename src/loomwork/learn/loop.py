@@ -47,8 +47,8 @@ class History:
         losses: the loss of every step, those before a resume included.
         gradient_norms: the same, before clipping.
         resumed_at: the step that this process began at.
-        seconds: how long this process trained, checkpoints included.
-        tokens: how many tokens were trained on since.
+        seconds: how long was trained, checkpoints and what other processes did before a resume included.
+        tokens: how many tokens were trained on.
         part_tokens: how many were computed at once, at the end.
         stopped_early: whether the held-out loss ended it.
     """
@@ -130,7 +130,7 @@ def fit(
             if history.stopped_early:
                 break
             if stop:
-                kept.save(step, _state(history, watch))
+                kept.save(step, _state(history, watch, began))
                 raise Stopped(f"training was stopped at step {step} of {steps}", "run it again to go on from there")
             rate = how.learning_rate * factor(step)
             for group in optimizer.param_groups:
@@ -169,13 +169,13 @@ def fit(
                     keep(done)
             if due:
                 before = time.monotonic()
-                kept.save(done, _state(history, watch))
+                kept.save(done, _state(history, watch, began))
                 saved = time.monotonic()
                 saving = saved - before
         if len(history.losses) > history.resumed_at:
-            kept.save(len(history.losses), _state(history, watch))  # what follows may be killed too
+            kept.save(len(history.losses), _state(history, watch, began))  # what follows may be killed too
     put_weights(trained, best or average)
-    history.seconds = time.monotonic() - began
+    history.seconds += time.monotonic() - began
     return history
 
 
@@ -195,11 +195,15 @@ def _resume(kept: Checkpoint, how: Training, watch: Watch | None) -> History:
         part_tokens=run["part_tokens"],
         stopped_early=early,
         best=min(means, default=math.inf),
+        seconds=run["seconds"],
+        tokens=run["tokens"],
     )
 
 
-def _state(history: History, watch: Watch | None) -> dict[str, Any]:
+def _state(history: History, watch: Watch | None, began: float) -> dict[str, Any]:
     return {
+        "seconds": history.seconds + time.monotonic() - began,
+        "tokens": history.tokens,
         "losses": history.losses,
         "gradient_norms": history.gradient_norms,
         "part_tokens": history.part_tokens,

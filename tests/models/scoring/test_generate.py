@@ -91,7 +91,8 @@ def test_generations_are_kept(stories, contexts, tmp_path):
     again = stories.score(requests, keep=keep)
     assert 0 < again.counts["kept"] < len(requests)
     third = stories.score(requests, keep=keep)
-    assert third.answers == again.answers == stories.score(requests).answers
+    answers = [[(a.text, a.tokens) for a in s.answers] for s in (third, again, stories.score(requests))]
+    assert answers[0] == answers[1] == answers[2]  # their log-probabilities are NaN: generated texts have none
     assert third.counts["tokens_generated"] == 0
 
 
