@@ -77,6 +77,14 @@ def test_names(files: Files, code: str, reached: list[str]) -> None:
             "from importlib import import_module\ndef run(): return import_module('PKG.lib.words')",
             ["lib.words:*"],
         ),
+        (
+            "from importlib import import_module as im\ndef run(): return im('PKG.lib.words')",
+            ["lib.words:*"],
+        ),
+        (
+            "import importlib\ndef run(): return importlib.import_module(name='PKG.lib.words')",
+            ["lib.words:*"],
+        ),
         ("def run():\n  import PKG.lib.words", []),  # see below: imported for what the import does
         (
             "import typing\nif typing.TYPE_CHECKING:\n  from PKG.lib.words import count\ndef run(x: count): ...",

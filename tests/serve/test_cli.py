@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from loomwork.cli.main import app
 from loomwork.core.artifact import Index, Model
 from loomwork.models.decoder import load_decoder
+from tests.serve.conftest import publish
 
 LOOM = [sys.executable, "-c", "from loomwork.cli.main import app; app()"]
 
@@ -37,6 +39,20 @@ def test_ask_shows_passages_with_score_source_and_row(docs_home):
     assert len(answer["passages"]) == 2
     assert answer["passages"][0]["columns"]["name"] == "heapq.merge"
     assert answer["index"] == docs_home.open("docs@index", Index).id
+
+
+def test_ask_says_where_the_index_is_another_models(docs_home, stories_home, tmp_path):
+    assert loom(docs_home, "ask", "docs", "heap")[2] == ""
+    mine = docs_home.ledger.named("docs", "champion")["artifact"]
+    shutil.copytree(docs_home.store.path(mine), tmp_path / "other")
+    (tmp_path / "other" / "loomwork.json").write_text("{}")
+    try:
+        docs_home.ledger.move_name("docs", "champion", publish(docs_home, tmp_path / "other", "model"))
+        code, _, told = loom(docs_home, "ask", "docs", "heap")
+        assert code == 0
+        assert f"docs@index was made by {mine[:12]}, which answers" in told
+    finally:
+        docs_home.ledger.move_name("docs", "champion", mine)
 
 
 def test_generate_streams_the_decoder_s_text(stories_home):

@@ -27,18 +27,21 @@ def ask(
 
     from loomwork.cli import text
     from loomwork.core.home import open_home
-    from loomwork.serve.answer import SOURCES, TITLES, first_column, open_answers, stale_reasons
+    from loomwork.serve.answer import SOURCES, TITLES, first_column, open_answers, other_model, stale_reasons
 
     here = open_home(home)
     answers = open_answers(here, name)
     hits = answers.ask(question, k)
     artifacts = {"index": answers.index.id} | ({"model": answers.model.id} if answers.model else {})
+    apart = other_model(here, answers)
     stale = [f"the {role} is stale: {why}" for role, i in artifacts.items() for why in stale_reasons(here, i)]
     if as_json:
         found = [{"row_id": h.row_id, "score": h.score, "text": h.text, "columns": h.columns} for h in hits]
-        text.echo_json({"name": name, "question": question, **artifacts, "stale": stale, "passages": found})
+        text.echo_json(
+            {"name": name, "question": question, **artifacts, "stale": stale, "apart": apart, "passages": found}
+        )
         return
-    for remark in dict.fromkeys(stale):
+    for remark in dict.fromkeys([*stale, *filter(None, [apart])]):
         typer.echo(f"warning: {remark}", err=True)
     if not hits:
         typer.echo("nothing found")

@@ -1,7 +1,8 @@
 """The code id of a step: a digest of every definition of the package that it reaches, found without importing anything.
 
-What cannot be seen: third-party code (its versions are in `uses`), a table that another module fills without being
-mentioned, dispatch over names that are made up while running, data files. A step's `version=` covers those.
+What cannot be seen: third-party code (its versions are in `uses`), a table that another module fills or an attribute
+that it sets without being mentioned, dispatch over names that are made up while running, data files. A step's
+`version=` covers those.
 """
 
 from __future__ import annotations

@@ -169,12 +169,19 @@ class Scan:
             self._touch(node.func.value, scope.mutated)
         for given in [*node.args, *(k.value for k in node.keywords)]:
             self._touch(given.value if isinstance(given, ast.Starred) else given, scope.passed)
-        called = chain_of(node.func)
-        if called and called[-1] in ("import_module", "__import__") and node.args:
-            name = node.args[0]
-            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+        # whatever the function is called: a module that is named and not imported costs a look for its file, no more
+        for name in [*node.args[:1], *(k.value for k in node.keywords if k.arg == "name")]:
+            if isinstance(name, ast.Constant) and isinstance(name.value, str) and self._imports(node.func, name.value):
                 self.absolute.add((name.value, ()))
         self._any(node)
+
+    def _imports(self, function: ast.expr, name: str) -> bool:
+        """Whether a call may import a module by its name: import_module under any name, called as any attribute."""
+        called = chain_of(function)
+        if called and called[-1] in ("import_module", "__import__"):
+            return True
+        dotted = name.isascii() and all(part.isidentifier() for part in name.split("."))
+        return bool(called) and len(called or ()) == 1 and "." in name and dotted
 
     @staticmethod
     def _touch(node: ast.expr, roots: set[str]) -> None:

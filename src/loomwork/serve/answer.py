@@ -119,6 +119,20 @@ def stale_reasons(home: Home, artifact_id: str) -> list[str]:
     return [str(reason.get("because") or "its data has changed") for reason in reasons]
 
 
+def other_model(home: Home, answers: Answers) -> str:
+    """A sentence where the name's model is not the one that made its index, as after one of them was moved; else ""."""
+    bare, _, label = answers.name.partition("@")
+    named = home.ledger.named(bare, DEFAULT_LABEL) if label in ("", DEFAULT_LABEL) else None
+    if not named or not answers.model or named["artifact"] in (answers.model.id, answers.index.id):
+        return ""
+    if (home.ledger.artifact(named["artifact"]) or {}).get("kind") != Model.kind:
+        return ""
+    return (
+        f"{bare}@{DEFAULT_LABEL} is model {named['artifact'][:12]}, and {bare}@{INDEX_LABEL} was made by "
+        f"{answers.model.id[:12]}, which answers: move both names"
+    )
+
+
 def first_column(hit: Hit, names: Sequence[str]) -> str:
     """The first of some columns that has text in a hit, or ""."""
     return next((value for n in names if isinstance(value := hit.columns.get(n), str) and value), "")
