@@ -238,3 +238,34 @@ def test_faults_of_sub_recipes_are_told_once_and_make_no_others(load: Load) -> N
     assert told == ["r.yaml", "r.yaml:3", "r.yaml:3", "r.yaml:4", "r.yaml:6", "r.yaml:8", "sub.yaml:5", "sub.yaml:5"]
     assert "step 's.model'" in str(caught.value)
     assert "step 'q.model'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ("  b: {use: data.near_dedup, data: $raw/train}\n", "raw makes no part 'train'.*\n.*known: cut, data, dropped"),
+        ("  s: {use: data.split, data: $raw}\n  b: {use: data.clean, data: $s/trian}\n", "'trian'.*\n.*'train'"),
+        ("  s: {use: data.split, data: $raw}\n  b: {use: data.clean, data: $s/validation}\n", "no part 'validation'"),
+        (
+            "  f: {use: train.init, tokenizer: $raw}\n  t: {use: train.sft, base: $f, data: $raw, adapter: lora}\n"
+            "  b: {use: train.merge, base: $f, adapters: {a: $t/adaptor}}\n",
+            "t makes no part 'adaptor'.*\n.*'adapter'",
+        ),
+    ],
+)
+def test_a_part_that_a_step_will_not_make_is_refused(load: Load, tmp_path: Path, steps: str, message: str) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(RecipeError, match=message):
+        load(f"steps:\n  raw: {{use: data.read, path: {tmp_path / 'a.txt'}}}\n{steps}")
+
+
+def test_parts_that_a_step_makes_or_may_make_are_taken(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    steps = (
+        f"steps:\n  raw: {{use: data.read, path: {tmp_path / 'a.txt'}}}\n"
+        "  s: {use: data.split, data: $raw, validation: 0.1}\n"
+        "  a: {use: data.clean, data: $raw/dropped}\n  b: {use: data.clean, data: $s/validation}\n"
+        "  c: {use: data.clean, data: $a/cut}\n  h: {use: data.read_hub, path: x/y}\n"
+        "  d: {use: data.clean, data: $h/test}\n"
+    )
+    assert "d" in load(steps).steps

@@ -29,6 +29,7 @@ from typing import Any
 from loomwork.core.artifact import digest
 from loomwork.core.errors import InputError, RecipeError, did_you_mean
 from loomwork.core.recipe_faults import Faults
+from loomwork.core.recipe_parts import check_parts
 from loomwork.core.recipe_scope import NAME, Reference, Scope, read_recipe
 from loomwork.core.recipe_settings import checked_settings
 from loomwork.core.recipe_yaml import Tree, from_python, plain_value
@@ -136,6 +137,7 @@ def _checked(scope: Scope, text: str) -> Recipe:
             for call in _calls(around, name, keys):
                 calls[call.name], trees[call.name] = call, keys
     _check_kinds(calls, trees, faults)
+    check_parts(calls, trees, faults)
     steps = calls
     with faults.caught():
         steps = _in_order(calls, trees)

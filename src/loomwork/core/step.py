@@ -15,7 +15,7 @@ import importlib.util
 import inspect
 import pkgutil
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -168,6 +168,9 @@ class Input:
     shape: Shape
 
 
+Parts = Callable[[Mapping[str, Any]], Collection[str] | None]  # of a step's settings
+
+
 @dataclass(frozen=True)
 class Step:
     """What the signature of a step function says. Get one with `find_step` or `function.step`."""
@@ -180,6 +183,7 @@ class Step:
     measures: bool = False
     parallel: bool = False
     name: str = ""
+    parts: Parts | None = None
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -281,6 +285,7 @@ def step(
     version: str = "",
     measures: bool = False,
     parallel: bool = False,
+    parts: Parts | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a function a step.
 
@@ -292,10 +297,13 @@ def step(
         measures: what it writes depends on the clock, so `loom remake` does not expect equal bytes.
         parallel: it can run in several processes that share its work through torch.distributed. Each is called with
             the same inputs and settings; what the first one writes is the result. Such a step is heavy.
+        parts: tells of its settings which parts it will make ("checkpoint-*" for a pattern), or None where that cannot
+            be known, so that a recipe which names another is refused before it runs.
     """
 
     def declare(function: Function) -> Function:
-        found = Step(function, makes, tuple(uses), heavy or parallel, version, measures, parallel, step_name(function))
+        heavier = heavy or parallel
+        found = Step(function, makes, tuple(uses), heavier, version, measures, parallel, step_name(function), parts)
         for name, parameter in found.signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD or parameter.kind is parameter.VAR_POSITIONAL:
                 raise TypeError(f"step {found.name}: *{name} is not allowed, the signature is the schema")

@@ -22,7 +22,7 @@ BATCH_ROWS = 1000
 SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk writes
 
 
-@step(makes="dataset", uses=["datasets"])
+@step(makes="dataset", uses=["datasets"], parts=lambda settings: None)
 def read_hub(
     *,
     path: str,

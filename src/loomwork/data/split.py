@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
 
 
-@step(makes="dataset", uses=["numpy", "scipy"])
+def _parts(settings: Mapping[str, Any]) -> list[str]:
+    return [TRAIN, HOLDOUT, *([VALIDATION] if settings.get("validation") else [])]
+
+
+@step(makes="dataset", uses=["numpy", "scipy"], parts=_parts)
 def split(
     data: Dataset,
     *,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
 
@@ -92,6 +92,12 @@ class Rows:
     def count(self, rows: int) -> int:
         """The steps of a run over that many rows."""
         return self.steps or max(1, math.ceil(self.epochs * rows / self.batch))
+
+
+def made_parts(settings: Mapping[str, Any]) -> list[str]:
+    """The parts of the model that a training step with these settings makes: its files, and folders."""
+    adapter = ["adapter"] if settings.get("adapter", "none") != "none" else []
+    return ["*.*", "order", *adapter, *(["checkpoint-*"] if settings.get("keep_every") else [])]
 
 
 @dataclass(frozen=True)

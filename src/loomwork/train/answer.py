@@ -13,7 +13,7 @@ from loomwork.core.context import context as running
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training
+from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ NOWHERE = (-1, -1)
 NOT_FOUND = "the answer is not in the context"
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True)
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parts=made_parts)
 def answer(
     base: Model,
     data: Dataset,

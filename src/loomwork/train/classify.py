@@ -15,12 +15,18 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training
+from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
 
 MOST_CLASSES = 1000
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parallel=True)
+@step(
+    makes="model",
+    uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"],
+    heavy=True,
+    parallel=True,
+    parts=made_parts,
+)
 def classify(
     base: Model,
     data: Dataset,

@@ -12,10 +12,10 @@ from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.ranges import Share as WholeShare
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training
+from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True)
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parts=made_parts)
 def distill(
     base: Model,
     data: Dataset,

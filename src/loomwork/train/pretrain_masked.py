@@ -13,10 +13,10 @@ from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training
+from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True)
+@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parts=made_parts)
 def pretrain_masked(
     base: Model,
     data: Dataset,
