@@ -149,7 +149,7 @@ def workloads(folder: Path, name: str, text: str, amount: float, shots: bool) ->
     articles = [{"text": text[at : at + round(9000 * min(1.0, amount + 0.2))]} for at in (0, 60_000)]
     file = write_task(folder, f"{name}_rolling", "rolling", articles[: 1 if quick else 2])
     found.append(Workload("rolling", file, most=512, sizes=(1, 4)))
-    file = write_task(folder, f"{name}_generation", "generation", questions(text, max(4, round(16 * amount))))
+    file = write_task(folder, f"{name}_generation", "generation", questions(text, 4 if quick else 16))
     found.append(Workload("generation", file, sizes=(1, 16)))
     return found
 
