@@ -62,7 +62,7 @@ def parts_at(step: int, limit: int) -> list[Points]:
 def run(objective: torch.nn.Module, work: Path, *, steps: int, **given: Any) -> History:
     """Train with settings and arguments of `fit`, in a work folder."""
     arguments = {n: given.pop(n) for n in ("watch", "keep", "schedule", "name") if n in given}
-    context = {n: given.pop(n) for n in ("report", "stop_file") if n in given}
+    context = {n: given.pop(n) for n in ("report", "stop_file", "precision") if n in given}
     how = Training(**({"learning_rate": 0.01, "weight_decay": 0.0} | given))
     with use_context(Context(work_folder=work, threads=1, **context)):
         return fit(objective, parts_at, how, steps=steps, **arguments)

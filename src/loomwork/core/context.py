@@ -23,7 +23,7 @@ class Context:
         key: the step's cache key; names its `work` folder.
         work_folder: kept across kills until the step has succeeded, so that a step can resume.
         device: where models run ("cpu", "cuda:0", "mps").
-        precision: the resolved number format ("float32", "bfloat16").
+        precision: the resolved number format ("float32", "bfloat16", "float16").
         threads: how many threads the step may use.
         forgotten: ids of rows that `loom forget` removed; DatasetWriter leaves them out.
         report: receives progress and metric events.

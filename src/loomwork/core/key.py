@@ -230,7 +230,7 @@ def device() -> str:
     return os.environ.get("LOOMWORK_DEVICE") or ("cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu")
 
 
-PRECISIONS = ("float32", "bfloat16")  # float16 would need its losses scaled, which the loop does not do
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from loomwork.core.context import context
 from loomwork.core.errors import LoomError
 from loomwork.learn import distributed
+from loomwork.learn.loss_scale import LossScale
 from loomwork.learn.parts import part_tokens
 from loomwork.learn.settings import Training
 
@@ -37,6 +38,7 @@ class Gradients:
         trained: the parameters that get them.
         how: the settings.
         limit: how many tokens are computed at once; 0 for what the settings say.
+        scale: of the losses; it stays on the gradients.
     """
 
     objective: torch.nn.Module
@@ -44,6 +46,7 @@ class Gradients:
     trained: dict[str, torch.nn.Parameter]
     how: Training
     limit: int = 0
+    scale: LossScale = field(default_factory=LossScale)
 
     def __post_init__(self) -> None:
         self.limit = self.limit or part_tokens(self.how.part_tokens, context().device)
@@ -58,7 +61,7 @@ class Gradients:
                 for part in self.parts_at(step, self.limit):
                     longest = max(longest, part.tokens)
                     share = self.objective(part)
-                    share.backward()
+                    (share * self.scale.value).backward()
                     loss, tokens = loss + float(share.detach()), tokens + part.tokens
                 return loss, tokens
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:

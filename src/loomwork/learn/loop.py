@@ -23,6 +23,7 @@ from loomwork.learn import distributed
 from loomwork.learn.average import put_weights, update_average, with_weights
 from loomwork.learn.checkpoint import Checkpoint
 from loomwork.learn.gradients import Gradients, PartsAt
+from loomwork.learn.loss_scale import LossScale
 from loomwork.learn.optimizer import add_penalties, make_optimizer
 from loomwork.learn.schedule import Schedule, make_schedule
 from loomwork.learn.settings import Training
@@ -115,9 +116,10 @@ def fit(
     average: dict[str, torch.Tensor] = {}
     best: dict[str, torch.Tensor] = {}
     kept = Checkpoint(context().work / f"{name}.pt", objective, trained, optimizer, {"average": average, "best": best})
-    history = _resume(kept, how, watch)
+    scale = LossScale.of(context().precision)
+    history = _resume(kept, how, watch, scale)
     average, best = kept.more.setdefault("average", {}), kept.more.setdefault("best", {})
-    gradients = Gradients(objective, parts_at, trained, how, history.part_tokens)
+    gradients = Gradients(objective, parts_at, trained, how, history.part_tokens, scale)
     (stop,) = distributed.sum_numbers(context().stop_requested)
     every = max(1, steps // REPORTS)
     _report_again(history, every, steps)
@@ -130,13 +132,14 @@ def fit(
             if history.stopped_early:
                 break
             if stop:
-                kept.save(step, _state(history, watch, began))
+                kept.save(step, _state(history, watch, scale, began))
                 raise Stopped(f"training was stopped at step {step} of {steps}", "run it again to go on from there")
             rate = how.learning_rate * factor(step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, tokens = gradients.sum(step)  # of this process
             distributed.sum_gradients(trained.values())
+            scale.take_off(trained.values())
             now = time.monotonic()
             late = distributed.rank() == 0 and now - saved >= max(checkpoint_every_seconds, SAVED_SHARE * saving)
             loss, count, stop, due = distributed.sum_numbers(loss, tokens, context().stop_requested, late)
@@ -144,10 +147,12 @@ def fit(
             if how.l1 or how.l2:
                 add_penalties(trained.values(), how.l1, how.l2)
             norm = float(distributed.whole(clip_grad_norm_(trained.values(), how.clip_norm or math.inf)))
+            left_out = scale.overflowed(norm)
             history.losses.append(loss)
-            history.gradient_norms.append(norm)
+            history.gradient_norms.append((history.gradient_norms or [0.0])[-1] if left_out else norm)
             _check(history, rate)
-            optimizer.step()
+            if not left_out:
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if how.ema:
                 update_average(average, trained, how.ema, step)
@@ -169,20 +174,21 @@ def fit(
                     keep(done)
             if due:
                 before = time.monotonic()
-                kept.save(done, _state(history, watch, began))
+                kept.save(done, _state(history, watch, scale, began))
                 saved = time.monotonic()
                 saving = saved - before
         if len(history.losses) > history.resumed_at:
-            kept.save(len(history.losses), _state(history, watch, began))  # what follows may be killed too
+            kept.save(len(history.losses), _state(history, watch, scale, began))  # what follows may be killed too
     put_weights(trained, best or average)
     history.seconds += time.monotonic() - began
     return history
 
 
-def _resume(kept: Checkpoint, how: Training, watch: Watch | None) -> History:
+def _resume(kept: Checkpoint, how: Training, watch: Watch | None, scale: LossScale) -> History:
     step, run = kept.restore()
     if not run:
         return History()
+    scale.resume(run["scale"])
     if watch:
         watch.resume(run["watch"])
     losses = run["losses"]
@@ -200,8 +206,9 @@ def _resume(kept: Checkpoint, how: Training, watch: Watch | None) -> History:
     )
 
 
-def _state(history: History, watch: Watch | None, began: float) -> dict[str, Any]:
+def _state(history: History, watch: Watch | None, scale: LossScale, began: float) -> dict[str, Any]:
     return {
+        "scale": scale.state,
         "seconds": history.seconds + time.monotonic() - began,
         "tokens": history.tokens,
         "losses": history.losses,
