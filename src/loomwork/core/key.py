@@ -149,12 +149,15 @@ def make_key(parts: Parts) -> str:
 
 
 def differences(old: Parts, new: Parts) -> list[str]:
-    """What changed between two keys, one line each: "settings.threshold: 0.8 -> 0.7"."""
+    """What changed between two keys, one line each: "settings.threshold: 0.8 -> 0.7". Code comes last; of two
+    different steps nothing is said of it.
+    """
     a, b = _flat(old), _flat(new)
+    changed = [name for name in a.keys() | b.keys() if a.get(name) != b.get(name)]
+    if a.get("step") != b.get("step"):
+        changed = [name for name in changed if not name.startswith("code.")]
     lines = []
-    for name in sorted(a.keys() | b.keys()):
-        if a.get(name) == b.get(name):
-            continue
+    for name in sorted(changed, key=lambda name: (name.startswith("code."), name != "step", name)):
         was, now = _apart(*(_short(x.get(name), name in x) for x in (a, b)))
         group, _, rest = name.partition(".")
         if group == "code":
