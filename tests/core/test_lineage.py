@@ -138,6 +138,22 @@ def test_a_row_that_was_dropped_everywhere_touched_nothing(home, lines):
     assert {p.part for p in trace.places} == {"data", "dropped"}
 
 
+def test_what_came_of_it_shows_all_that_it_read(home, lines):
+    whole = recipe(lines)
+    whole["steps"]["both"] = {"use": S + "several", "models": {"a": "$model", "b": "$model2"}, "verdicts": ["$gate"]}
+    run = run_recipe(whole, home=home)
+    graph = lineage(home, run.steps["upper"].artifact)
+    names = {r: n.name for r, n in graph.nodes.items()}
+    assert "model2" not in names.values()  # it did not come of it, nor it of it
+    graph = lineage(home, run.steps["raw"].artifact)
+    names = {r: n.name for r, n in graph.nodes.items()}
+    read = sorted(names[a] for a, b, _, _ in graph.edges if names[b] == "both")
+    assert read == ["gate", "model", "model2"]
+    graph = lineage(home, run.steps["model"].artifact)
+    names = {r: n.name for r, n in graph.nodes.items()}
+    assert sorted(names[a] for a, b, _, _ in graph.edges if names[b] == "both") == ["gate", "model"]
+
+
 def test_a_row_that_is_not_there_is_said(home, lines):
     run_recipe(recipe(lines), home=home)
     with pytest.raises(InputError, match="no row"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from loomwork.core.errors import InputError
 from loomwork.core.home import Home
+from loomwork.core.ledger import is_stale
 
 _EDGE = "e.run, e.artifact, e.made_by, e.role, e.part"
 _INPUT = "e.direction = 'in' AND e.made_by IS NOT NULL"
@@ -84,6 +85,9 @@ def _lineage(home: Home, artifact_id: str, up: bool, down: bool) -> Graph:
                 made[maker] = artifact
                 made.setdefault(run, "")
                 edges.add((maker, run, role, part))
+        if up and down:  # what came from it has read more than what came from it
+            below = sorted({run for _, run, _, _ in edges} - {start})
+            edges |= {e for e in _inputs(connection, below) if e[0] in made}
         last = [run for run, artifact in made.items() if not artifact]  # nothing has read what they made
         made |= {r: row[2] for r, row in _look_up(connection, "edge", "run", "direction, artifact", last).items()}
         runs = _look_up(connection, "run", "id", "step, name, started, ended", made)
@@ -95,7 +99,14 @@ def _lineage(home: Home, artifact_id: str, up: bool, down: bool) -> Graph:
         _, step, name, began, ended = runs[run]
         names = tuple(labels.get(artifact, ()))
         graph.nodes[run] = Node(
-            run, step, name, artifact, kinds[artifact][1], (ended or began) - began, names, artifact in stale
+            run,
+            step,
+            name,
+            artifact,
+            kinds[artifact][1],
+            (ended or began) - began,
+            names,
+            is_stale(stale, artifact, run),
         )
     graph.edges = [e for e in graph.edges if e[0] in graph.nodes and e[1] in graph.nodes]
     return graph
@@ -118,6 +129,15 @@ def _walk(connection: sa.Connection, way: str, start: str) -> Iterable[tuple[Any
             found.append(edge)
             todo.append(edge[far])
     return found
+
+
+def _inputs(connection: sa.Connection, runs: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+    """All that some runs read: (made_by, run, role, part)."""
+    query = sa.text(f"SELECT e.made_by, e.run, e.role, e.part FROM edge e WHERE {_INPUT} AND e.run IN :ids")  # noqa: S608
+    query = query.bindparams(sa.bindparam("ids", expanding=True))
+    for i in range(0, len(runs), LOOKED_UP_AT_ONCE):
+        rows = connection.execute(query, {"ids": runs[i : i + LOOKED_UP_AT_ONCE]})
+        yield from ((maker, run, role, part) for maker, run, role, part in rows)
 
 
 def _fetch(connection: sa.Connection, query: str, **values: Any) -> list[tuple[Any, ...]]:
