@@ -13,7 +13,7 @@ demo: .venv/.demo
 
 # Two processes with a thread each take two thirds of the time of one with two.
 test: .venv/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/.test
 	$(BIN)/python -m pytest -m slow
