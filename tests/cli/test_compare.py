@@ -33,6 +33,7 @@ def test_models_and_scores_are_compared(project: Project) -> None:
     found = project.json("compare", "old=scores@old", "new=scores@new")
     assert found["systems"] == ["old", "new"]
     assert project.json("compare", "a", "b", "--data", "raw", "--by", "length")["slices"]["rows"] == []  # too few items
+    assert project.json("compare", "a", "b", "--by", "length")["slices"]["rows"] == []  # the rows are the ledger's
     assert found["differences"][0]["n"] == 6
     assert open_home().ledger.artifact(found["artifact"])["kind"] == "comparison"
     assert "= side_by_side" in project("compare", "old=scores@old", "new=scores@new")  # nothing is computed twice

@@ -24,7 +24,7 @@ def compare(
         ),
     ],
     data: Annotated[
-        str | None, typer.Option("--data", help="The rows that were scored, for columns that the items lack.")
+        str | None, typer.Option("--data", help="The rows that were scored, for --by; the ledger knows them.")
     ] = None,
     by: Annotated[list[str] | None, typer.Option("--by", help="A column to slice by; may be repeated.")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="A score; may be repeated.")] = None,
@@ -61,6 +61,8 @@ def compare(
     if data:
         data, _, part = data.partition("/")
         call["data"] = find_artifact(opened, data) + (f"/{part}" if part else "")
+    elif by and (read := _scored_rows(opened, next(iter(scores.values())))):
+        call["data"] = read
     recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {STEP: call}})
     with open_display(recipe.steps, silent=as_json) as display, Runner(opened, listen=display.listen) as runner:
         result = runner.run(recipe)
@@ -110,6 +112,15 @@ def found_scores(home: Home, systems: list[tuple[str, str]]) -> dict[str, str]:
         "the systems have no scores that were measured alike: of the same metric on the same data",
         "score each with the same step on the same part",
     )
+
+
+def _scored_rows(home: Home, scores: str) -> str:
+    """The dataset that was scored, as "ID/part", where the ledger knows it; else ""."""
+    for maker in home.ledger.makers(scores)[:1]:
+        for edge in home.ledger.edges(maker["id"]):
+            if edge["direction"] == "in" and edge["role"] == "data":
+                return edge["artifact"] + (f"/{edge['part']}" if edge["part"] else "")
+    return ""
 
 
 def _marks(home: Home, artifact: str) -> set[tuple[str, str]]:
