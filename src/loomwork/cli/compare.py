@@ -119,7 +119,7 @@ def _scored_rows(home: Home, scores: str) -> str:
     for maker in home.ledger.makers(scores)[:1]:
         for edge in home.ledger.edges(maker["id"]):
             if edge["direction"] == "in" and edge["role"] == "data":
-                return edge["artifact"] + (f"/{edge['part']}" if edge["part"] else "")
+                return f"{edge['artifact']}/{edge['part']}".rstrip("/")
     return ""
 
 

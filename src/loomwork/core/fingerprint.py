@@ -19,7 +19,7 @@ from pathlib import Path
 
 from loomwork.core.artifact import digest
 from loomwork.core.errors import InputError, did_you_mean
-from loomwork.core.source import DYNAMIC, Chain, Imports, Scan, Use, chain_of, imported, never_runs, parse
+from loomwork.core.source import DYNAMIC, IMPORTER, Chain, Imports, Scan, Use, chain_of, imported, never_runs, parse
 
 Parts = dict[str, str]
 Stamp = tuple[int, int] | None  # (time, size) of a file or folder; None where there is none
@@ -172,7 +172,8 @@ class Module:
         return self._scans[i]
 
     def _new_scan(self) -> Scan:
-        return Scan(self.name, self.is_package, self._is_step)
+        importers = {name for name, targets in self.imports.items() if IMPORTER in targets}
+        return Scan(self.name, self.is_package, self._is_step, importers)
 
     def _is_step(self, decorator: ast.expr) -> bool:
         chain = chain_of(decorator.func) if isinstance(decorator, ast.Call) else None

@@ -10,7 +10,7 @@ import ast
 import contextlib
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from loomwork.core.errors import InputError
@@ -19,6 +19,7 @@ Chain = tuple[str, ...]  # ("np", "linalg", "norm")
 Use = tuple[str, Chain]  # a module, and a chain of attributes in it; () is the whole module
 Imports = dict[str, list[Use]]  # what a name may stand for; several where branches differ
 
+IMPORTER: Use = ("importlib", ("import_module",))
 # Code that reads these can reach any name of its module.
 DYNAMIC = {("globals",), ("eval",), ("exec",), ("sys", "modules")}
 
@@ -43,10 +44,17 @@ class Scan:
         module: the dotted name of the module, for relative imports.
         is_package: whether that is a package's `__init__`.
         is_step: tells the `@step(...)` decorator from others.
+        importers: what the module calls importlib.import_module.
     """
 
-    def __init__(self, module: str, is_package: bool, is_step: Callable[[ast.expr], bool] = lambda node: False) -> None:
-        self.module, self.is_package, self.is_step = module, is_package, is_step
+    def __init__(
+        self,
+        module: str,
+        is_package: bool,
+        is_step: Callable[[ast.expr], bool] = lambda node: False,
+        importers: Set[str] = frozenset(),
+    ) -> None:
+        self.module, self.is_package, self.is_step, self.importers = module, is_package, is_step, importers
         self.names = Scope("module")
         self.absolute: set[Use] = set()
         self._out: list[str] = []
@@ -169,19 +177,21 @@ class Scan:
             self._touch(node.func.value, scope.mutated)
         for given in [*node.args, *(k.value for k in node.keywords)]:
             self._touch(given.value if isinstance(given, ast.Starred) else given, scope.passed)
-        # whatever the function is called: a module that is named and not imported costs a look for its file, no more
-        for name in [*node.args[:1], *(k.value for k in node.keywords if k.arg == "name")]:
-            if isinstance(name, ast.Constant) and isinstance(name.value, str) and self._imports(node.func, name.value):
-                self.absolute.add((name.value, ()))
+        if self._imports(node.func):
+            for name in [*node.args[:1], *(k.value for k in node.keywords if k.arg == "name")]:
+                if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                    self.absolute.add((name.value, ()))
         self._any(node)
 
-    def _imports(self, function: ast.expr, name: str) -> bool:
-        """Whether a call may import a module by its name: import_module under any name, called as any attribute."""
+    def _imports(self, function: ast.expr) -> bool:
+        """Whether it is import_module, under whatever name it was imported."""
         called = chain_of(function)
-        if called and called[-1] in ("import_module", "__import__"):
-            return True
-        dotted = name.isascii() and all(part.isidentifier() for part in name.split("."))
-        return bool(called) and len(called or ()) == 1 and "." in name and dotted
+        if not called:
+            return False
+        inside = {n for scope in self._scopes for n, targets in scope.imports.items() if IMPORTER in targets}
+        return called[-1] in ("import_module", "__import__") or (
+            len(called) == 1 and called[0] in inside | self.importers
+        )
 
     @staticmethod
     def _touch(node: ast.expr, roots: set[str]) -> None:
