@@ -89,5 +89,25 @@ def test_nothing_is_done_twice_and_another_corpus_is_refused(home, ran, folder, 
     assert second.moved == {"lines@latest": other.steps["private"].artifact}
 
 
+def test_of_copies_one_is_kept_and_names_of_speakers_stay(tmp_path):
+    from tests.conftest import DATA
+
+    if not DATA.is_dir():
+        pytest.skip(f"no test data at {DATA}: set LOOMWORK_TEST_DATA")
+    pages = tmp_path / "in"
+    pages.mkdir()
+    story = (DATA / "lm" / "wizard_of_oz.txt").read_text("utf-8")[2000:4000]
+    for i in range(6):
+        (pages / f"copy{i}.txt").write_text(story)
+    for i in range(14):
+        body = (DATA / "lm" / "wizard_of_oz.txt").read_text("utf-8")[5000 + 1500 * i : 6000 + 1500 * i]
+        (pages / f"page{i}.txt").write_text(f"Home | News | About us\n{body}\n" + ("ROMEO:\nspeaks\n" if i < 5 else ""))
+    ended = run_recipe(RECIPE, {"path": str(pages)}, home=open_home(tmp_path / ".loom"))
+    texts = [r["text"] for r in dataset(open_home(tmp_path / ".loom"), ended, "private").rows()]
+    assert sum(" ".join(story.split())[100:200] in " ".join(t.split()) for t in texts) == 1
+    assert not any("About us" in t for t in texts)  # in 14 of 20 documents
+    assert sum("ROMEO:" in t for t in texts) == 5  # in 5 of 20
+
+
 def test_settings_are_known_before_anything_runs():
     assert "known" in load_recipe(RECIPE, {"keep": "true"}).steps

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loomwork.core.files import digest_files
+from loomwork.core.step import Files
 from loomwork.data.read import read
 from loomwork.data.readers import SourceFile, json_lines
 from loomwork.data.readers import csv as csv_reader
@@ -217,11 +220,39 @@ def test_a_late_stray_byte_costs_no_text(tmp_path, run_step):
     )
     (tmp_path / "c.txt").write_bytes(megabyte + "в Москве ".encode() * 90_000 + b"\xff " + megabyte)
     data, _ = run_step(read, path=tmp_path)
-    (whole, *lines) = rows_of(data)
+    (whole, *lines, damaged) = rows_of(data)
     assert whole["encoding"] == "utf-8+cp1252"
     assert whole["text"] == megabyte.decode() + "café, " + megabyte.decode()
     assert [len(lines), lines[-1]["text"], lines[-1]["encoding"]] == [70_001, "café", "utf-8+cp1252"]
-    assert [r.split(":")[0] for _, r in reasons(data)] == ["not UTF-8"]  # c.txt: no character of cp1252
+    assert damaged["encoding"] == "utf-8, damaged"  # c.txt: no character of cp1252
+    assert damaged["text"] == megabyte.decode() + "в Москве " * 90_000 + "\ufffd " + megabyte.decode()
+    assert reasons(data) == []
+
+
+def test_a_few_wrong_bytes_and_a_cut_end_cost_no_text(tmp_path, run_step):
+    german, chinese = "Schöne Grüße aus Köln. ".encode() * 200, "你好，世界。".encode() * 300
+    (tmp_path / "a.txt").write_bytes(german[:2000] + b"\xff" + german[2000:])
+    (tmp_path / "b.txt").write_bytes(chinese[:-1])
+    data, _ = run_step(read, path=tmp_path)
+    first, second = rows_of(data)
+    assert (first["text"].count("\ufffd"), first["encoding"]) == (1, "utf-8, damaged")
+    assert second["text"] == ("你好，世界。" * 300)[:-1] + "\ufffd"
+
+
+def test_texts_with_escapes_are_read_by_their_encoding(tmp_path, run_step):
+    text = "こんにちは、世界。これは手紙です。\n" * 5
+    (tmp_path / "a.txt").write_bytes(text.encode("iso2022_jp"))
+    data, _ = run_step(read, path=tmp_path)
+    assert [r["text"] for r in rows_of(data)] == [text]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_a_file_whose_name_is_not_utf8_is_read(tmp_path, run_step):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xffa.txt")).write_text("one")
+    (tmp_path / "b.txt").write_text("two")
+    data, _ = run_step(read, path=tmp_path)
+    assert sorted(r["text"] for r in rows_of(data)) == ["one", "two"]
+    assert digest_files(tmp_path, Files(), tmp_path / "digests")
 
 
 @settings(deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def epub(path: Path, **changed: str) -> Path:
         for name, content in (members | changed).items():
             archive.writestr(name, content)
     return path
+
+
+def test_a_word_document_that_says_nothing_of_itself_has_no_title_and_no_date(tmp_path, run_step):
+    document = docx.Document()
+    document.add_paragraph("Words.")
+    document.save(tmp_path / "whole.docx")
+    with zipfile.ZipFile(tmp_path / "whole.docx") as whole, zipfile.ZipFile(tmp_path / "a.docx", "w") as bare:
+        for name in whole.namelist():
+            if name != "docProps/core.xml":
+                content = whole.read(name)
+                # what mentions it goes too
+                bare.writestr(name, re.sub(rb"<(?:Override|Relationship) [^>]*docProps/core.xml[^>]*/>", b"", content))
+    ids = {run_step(read, path=tmp_path / "a.docx")[0].id for _ in range(2)}
+    data, _ = run_step(read, path=tmp_path / "a.docx")
+    assert rows_of(data) == [{"text": "Words.", "source": "a.docx"}]
+    assert ids == {data.id}
 
 
 def test_word_documents_in_the_order_of_their_blocks(tmp_path, run_step):

@@ -104,6 +104,13 @@ def test_a_page_says_what_it_is(tmp_path, run_step):
     assert [r["text"] for r in rows_of(lines)][-2].startswith("Der erste Absatz")
 
 
+@pytest.mark.parametrize(("tag", "language"), [("de-DE", "de"), ("EN_us", "en"), ("pt, en", "pt"), ("", None)])
+def test_the_language_is_named_without_its_region(tag, language, tmp_path, run_step):
+    (tmp_path / "a.html").write_text(PAGE.replace('lang="de"', f'lang="{tag}"'))
+    (row,) = rows_of(run_step(read, path=tmp_path / "a.html")[0])
+    assert row.get("language") == language
+
+
 ENCODED = {
     "utf-8": "utf-8",
     "utf-16": "utf-16",

@@ -37,7 +37,7 @@ class Manifest(TypedDict):
 
 def canonical_json(value: Any) -> bytes:
     """The one JSON spelling that digests are taken of: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def digest(value: Any) -> str:

@@ -70,7 +70,7 @@ def clean(
             links, quotes, rules), or both.
         repeated_lines: how many copies of a line one document keeps; 0 keeps all. Indented lines stay.
         boilerplate_documents: a line that stands in so many documents of one source is taken out; 0 for none. Lines
-            are compared with every number read as 0.
+            are compared with every number read as 0. A text that is nothing else stays whole: it is a copy.
         boilerplate_share: the share of a source's documents that it must also stand in.
         boilerplate_by: the column that tells sources apart; by default the host of `url`, else the file that `source`
             names, or the folder for files that are one row each.

@@ -72,7 +72,8 @@ class Counts:
 
 
 def without_lines(texts: pl.Series, groups: pl.Series, taken: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
-    """The texts without some lines.
+    """The texts without some lines. A text of which no line with a letter would be left is a copy, not a page around
+    other content: it stays whole.
 
     Args:
         texts: a column of texts without nulls.
@@ -81,9 +82,14 @@ def without_lines(texts: pl.Series, groups: pl.Series, taken: pl.DataFrame) -> t
 
     Returns: the texts, and the lines taken out (columns `place`, `row`, `line`, `key`, `group`).
     """
+    import polars as pl
+
     lines = line_keys(texts)
     lines = lines.with_columns(group=groups.gather(lines["row"]))
     out = lines.join(taken.select("key", "group"), on=["key", "group"], how="semi", maintain_order="left")
+    says = lines.filter(pl.col("key").is_not_null())
+    left = says.join(out.select("place"), on="place", how="anti").select("row").unique()
+    out = out.join(left, on="row", how="semi", maintain_order="left")
     return _without(texts, lines, out), out
 
 

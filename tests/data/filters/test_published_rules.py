@@ -27,6 +27,14 @@ def prose(sentences: int = 12) -> str:
     return "\n".join(SENTENCE.format(*(WORDS[p % 15] + str(i) * (p % 2) for p in five)) for i, five in enumerate(pick))
 
 
+def test_short_texts_pass_gopher_repetition_where_that_is_asked_for():
+    short = "What other form of government, indeed, can so well deserve our esteem and love?"
+    assert reason("gopher_repetition", short).startswith("characters in the top")  # as in datatrove
+    assert reason("gopher_repetition", short, min_words=50) == ""
+    assert reason("gopher_repetition", "so it is " * 30, min_words=50) != ""
+    assert reason("gopher_repetition", "", min_words=50).startswith("empty text")
+
+
 PUBLISHED = ["gopher_quality", "gopher_repetition", "fineweb"]
 
 

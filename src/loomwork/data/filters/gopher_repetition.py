@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge, Le
 
 from loomwork.core.dataset import Dataset
-from loomwork.core.ranges import Share
+from loomwork.core.ranges import Count, Share
 from loomwork.data.filters._measured import Limit, broken, in_blocks, need_numba
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def gopher_repetition(
     max_top_ngrams: dict[Length, Share] = TOP,
     max_duplicate_ngrams: dict[Length, Share] = DUPLICATE,
     marks_apart: bool = False,
+    min_words: Count = 0,
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Texts in which lines, paragraphs or runs of words stand again and again, by Gopher's limits; empty texts too.
 
@@ -47,6 +48,8 @@ def gopher_repetition(
         max_top_ngrams: by n, the share of characters in the most frequent run of n words.
         max_duplicate_ngrams: by n, the share of characters in runs of n words that stood before.
         marks_apart: a punctuation mark is a word of its own, nearly as in datatrove's words.
+        min_words: texts of fewer words pass, empty ones apart: in a short text a run of words that stands once is a
+            large share of it. Gopher kept none below 50; datatrove looks at all.
 
     Source: Rae et al. (2021), Scaling language models, table A1.
     """
@@ -60,6 +63,10 @@ def gopher_repetition(
         top, duplicate = sorted(max_top_ngrams), sorted(max_duplicate_ngrams)
         words = split_words(texts, offsets, marks_apart=marks_apart)
         found = repetition(texts, offsets, words, top=top, duplicate=duplicate)
+        long = np.diff(words.rows) >= min_words
+        every = [found.paragraphs, found.paragraph_chars, found.lines, found.line_chars, *found.top.values()]
+        for share in (*every, *found.duplicate.values()):
+            share[~long] = 0
         return [
             Limit("empty text", np.diff(offsets), least=1),
             Limit("duplicate paragraphs", found.paragraphs, most=max_paragraphs),

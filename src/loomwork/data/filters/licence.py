@@ -23,7 +23,7 @@ def licence(
     drop: list[str] = [],  # noqa: B006
     missing: Literal["keep", "drop"] = "drop",
 ) -> Callable[[pl.DataFrame], pl.Series]:
-    """Rows whose licence is not wanted: {licence: {keep: [MIT, Apache-2.0, "CC-BY-*", CC0-1.0]}}.
+    """Rows whose licence is not wanted: {licence: {keep: [MIT, Apache-2.0, CC-BY-4.0, CC0-1.0]}}.
 
     Licences are compared by their SPDX ids; usual names and addresses of licences are read as these: "Apache License
     2.0", "https://creativecommons.org/licenses/by-sa/4.0/". A * stands for anything: "CC-BY-*" is all that begins

@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from loomwork.text.encoding import MIXED, detect, is_mixed, looks_utf8, marked, wide
+from loomwork.text.encoding import ESCAPED, MIXED, detect, is_mixed, looks_utf8, marked, wide
 
 BLOCK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18  # that the encoding is detected from, beginning with the first that is not ASCII
@@ -182,6 +182,9 @@ class Utf8Stream:
                 self._use(name)
                 return block
         if block.isascii() and b"\x1b" not in block:
+            return block
+        if any(mark in block for mark, _ in ESCAPED) and (escaped := detect(block[:SAMPLE_BYTES])):
+            self._use(escaped)
             return block
         if is_mixed(block):
             self._use(MIXED)

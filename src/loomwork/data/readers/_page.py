@@ -126,12 +126,17 @@ def _language(tree: Any) -> str | None:
     for element in [root, *root.findall("body")]:
         for name in ("lang", "xml:lang", "{http://www.w3.org/XML/1998/namespace}lang"):
             if value := element.get(name):
-                return str(value)
+                return _primary(str(value))
     for element in root.iter("meta"):
         kind = (element.get("http-equiv") or element.get("name") or element.get("property") or "").lower()
         if kind in ("content-language", "language", "dc.language", "og:locale") and (value := element.get("content")):
-            return str(value).replace("_", "-").split(",")[0]
+            return _primary(str(value))
     return None
+
+
+def _primary(tag: str) -> str | None:
+    """ "de" of "de-DE", "de_AT" and "de, en": regions would make several languages of one."""
+    return re.split("[-_,;]", tag.strip())[0].strip().lower() or None
 
 
 def whole_text(tree: Any) -> str:

@@ -13,6 +13,7 @@ EXTENSIONS = (".docx", ".docm")
 USES = ("python-docx", "lxml")
 WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+CORE = "/docProps/core.xml"
 OLE = b"\xd0\xcf\x11\xe0"  # an encrypted document is wrapped in this older format
 LEFT_OUT = {FALLBACK, *(WORD + n for n in ("del", "moveFrom", "pPr", "rPr", "tblPr", "trPr", "tcPr", "sectPr"))}
 SIGNS = {WORD + "tab": "\t", WORD + "br": "\n", WORD + "cr": "\n", WORD + "noBreakHyphen": "-"}
@@ -47,7 +48,8 @@ def read(file: SourceFile) -> Iterator[Chunk]:
         try:
             document = docx.Document(stream)
             blocks = list(_blocks(document.element.body, _list_styles(document)))
-            metadata = _metadata(document.core_properties)
+            told = any(part.partname == CORE for part in document.part.package.iter_parts())
+            metadata = _metadata(document.core_properties) if told else {}  # python-docx makes some up
         except Exception as error:  # zip, XML and the library fail in many ways
             yield Chunk(faults=[Fault(0, f"not a Word document: {type(error).__name__}: {error}")])
             return

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
 from loomwork.data.readers._decoded import Utf8Stream
+from loomwork.text.encoding import looks_utf8
 
 EXTENSIONS = (".txt", ".md", ".markdown", ".rst", ".text")
 SHOWN_BYTES = 2000  # of a row that is too large
+FEW = 200  # bytes for each wrong one, in a text that is UTF-8 but for a few
 
 
 def read(file: SourceFile) -> Iterator[Chunk]:
     """Text of any encoding, with or without a byte-order mark."""
     with file.open_utf8() as stream:
         most = file.limits.row_bytes
+
+        def found(encoding: str) -> None:
+            file.found_encoding = encoding
+
         yield from in_chunks(
-            _whole(stream, most) if file.unit in ("file", "page") else _pieces(stream, file.unit, most)
+            _whole(stream, most, found) if file.unit in ("file", "page") else _pieces(stream, file.unit, most)
         )
 
 
-def _whole(stream: Utf8Stream, most: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+def _whole(stream: Utf8Stream, most: int, found: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     content, whole = stream.read(most)
     if not whole:
         yield 0, too_large(0, content, most, "read it by paragraph or line, or raise max_row_bytes")
     elif not content.strip():
         yield 0, Fault(0, "empty file")
     else:
-        yield 0, _decoded(content, 0)
+        row = _decoded(content, 0)
+        if isinstance(row, dict) and "\ufffd" in row["text"] and "\ufffd".encode() not in content:
+            found("utf-8, damaged")
+        yield 0, row
 
 
 def _pieces(stream: Utf8Stream, unit: str, most: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
@@ -63,9 +72,14 @@ def shown(content: bytes) -> str:
 
 
 def _decoded(content: bytes, place: int) -> dict[str, Any] | Fault:
+    """A row of UTF-8; a few wrong bytes in it, as of a text that was cut, become U+FFFD."""
     try:
         return {"text": content.decode("utf-8")}
     except UnicodeDecodeError as error:
+        text = content.decode("utf-8", "replace")
+        wrong = text.count("\ufffd") - content.count("\ufffd".encode())
+        if wrong * FEW <= len(content) and (looks_utf8(content) or wrong == 1):
+            return {"text": text}
         return Fault(place, not_utf8(error), shown(content))
 
 
