@@ -43,6 +43,16 @@ def test_a_new_version_is_checked_against_the_last_good_one(project: Project) ->
     assert open_home().find("inbox@latest") not in (first, second)
 
 
+def test_a_running_number_is_left_out(project: Project) -> None:
+    for at, name in ((0, "one.csv"), (200, "two.csv")):
+        arrive(project, name, [{"id": at + i, **row} for i, row in enumerate(rows(at))])
+        code = 0 if at == 0 else 3
+        project("watch", "inbox", "--once", code=code)
+    first = open_home().find("inbox@latest")
+    project("watch", "inbox", "--once", "--leave-out", "id")
+    assert open_home().find("inbox@latest") != first
+
+
 def test_a_recipe_of_ones_own(project: Project) -> None:
     arrive(project, "one.csv", rows(0))
     found = json.loads(project("watch", "inbox", "--recipe", "recipe.yaml", "--set", "limit=0.1", "--once", "--json"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,10 @@ def watch(
     ] = None,
     name: Annotated[str, typer.Option("--name", help="The name that the newest good version gets.")] = "",
     tolerance: Annotated[float, typer.Option("--tolerance", help="How much drift is allowed, as a distance.")] = 0.1,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option("--leave-out", metavar="COLUMN", help="No drift of this column, such as a running number."),
+    ] = None,
     every_seconds: Annotated[float, typer.Option("--every", min=0.1, help="How often to look, in seconds.")] = 5.0,
     quiet_seconds: Annotated[
         float, typer.Option("--quiet", min=0.0, help="How long files must rest before they are read, in seconds.")
@@ -41,14 +46,14 @@ def watch(
     """Watch a folder, and take in what arrives as a new version of a dataset.
 
     Each time files were added, changed or removed and then rested, the folder is read, checked (data.expect: drift of
-    any column against the last good version, at alpha 0.05) and, if that passes, named. A version that is refused
-    is kept and not named; the reason is told. With --recipe that recipe is run instead. What has not changed since it
-    was last taken in, also by an earlier watch, is not read again. Ctrl-C ends it.
+    any column against the last good version, at alpha 0.05, but of those left out) and, if that passes, named. A
+    version that is refused is kept and not named; the reason is told. With --recipe that recipe is run instead. What
+    has not changed since it was last taken in, also by an earlier watch, is not read again. Ctrl-C ends it.
 
     \b
     Examples:
       loom watch inbox/                                  names inbox@latest
-      loom watch inbox/ --name corpus@latest --tolerance 0.05
+      loom watch inbox/ --name corpus@latest --tolerance 0.05 --leave-out id
       loom watch inbox/ --recipe recipe.yaml --set path=inbox/
       loom watch inbox/ --once                           for cron; exits like loom run
 
@@ -62,13 +67,13 @@ def watch(
         raise InputError(f"{folder} is no folder", "make it first, then watch it")
     if settings and recipe is None:
         raise InputError("--set needs --recipe", "the built-in recipe has no settings of its own")
-    opened = open_home(home)
+    opened, built_in = open_home(home), arrival_recipe(folder, name, tolerance, leave_out or [])
     done: State | None = None
     told = _Told()
     while True:
         seen = _resting(folder, quiet_seconds)
         if seen is not None and seen != done and (seen or done):
-            code = _take_in(opened, folder, recipe, settings or [], name, tolerance, as_json=as_json)
+            code = _take_in(opened, folder, recipe or built_in, settings or [], as_json=as_json)
             if once or told.to_stop:  # a run may have taken the Ctrl-C for itself
                 raise typer.Exit(Stopped.exit_code if told.to_stop else code)
             done = seen
@@ -115,9 +120,7 @@ def _files(folder: Path) -> State:
     return found
 
 
-def _take_in(
-    home: Home, folder: Path, recipe: Path | None, settings: list[str], name: str, tolerance: float, *, as_json: bool
-) -> int:
+def _take_in(home: Home, folder: Path, recipe: Path | dict[str, Any], settings: list[str], *, as_json: bool) -> int:
     """Run the recipe once. Its errors are told, and do not end the watch."""
     from loomwork.cli.run import carry_out, parse_settings
     from loomwork.core.errors import LoomError
@@ -125,17 +128,18 @@ def _take_in(
 
     _say(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {folder}", as_json)
     try:
-        found: Recipe = load_recipe(recipe or arrival_recipe(folder, name, tolerance), parse_settings(settings))
+        found: Recipe = load_recipe(recipe, parse_settings(settings))
         return carry_out(home, found, jobs=1, on="local", as_json=as_json)
     except LoomError as error:
         typer.echo(f"error: {error}", err=True)
         return error.exit_code
 
 
-def arrival_recipe(folder: Path, name: str, tolerance: float) -> dict[str, Any]:
+def arrival_recipe(folder: Path, name: str, tolerance: float, leave_out: Sequence[str] = ()) -> dict[str, Any]:
     """The recipe that reads a folder, checks it against the last good version, and names it."""
     label = name if "@" in name else f"{name or folder.resolve().name}@latest"
-    checked = {"use": "data.expect", "data": "$raw", "baseline": label, "drift": ["*"], "tolerance": tolerance}
+    drift = ["*", *(f"-{column}" for column in leave_out)]
+    checked = {"use": "data.expect", "data": "$raw", "baseline": label, "drift": drift, "tolerance": tolerance}
     return {
         "recipe": f"watch-{label.partition('@')[0]}",
         "steps": {"raw": {"use": "data.read", "path": str(folder)}, "checked": checked},

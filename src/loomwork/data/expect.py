@@ -86,7 +86,8 @@ def expect(
         max_rows: the most rows.
         unique: columns that no two rows may agree in.
         most_duplicates: the largest share of rows that may agree in `unique` with an earlier row.
-        drift: the columns that are compared with the baseline; ["*"] for all that can be; None for none.
+        drift: the columns that are compared with the baseline; ["*"] for all that can be, ["*", "-id"] for these
+            without a running number, which always drifts; None for none.
         measure: the distance of every column; auto chooses as above.
         tolerance: a distance up to this is no drift, however sure it is.
         group: a column; rows that agree in it are dealt together.
@@ -109,7 +110,9 @@ def expect(
         checks += check_unique(data, unique, most_duplicates, EXAMPLES)
     compared = 0
     if drift and baseline is not None:
-        wanted = comparable_columns(baseline, data) if "*" in drift else drift
+        left_out = {name[1:] for name in drift if name.startswith("-")}
+        wanted = comparable_columns(baseline, data) if "*" in drift else [n for n in drift if not n.startswith("-")]
+        wanted = [name for name in wanted if name not in left_out]
         found = find_drift(
             data, baseline, wanted, measure=measure, group=group, sample_rows=sample_rows, alpha=alpha, seed=seed
         )
