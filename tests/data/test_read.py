@@ -213,3 +213,14 @@ def test_a_text_without_an_extension_is_a_text(tmp_path, run_step):
     found, card = run_step(read, path=str(tmp_path))
     assert [(r["text"], r["source"]) for r in found.select("data").rows()] == [("Read me first.", "README")]
     assert card.metrics["rows_dropped"] == 2
+
+
+def test_an_array_of_objects_is_read_through_the_object_around_it(tmp_path, run_step):
+    (tmp_path / "a.json").write_text('{"version": 2, "data": [{"text": "one"}, {"text": "two"}]}')
+    (tmp_path / "b.json").write_text('{"text": "three", "items": ["x", "y"]}')
+    data, _ = run_step(read, path=tmp_path)
+    assert [(r["source"], r["text"]) for r in rows_of(data)] == [
+        ("a.json:1", "one"),
+        ("a.json:2", "two"),
+        ("b.json:1", "three"),
+    ]

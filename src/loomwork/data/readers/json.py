@@ -17,11 +17,14 @@ SPACE = re.compile(r"[ \t\r\n]*")
 LONGEST_LITERAL = 32  # an escape, a number or a word that a block may have cut in two
 FAULT_CHARS = 2000  # of a file's unreadable rest that are kept
 BLOCK_BYTES = 1 << 20
+WRAPPERS = ("data", "rows", "items", "records", "examples", "instances")
 Found = Iterator[tuple[int, dict[str, Any] | Fault]]
 
 
 def read(file: SourceFile) -> Iterator[Chunk]:
-    """One row an element of the array, or one row of the object. What follows a fault in the text is not read."""
+    """One row an element of the array, or one row of the object; of an object that wraps an array of objects ("data",
+    "rows"...) one row an element. What follows a fault in the text is not read.
+    """
     yield from in_chunks(_values(file, file.limits.row_bytes))
 
 
@@ -34,7 +37,7 @@ def _values(file: SourceFile, most: int) -> Found:
         if text.startswith("["):
             yield from _elements(text[1:], blocks, most)
         elif text:
-            yield 1, _whole(text, blocks, most)
+            yield from _unwrapped(_whole(text, blocks, most))
     except UnicodeDecodeError as error:
         yield 0, Fault(0, f"{not_utf8(error)}; what follows was not read")
 
@@ -63,6 +66,19 @@ def _whole(text: str, blocks: Iterator[str], most: int) -> dict[str, Any] | Faul
         return Fault(1, f"repeated key: {error}", whole[:FAULT_CHARS])
     except (ValueError, RecursionError) as error:
         return Fault(1, f"not JSON: {error}", whole[:FAULT_CHARS])
+
+
+def _unwrapped(row: dict[str, Any] | Fault) -> Found:
+    """The elements of the array of objects that an object is there for, or the object itself."""
+    inside = [] if isinstance(row, Fault) else [v for k, v in row.items() if k in WRAPPERS and _objects(v)]
+    if len(inside) == 1:
+        yield from ((n, as_row(value, n, str(value)[:FAULT_CHARS])) for n, value in enumerate(inside[0], 1))
+    else:
+        yield 1, row
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
 
 def _elements(text: str, blocks: Iterator[str], most: int) -> Found:
