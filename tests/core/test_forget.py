@@ -9,6 +9,7 @@ from loomwork.core.errors import InputError
 from loomwork.core.forget import forget, plan_forget
 from loomwork.core.runner import run_recipe
 from loomwork.core.trace import trace_row
+from loomwork.core.training_data import training_data
 from loomwork.core.upkeep import collect_garbage, verify
 from tests.core.test_lineage import S, recipe, row
 
@@ -40,10 +41,15 @@ def test_what_was_chosen_again_of_what_is_left_is_fresh_and_gc_deletes_the_rest(
     assert again.steps["winner"].status == "ran"
     chosen = home.find("m@champion")
     assert chosen == again.steps["winner"].artifact
+    assert home.ledger.named("m", "champion")["run"] == again.steps["winner"].run  # the old one read what is gone
     assert chosen not in home.ledger.stale()
     assert again.steps["index"].artifact not in home.ledger.stale()
     collect_garbage(home, apply=True)
     assert verify(home).clean
+    for trained in ("model", "winner"):  # what a model was trained on is still there to be looked through
+        data = training_data(home, again.steps[trained].run)
+        assert data
+        assert all(home.store.has(d["artifact"]) for d in data)
     with pytest.raises(InputError, match="no row"):
         trace_row(home, gone)
     for artifact in home.store.ids():

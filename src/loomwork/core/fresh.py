@@ -14,7 +14,7 @@ class Freshener:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger, self.stale = ledger, ledger.stale()
-        self._old = {e["subject"] for e in ledger.events(kind=SUPERSEDED)} if self.stale else set()
+        self._old = {e["subject"] for e in ledger.events(kind=SUPERSEDED)}
 
     def made(self, artifact: str, run: str) -> None:
         """A step has just run."""
@@ -27,13 +27,19 @@ class Freshener:
     def hit(self, artifact: str, run: str, inputs: dict[str, Used]) -> str:
         """A step need not run, for an earlier run read the same bytes. Returns: the run that its result is of now.
 
-        That run may have read what is stale, and the bytes be of fresh things now. Then a run is recorded that reads
-        these, so that the result does not lead back to what was forgotten.
+        That run may have read a version that is superseded, or what came of one, and the bytes be of other things now.
+        Then a run is recorded that reads these, so that the result does not lead back to what was forgotten.
         """
-        if not is_stale(self.stale, artifact, run) or not self._are_fresh(list(inputs.values())):
+        if not self._old or not self._are_fresh(list(inputs.values())):
+            return run
+        read = {e["role"]: Used(e["artifact"], e["part"], e["made_by"]) for e in self.ledger.edges(run)
+                if e["direction"] == "in"}  # fmt: skip
+        marked = is_stale(self.stale, artifact, run)
+        if read == inputs and not marked:
             return run
         new = self.ledger.adopt(run, inputs)
-        self._take_mark(artifact, new)
+        if marked:
+            self._take_mark(artifact, new)
         return new
 
     def _are_fresh(self, inputs: list[Used]) -> bool:

@@ -169,7 +169,7 @@ class Runner:
             now = self.home.ledger.named(name, label)
             if refusal:
                 result.kept[target] = refusal
-            elif now and now["artifact"] == found.artifact.id:
+            elif now and now["artifact"] == found.artifact.id and now["run"] == found.run:
                 result.kept[target] = ALREADY
             else:
                 verdict = result.steps[recipe.gates[0]].artifact if recipe.gates else None
