@@ -143,6 +143,17 @@ def test_a_name_moves_only_from_where_it_was_seen(ledger):
     assert ledger.named("m", "champion")["artifact"] == "b"
 
 
+def test_a_result_can_be_that_of_other_inputs_of_the_same_bytes(ledger):
+    run = ledger.begin("s", "k", {"a": 1}, {"data": Used("a" * 64, "train", "old")})
+    ledger.finish(run, Made("b" * 64, "x", 1), Card({"rows": 3.0}))
+    new = ledger.adopt(run, {"data": Used("c" * 64, "train", "new")})
+    assert ledger.find_done("k") == {"run": new, "artifact": "b" * 64, "kind": "x"}
+    edges = {e["direction"]: (e["artifact"], e["part"], e["made_by"]) for e in ledger.edges(new)}
+    assert edges == {"in": ("c" * 64, "train", "new"), "out": ("b" * 64, "", new)}
+    assert [(m["name"], m["value"]) for m in ledger.metrics(new)] == [("rows", 3.0)]
+    assert ledger.run(new)["parts"] == {"a": 1}
+
+
 def test_no_run_begins_beside_one_that_it_may_not_run_beside(ledger):
     gc = ledger.begin("gc", "gc", {}, {}, unless="gc")
     assert ledger.begin("gc", "gc", {}, {}, unless="gc") is None
