@@ -150,8 +150,11 @@ def test_ctrl_c_in_a_light_step_stops_the_run(project: Project) -> None:
     assert "not started: after" in out
 
 
-@pytest.mark.parametrize(("step", "presses"), [("patient", 1), ("deaf", 2)])
-def test_ctrl_c_stops_and_the_next_run_goes_on(project: Project, step: str, presses: int) -> None:
+@pytest.mark.parametrize(
+    ("step", "presses", "sent"),
+    [("patient", 1, signal.SIGINT), ("deaf", 2, signal.SIGINT), ("patient", 1, signal.SIGTERM)],
+)
+def test_a_stop_saves_and_the_next_run_goes_on(project: Project, step: str, presses: int, sent: int) -> None:
     project.write(
         "recipe: slow\nsteps:\n"
         '  raw: {use: "sample_steps:lines", path: lines.txt}\n'
@@ -164,7 +167,7 @@ def test_ctrl_c_stops_and_the_next_run_goes_on(project: Project, step: str, pres
         time.sleep(0.05)
     for _ in range(presses):
         time.sleep(0.3)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(sent)
     out, errors = running.communicate(timeout=120)
     assert running.returncode == 130, (out, errors)
     assert "Traceback" not in errors

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
 
 from cli.conftest import Project
+from loomwork.core import schema as t
 from loomwork.core.home import open_home
 
 
@@ -25,6 +27,27 @@ def test_the_home_at_a_glance(ran: Project) -> None:
     text = ran("show")
     assert "words@champion" in text
     assert "Stale" not in text
+
+
+def test_a_recipe_whose_process_died_is_lost_and_not_running(ran: Project) -> None:
+    ledger = open_home().ledger
+    run = ledger.begin("recipe", "k", {}, {}, name="killed")
+    assert {r["recipe"]: r["status"] for r in ran.json("show")["recipes"]} == {"words": "done", "killed": "running"}
+    with ledger.writing() as connection:
+        connection.execute(
+            t.run.update().where(t.run.c.id == run).values(owner=f"{socket.gethostname()}:{2**22 - 3}:1")
+        )
+    assert {r["recipe"]: r["status"] for r in ran.json("show")["recipes"]} == {"words": "done", "killed": "lost"}
+
+
+def test_a_damaged_ledger_is_told_in_one_sentence(ran: Project) -> None:
+    open_home().ledger.close()
+    for beside in (ran.folder / ".loom").glob("ledger.db-*"):
+        beside.unlink()
+    (ran.folder / ".loom" / "ledger.db").write_bytes(b"no database" * 1000)
+    told = ran.result("show", code=4).stderr
+    assert "is damaged" in told
+    assert "Traceback" not in told
 
 
 def test_an_artifact_a_name_a_run_and_a_step(ran: Project) -> None:

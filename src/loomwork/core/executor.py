@@ -103,17 +103,23 @@ class LocalExecutor:
         future.set_result(outcome)
 
     def _alone(self, job: Job, report: Report) -> Outcome:
-        worker = None
-        with contextlib.suppress(queue.Empty):
-            while worker is None or not worker.alive:  # one may have been killed while it had nothing to do
-                worker = self._idle.get_nowait()
-        if worker is None or not worker.alive:
+        worker = self._idle_worker()
+        if worker is None:
             worker = Worker(job.threads)
             self._all.append(worker)
         outcome = worker.run(job, report)
         if worker.alive:
             self._idle.put(worker)
         return outcome
+
+    def _idle_worker(self) -> Worker | None:
+        """A worker that waits for a job; one that was killed meanwhile is passed over."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                worker = self._idle.get_nowait()
+                if worker.alive:
+                    return worker
+        return None
 
     def _together(self, job: Job, report: Report) -> Outcome:
         """In processes of their own, which are used for nothing else."""

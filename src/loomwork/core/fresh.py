@@ -18,11 +18,8 @@ class Freshener:
 
     def made(self, artifact: str, run: str) -> None:
         """A step has just run."""
-        if artifact in self.stale:
-            inputs = [Used(e["artifact"], e["part"], e["made_by"]) for e in self.ledger.edges(run)
-                      if e["direction"] == "in"]  # fmt: skip
-            if self._are_fresh(inputs):
-                self._take_mark(artifact, run)
+        if artifact in self.stale and self._are_fresh(self._read(run)):
+            self._take_mark(artifact, run)
 
     def hit(self, artifact: str, run: str, inputs: dict[str, Used]) -> str:
         """A step need not run, for an earlier run read the same bytes. Returns: the run that its result is of now.
@@ -30,20 +27,24 @@ class Freshener:
         That run may have read a version that is superseded, or what came of one, and the bytes be of other things now.
         Then a run is recorded that reads these, so that the result does not lead back to what was forgotten.
         """
-        if not self._old or not self._are_fresh(list(inputs.values())):
+        if not self._old or not self._are_fresh(inputs):
             return run
-        read = {e["role"]: Used(e["artifact"], e["part"], e["made_by"]) for e in self.ledger.edges(run)
-                if e["direction"] == "in"}  # fmt: skip
         marked = is_stale(self.stale, artifact, run)
-        if read == inputs and not marked:
+        if self._read(run) == inputs and not marked:
             return run
         new = self.ledger.adopt(run, inputs)
         if marked:
             self._take_mark(artifact, new)
         return new
 
-    def _are_fresh(self, inputs: list[Used]) -> bool:
-        return not any(u.artifact in self._old or is_stale(self.stale, u.artifact, u.made_by) for u in inputs)
+    def _read(self, run: str) -> dict[str, Used]:
+        """What a run read, by role."""
+        edges = [e for e in self.ledger.edges(run) if e["direction"] == "in"]
+        return {e["role"]: Used(e["artifact"], e["part"], e["made_by"]) for e in edges}
+
+    def _are_fresh(self, inputs: dict[str, Used]) -> bool:
+        used = inputs.values()
+        return not any(u.artifact in self._old or is_stale(self.stale, u.artifact, u.made_by) for u in used)
 
     def _take_mark(self, artifact: str, run: str) -> None:
         self.ledger.add_events(FRESH, {artifact: {"run": run}})

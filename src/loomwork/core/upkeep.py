@@ -87,7 +87,7 @@ def _collect(home: Home, own: str) -> Garbage:
                 )
             # what is lost already, and nobody needs, is not to be missed for ever
             missing = sa.select(t.artifact.c.id, t.artifact.c.created).where(t.artifact.c.collected.is_(None))
-            for row in connection.execute(missing).mappings():
+            for row in connection.execute(missing).mappings().all():
                 lost = row["id"] not in here and row["id"] not in needed and row["created"] < oldest
                 if lost and not store.url and not store.path(row["id"]).parent.exists():
                     connection.execute(

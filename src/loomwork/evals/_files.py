@@ -84,26 +84,6 @@ def read_json(path: Path) -> tuple[Any, int]:
     return found, repeated
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one JSON object a line; empty lines are passed over.
-
-    Raises:
-        InputError: a line is no JSON object; says which.
-    """
-    found = []
-    for number, line in enumerate(read_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}: no JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number}: a JSON object is needed, not {type(row).__name__}")
-        found.append(row)
-    return found
-
-
 def digest_of(*paths: Path) -> str:
     """The digest of the bytes of files, whatever their names."""
     digests: Sequence[str] = [file_digest(one_file(path)) for path in paths]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from loomwork.core.artifact import Model, link_or_copy
 from loomwork.core.errors import InputError, did_you_mean
@@ -17,10 +16,9 @@ def pick(
     verdicts: dict[str, Verdict],
     fallback: Model,
     *,
-    by: Literal["bytes"] = "bytes",
     out: Path,
 ) -> Card:
-    """Take the smallest candidate whose verdict passed, or the fallback where none did.
+    """Take the smallest candidate (by the bytes of its files) whose verdict passed, or the fallback where none did.
 
     Several candidates are several chances to pass by luck, so their p-values are corrected by Holm's method: one that
     truly fails its margin is taken in at most alpha of all samples, however many were judged. Where alphas differ the
@@ -32,7 +30,6 @@ def pick(
         candidates: models by name.
         verdicts: the verdict on each, by the same names.
         fallback: the model that needs no verdict, such as the one that was compressed.
-        by: what "smallest" means: bytes of all files.
 
     Raises:
         InputError: a candidate has no verdict, or a verdict is on another model.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +143,3 @@ def merged(fresh: Any, how: Adapter, folder: Path, task: str) -> Any:
     if how.adapter == "qlora":  # what was learned is learned on these
         round_to_four_bits(fresh, _trained_whole(fresh)["modules_to_save"] if task in HEADS else ())
     return peft.PeftModel.from_pretrained(fresh, folder).merge_and_unload()
-
-
-def copy_adapter(source: Path, out: Path) -> None:
-    """Copy an adapter folder into a model folder."""
-    shutil.copytree(source, out / FOLDER)
