@@ -133,8 +133,9 @@ class Store:
             syncing = [_threads().submit(_sync, path) for path in new]  # the disk takes hardly longer than for one
             if not target.exists():
                 staging.mkdir()
-                with open(staging / "manifest.json", "wb", buffering=0) as file:
+                with open(staging / "manifest.json", "wb") as file:
                     file.write(canonical_json(manifest))
+                    file.flush()  # a raw file may take less than it is given, and say nothing
                     os.fsync(file.fileno())
             for one in syncing:  # before any of them is seen under the name that says what it holds
                 one.result()
