@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from loomwork.core.scratch import scratch_folder
 
 Event = dict[str, Any]
 
@@ -41,9 +42,9 @@ class Context:
 
     @cached_property
     def work(self) -> Path:
-        """A folder for half-done work. The runner keeps it per key; alone, it is a temporary one."""
+        """A folder for half-done work. The runner keeps it per key; alone, it is gone when the process ends."""
         if self.work_folder is None:
-            return Path(tempfile.mkdtemp(prefix="loomwork-"))
+            return scratch_folder()
         self.work_folder.mkdir(parents=True, exist_ok=True)
         return self.work_folder
 

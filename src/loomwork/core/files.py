@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import fnmatch
 import glob
@@ -11,7 +10,6 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -20,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from loomwork.core.artifact import digest, file_digest
 from loomwork.core.errors import InputError
 from loomwork.core.remote import Remote, is_url, list_remote
+from loomwork.core.scratch import scratch_folder
 from loomwork.core.step import Files
 
 STANDARD_INPUT = "-"
@@ -54,8 +53,7 @@ def spooled_input() -> Path:
         return Path(known)
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("path is -, and nothing is piped in", "as in: cat notes.txt | loom call data.read path=-")
-    folder = Path(tempfile.mkdtemp(prefix="loomwork-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = scratch_folder()
     with (folder / "stdin").open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     os.environ[SPOOLED] = str(folder / "stdin")
