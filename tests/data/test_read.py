@@ -15,11 +15,7 @@ from loomwork.core.errors import InputError
 from loomwork.data.read import read
 from loomwork.data.readers import SourceFile, readers
 from loomwork.data.readers import json as json_reader
-
-
-def rows_of(data, part="data"):
-    ours = ("row_id", "origin_ids")
-    return [{k: v for k, v in r.items() if k not in ours} for r in data.select(part).rows()]
+from tests.data.read_rows import rows_of, zipped
 
 
 def test_each_format_gives_rows_with_their_source(tmp_path, run_step):
@@ -224,3 +220,29 @@ def test_an_array_of_objects_is_read_through_the_object_around_it(tmp_path, run_
         ("a.json:2", "two"),
         ("b.json:1", "three"),
     ]
+
+
+def test_a_column_of_several_types_is_read_as_text_when_asked(tmp_path, run_step):
+    ids = [7, "x7", [1, "é"]]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": x, "n": n}) + "\n" for n, x in enumerate(ids, 1)))
+    (tmp_path / "b.csv").write_text("id,n\n1,4\n02,5\n")
+    (tmp_path / "c.csv").write_text("id,n\n1,6\n2,7\n")
+    pq.write_table(pa.table({"id": [b"\xc3\xa9"], "n": [8]}), tmp_path / "d.parquet")
+    zipped(tmp_path / "e.zip", in__csv=b"id,n\n3,9\n")
+    _, card = run_step(read, path=tmp_path)
+    assert any("as_text=[id]" in note for note in card.notes)
+    data, card = run_step(read, path=tmp_path, as_text=["id"])
+    assert {r["n"]: r["id"] for r in rows_of(data) if r["n"]} == {
+        **{1: "7", 2: "x7", 3: '[1, "é"]'},
+        **{4: "1", 5: "02", 6: "1", 7: "2", 8: "é", 9: "3"},
+    }
+    assert card.metrics["rows_dropped"] == 0
+    with pytest.raises(InputError, match=r"(?s)no row has a column 'idd'.*'id'"):
+        run_step(read, path=tmp_path, as_text=["idd"])
+
+
+def test_a_column_read_as_text_is_one_beyond_the_rows_that_python_reads(tmp_path, run_step):
+    lines = [json.dumps({"id": i if i % 9000 else f"x{i}", "n": i}) for i in range(20_000)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    data, _ = run_step(read, path=tmp_path / "a.jsonl", as_text=["id"])
+    assert [r["id"] for r in rows_of(data)] == [str(i) if i % 9000 else f"x{i}" for i in range(20_000)]

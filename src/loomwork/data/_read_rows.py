@@ -28,19 +28,29 @@ class RowWriter:
 
     Args:
         writer: the step's writer.
+        as_text: columns whose values become texts, whatever they are.
     """
 
-    def __init__(self, writer: DatasetWriter) -> None:
+    def __init__(self, writer: DatasetWriter, as_text: Sequence[str] = ()) -> None:
         import pyarrow as pa
 
         self._writer, self._schema = writer, pa.schema([])
         self.first: dict[str, str] = {}  # by reason, where it was met first, and what was wrong
+        self.clashing: dict[str, None] = {}  # columns with values of another type than their first ones
+        self.missing = set(as_text)  # of `as_text`, what no row had
+        self._as_text = frozenset(as_text)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the rows so far, but for those that reading adds."""
+        return [name for name in self._schema.names if name not in OWN_NAMES]
 
     def write(self, chunk: Chunk, file: SourceFile) -> None:
         """Write the rows of a chunk and set its faults aside."""
         import pyarrow as pa
 
-        rows, places, mixed = one_form(chunk.rows, chunk.places, self._schema)
+        given = self._with_texts(chunk.rows) if self._as_text else chunk.rows
+        rows, places, mixed = one_form(given, chunk.places, self._schema)
         faults = chunk.faults + mixed
         if len(rows):
             try:
@@ -63,6 +73,19 @@ class RowWriter:
             self.first.setdefault(reason, f"{file.name}{f':{fault.place}' if fault.place else ''}: {detail.strip()}")
         set_aside(self._writer, [_dropped(file.name, fault) for fault in faults])
 
+    def _with_texts(self, rows: Any) -> Any:
+        """The rows with the columns of `as_text` as texts; null stays null."""
+        import pyarrow as pa
+
+        if isinstance(rows, pa.Table):
+            for at, field in enumerate(rows.schema):
+                if field.name in self._as_text:
+                    self.missing.discard(field.name)
+                    rows = rows.set_column(at, field.name, _text_column(rows.column(at)))
+            return rows
+        self.missing -= {name for row in rows for name in row}
+        return [row | {n: _as_text(row[n]) for n in self._as_text & row.keys()} for row in rows]
+
     def _row_by_row(
         self, rows: Sequence[dict[str, Any]], places: Sequence[int]
     ) -> tuple[pa.Table, list[int], list[Fault]]:
@@ -74,6 +97,7 @@ class RowWriter:
         for row, place in zip(rows, places, strict=True):
             try:
                 table = _renamed(as_table([row]))
+                self._note_clashes(schema, table.schema)
                 schema = _wider(schema, table.schema)
             except TYPE_ERRORS as error:
                 why = next(_unstorable(row), f"another type: {error}")
@@ -82,6 +106,16 @@ class RowWriter:
                 tables.append(table)
                 kept.append(place)
         return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({}), kept, faults
+
+    def _note_clashes(self, schema: pa.Schema, other: pa.Schema) -> None:
+        import pyarrow as pa
+
+        for field in other:
+            if field.name in schema.names:
+                try:
+                    _wider(pa.schema([schema.field(field.name)]), pa.schema([field]))
+                except TYPE_ERRORS:
+                    self.clashing[field.name] = None
 
     def _fitting(self, table: pa.Table, places: Sequence[int]) -> tuple[pa.Table, list[int], list[Fault]]:
         """The rows that are null in the columns whose type is another than before."""
@@ -93,6 +127,7 @@ class RowWriter:
             try:
                 self._schema = _wider(self._schema, pa.schema([field]))
             except TYPE_ERRORS as error:
+                self.clashing[field.name] = None
                 unfit = pc.or_(unfit, table.column(at).is_valid().combine_chunks())
                 why = why or str(error)
                 kind = self._schema.field(field.name)
@@ -108,6 +143,23 @@ class RowWriter:
             [p for p, out in zip(places, unfit.to_pylist(), strict=True) if not out],
             faults,
         )
+
+
+def _as_text(value: Any) -> str | None:
+    """A value as a text: texts as they are, bytes as UTF-8, all else as JSON writes it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+        return pa.chunked_array([pa.array([_as_text(v) for v in column.to_pylist()], pa.string())])
+    return column.cast(pa.string())
 
 
 def as_table(rows: Sequence[dict[str, Any]]) -> pa.Table:

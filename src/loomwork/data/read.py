@@ -33,6 +33,7 @@ def read(
     encoding: str | None = None,
     header: bool | Literal["auto"] = "auto",
     columns: list[str] | None = None,
+    as_text: list[str] | None = None,
     max_row_bytes: Annotated[int, Gt(0)] = Limits.row_bytes,
     max_unpacked_bytes: Annotated[int, Gt(0)] = Limits.unpacked_bytes,
     max_ratio: Annotated[float, Gt(0)] = Limits.ratio,
@@ -59,12 +60,15 @@ def read(
             unless `columns` are given, and notes on the card where they look like a row's values. Without names the
             columns are `column_1`, `column_2` and so on.
         columns: of CSV and TSV, the columns' names ([label, text]); with header=yes in place of the first line's.
+        as_text: columns that hold texts in some rows and numbers in others: all their values are read as texts. Without
+            it, values of another type than the column's first ones are set aside.
         max_row_bytes: a longer line, record or text is set aside.
         max_unpacked_bytes: no compressed file or archive is unpacked beyond so many bytes in all.
         max_ratio: nor beyond so many times its size, from 64 MB on.
 
     Raises:
-        InputError: nothing is there, nothing of it could be read, or there is no such reader or encoding.
+        InputError: nothing is there, nothing of it could be read, there is no such reader or encoding, or no row has a
+            column of `as_text`.
     """
     limits = Limits(max_row_bytes, max_unpacked_bytes, max_ratio)
     _check(reader, encoding, columns)
@@ -72,10 +76,10 @@ def read(
     sources = list_sources(path)
     doubts: dict[str, str] = {}  # by file, why its header may be none
     with DatasetWriter(out) as writer:
-        rows = RowWriter(writer)
+        rows = RowWriter(writer, as_text or ())
         for done, (name, source) in enumerate(sources):
             given = source_file(source, name, text_unit, encoding, limits)
-            given.header, given.columns = header, columns or ()
+            given.header, given.columns, given.as_text = header, columns or (), as_text or ()
             if isinstance(source, Path) and leads_out(path, source):
                 rows.write(Chunk(faults=[Fault(0, "refused: a link that leads out of the folder")]), given)
                 continue
@@ -90,6 +94,11 @@ def read(
                 f"readable are {', '.join(known.extensions)}, also with {', '.join(COMPRESSIONS)}, and in "
                 f"{', '.join(ARCHIVES)}; another reader: reader=, another encoding: encoding=",
             )
+        if rows.missing:
+            lacking = ", ".join(map(repr, sorted(rows.missing)))
+            raise InputError(
+                f"as_text: no row has a column {lacking}", did_you_mean(min(rows.missing), rows.names, show=30)
+            )
         if (header != "auto" or columns) and not known.tables:
             raise InputError(f"header and columns are for CSV and TSV, of which {path} has none", "leave them out")
     card = counted(writer, files=known.files)
@@ -97,6 +106,11 @@ def read(
         f"the first line of {name} was taken for the columns' names, yet {why}; if it is a row: {NO_HEADER}"
         for name, why in list(doubts.items())[:SHOWN_DOUBTS]
     ]
+    if rows.clashing:
+        card.notes.append(
+            f"values of another type than the first ones of {', '.join(rows.clashing)} were set aside; as_text="
+            f"[{', '.join(rows.clashing)}] reads all of them as texts"
+        )
     if len(doubts) > SHOWN_DOUBTS:
         card.notes.append(f"the same of {len(doubts) - SHOWN_DOUBTS} more files")
     return card

@@ -73,6 +73,7 @@ class SourceFile:
         meter: counts what the whole file on disk unpacks to.
         header: of CSV and TSV, whether the first record names the columns; "auto" if `columns` are not given.
         columns: of CSV and TSV, the columns' names.
+        as_text: columns that the user wants as texts: a format that has texts only gives them as they stand.
     """
 
     path: Path
@@ -85,6 +86,7 @@ class SourceFile:
     meter: Meter | None = None
     header: bool | Literal["auto"] = "auto"
     columns: Sequence[str] = ()
+    as_text: Sequence[str] = ()
     doubt: str = ""  # why the header that was read may be none
     found_encoding: str = "utf-8"  # of the text that was read last
 

@@ -96,6 +96,7 @@ def _member(archive: SourceFile, name: str, opener: Any) -> SourceFile:
         archive.own_meter,
         archive.header,
         archive.columns,
+        archive.as_text,
     )
 
 

@@ -63,7 +63,8 @@ def read(file: SourceFile) -> Iterator[Chunk]:
         error = found
     with contextlib.suppress(OSError, EOFError, ValueError):  # the same as before
         for piece in _pieces(file) if kept is None else kept:
-            columns = [_typed(c, t) for c, t in zip(piece.columns, types, strict=False)]
+            kinds = ["text" if n in file.as_text else t for n, t in zip(piece.names, types, strict=False)]
+            columns = [_typed(c, t) for c, t in zip(piece.columns, kinds, strict=False)]
             yield Chunk(pa.table(columns, names=piece.names) if columns else [], piece.places, piece.faults)
     if error:
         raise error
