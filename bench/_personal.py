@@ -12,6 +12,7 @@ value is, half have none.
 
 from __future__ import annotations
 
+import base64
 import random
 import string
 from collections.abc import Callable, Iterator
@@ -97,6 +98,9 @@ SECRETS: tuple[tuple[str, str, Callable[[random.Random], str]], ...] = (
     ("api_key", "?maps={} in the page", lambda r: "AIza" + chars(r, 35, string.ascii_letters + string.digits + "-_")),
     ("api_key", "HF_TOKEN {}", lambda r: "hf_" + chars(r, 34, string.ascii_letters)),
     ("api_key", "Authorization: Bearer {}", lambda r: f"eyJ{chars(r, 30)}.eyJ{chars(r, 80)}.{chars(r, 43)}"),
+    ("authorization", "Authorization: Bearer {}", lambda r: chars(r, r.randrange(20, 60))),
+    ("authorization", "curl -H 'Authorization: Basic {}' https://api.acme.io", lambda r: basic(r)),
+    ("authorization", '{{"authorization": "Token {}"}}', lambda r: f"{r.getrandbits(160):040x}"),
     (
         "password",
         'db_password = "{}"',
@@ -108,6 +112,11 @@ SECRETS: tuple[tuple[str, str, Callable[[random.Random], str]], ...] = (
     ("private_key", "deploy with\n{}\nand restart", lambda r: pem(r)),
 )
 CAPITALS = string.ascii_uppercase + string.digits
+
+
+def basic(rng: random.Random) -> str:
+    """The credential of basic authentication."""
+    return base64.b64encode(f"{chars(rng, 6)}:{chars(rng, rng.randrange(6, 16))}".encode()).decode()
 
 
 def labelled(per_kind: int = 60, seed: int = 0) -> Iterator[Labelled]:
@@ -163,6 +172,7 @@ def negatives(count: int = 200, seed: int = 0) -> Iterator[Labelled]:
         lambda: f"doi:10.{n(1000, 9999)}/{fake.user_name()}.{n(10**6, 10**8)}",
         lambda: f"Flight at {n(24):02}:{n(60):02}:{n(60):02}, {n(90)}.{n(10**6)}, -{n(180)}.{n(10**6)}",
         lambda: "password: str = getpass.getpass(); token = os.environ['TOKEN']; api_key=None",
+        lambda: "Authorization: Bearer <token>, Bearer $ACCESS_TOKEN, the standard-bearer RepublicansOf1984and1988",
         lambda: f"std::vector<int> a{n(9)}; fe80::1 and ::1; {n(9)}/{n(99)}/{n(9999)}",
         lambda: f"RFC {n(9999)} section {n(9)}.{n(9)}.{n(9)}.{n(9)}, pages {n(1000, 2000)}-{n(2000, 3000)}",
         lambda: f"ISSN {n(1000, 9999)}-{n(1000, 9999)}, case {n(100, 999)}-{n(1000, 9999)}/{n(10, 99)}",

@@ -47,6 +47,7 @@ def table():
 # word that says what the value is, which is why nl_bsn and in_aadhaar (bare: a word is needed) are low on purpose.
 BARS = {
     "api_key": (0.99, 0.99),
+    "authorization": (0.99, 0.99),
     "br_cpf": (0.99, 0.80),
     "card": (0.99, 0.97),
     "cn_resident_id": (0.99, 0.99),

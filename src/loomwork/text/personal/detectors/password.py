@@ -1,10 +1,10 @@
 """Passwords and secrets that text or code assigns: `password = "..."`, `DB_PASSWORD=...`, `Passwort: ...`.
 
 Only the value is the span, the whole of it: to its closing quote, or without quotes to white space, but for one full
-stop or comma at the end. Words for a password are known in nine languages. Environment variables, calls, attributes,
-types (`password: str`), placeholders and plain words (`password: required`) are left; so is a password of letters
-alone, which nothing tells from a word. Behind "is" in prose only letters with digits or signs count. API keys and
-tokens under a name must look made by a machine.
+stop or comma at the end. Words for a password are known in thirteen languages. Environment variables, calls,
+attributes, types (`password: str`), placeholders and plain words (`password: required`) are left; so is a password of
+letters alone, which nothing tells from a word. Behind "is" in prose only letters with digits or signs count. API keys
+and tokens under a name must look made by a machine.
 
 Source: the rule "generic-api-key" of gitleaks and the keyword detector of detect-secrets, whose false alarms these
 rules lessen.
@@ -18,10 +18,12 @@ from collections.abc import Iterator
 from loomwork.text.personal.password_value import FILE, bare_end, is_password
 from loomwork.text.personal.shapes import entropy_bits
 
-# English, German, French, Spanish, Italian, Dutch, Portuguese, Polish, Swedish; o and u may carry their marks apart.
+# English, German, French, Spanish, Italian, Dutch, Portuguese, Polish, Swedish, Russian, Chinese, Japanese, Korean;
+# o and u may carry their marks apart.
 WORDS = (
     "pass(?:words?|wd|phrase|code|wort)|pwd|kennwort|mots? de passe|mdp|contrase(?:ñ|n\u0303?)a|parola d['’]ordine|"
-    "wachtwoord(?:en)?|senha|palavra[- ]passe|has(?:ł|l)o|l(?:ö|o\u0308?)senord"
+    "wachtwoord(?:en)?|senha|palavra[- ]passe|has(?:ł|l)o|l(?:ö|o\u0308?)senord|"
+    "парол[ья]|密码|密碼|口令|パスワード|비밀번호"
 )
 SHORT = "pass|secret|clave|pw"
 KEYS = "api[_-]?key|access[_-]?key|(?:access|auth|refresh|bearer)[_-]?token|private[_-]?key|encryption[_-]?key"
@@ -29,7 +31,7 @@ IS = "is now|is|ist|lautet|est|es|è|é|jest|to|är"
 MARKS = r"[\"'`*_\\]{0,4}"
 PREFILTER = (
     f"(?i:{WORDS}|{SHORT}|{KEYS})[A-Za-z0-9_-]{{0,40}}[ \\t\\xa0]{{0,4}}[\"'`*_\\\\]{{0,4}}[ \\t\\xa0]{{0,4}}"
-    f"(?::|=|(?i:{IS})[ \\t\\xa0])"
+    f"(?::|=|：|(?i:{IS})[ \\t\\xa0])"
 )
 PRIORITY = 5
 ASSIGNED = re.compile(
@@ -37,7 +39,7 @@ ASSIGNED = re.compile(
     rf"(?i:(?<=client)secret))|(?P<key>(?i:{KEYS})))"
     rf"(?P<suffix>(?:[_-]?[A-Za-z0-9]{{1,16}}){{0,2}}){MARKS}[ \t\xa0]{{0,4}}"
     r"(?:(?::[ \t]*(?:&?str|[sS]tring|bytes|SecretStr|Optional\[str\]|str[ \t]*\|[ \t]*None)[ \t]*)?"
-    rf"(?::=|=>|[:=](?![:=~]))\*{{0,2}}[ \t\xa0]{{0,4}}|(?P<prose>(?i:{IS}))[ \t\xa0]{{1,4}}:?[ \t]?)"
+    rf"(?::=|=>|[:=：](?![:=~]))\*{{0,2}}[ \t\xa0]{{0,4}}|(?P<prose>(?i:{IS}))[ \t\xa0]{{1,4}}:?[ \t]?)"
     r"(?:[bBrRuUfF]{0,2}(?:\\\"(?P<a>[^\"\n\\]{4,200})\\\"|\"(?P<b>(?:[^\"\n\\]|\\.){4,200}+)\"|"
     r"'(?P<c>(?:[^'\n\\]|\\.){4,200}+)'|`(?P<d>[^`\n]{4,200}+)`|"
     r"[“„](?P<e>[^“”\n]{4,200}+)[“”]|«[ \xa0]?(?P<f>[^«»\n]{4,200}?)[ \xa0]?»)"

@@ -30,7 +30,7 @@ GAP = "[ \u00a0\u202f().\u2011/-]"
 DIGITS = re.compile(rf"[0-9](?:{GAP}{{0,3}}+[0-9]){{6,}}+")  # begins with a set, so the search skips fast
 BEFORE = re.compile(r"(?:[0-9A-Za-z_]|[0-9A-Za-z][.,:/-]|[0-9]-|[$€£¥₹#§] ?)\Z")
 AHEAD = re.compile(r"[0-9A-Za-z_]*[A-WYZa-wyz_]|[.,:/-][0-9]| ?[%€£$°]")
-LEAD = re.compile(r"(?:\+ ?\(?|\()\Z")
+LEAD = re.compile(r"(?:\(\+|\+ ?\(?|\()\Z")
 EXTENSION = re.compile(r" ?,? ?(?:x|ext\.?|extension) ?[0-9]{1,6}(?![0-9A-Za-z_])", re.IGNORECASE)
 GROUP = re.compile(r"[0-9]+")
 NUMBER = re.compile(r"[0-9]{4,}|\]")  # or what redaction left of one
@@ -103,6 +103,10 @@ def _windows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _is_phone(text: str, start: int, end: int, regions: tuple[str, ...]) -> bool:
     value = text[start:end]
+    if value.startswith("(+"):  # the country code alone in parentheses
+        value = value[1:].replace(")", "", 1) if value.find(")") < value.find(" ") else value
+    if value[0] == "+":
+        value = value.replace("/", " ")
     groups = GROUP.findall(value)
     count = sum(map(len, groups))
     if not FEWEST <= count <= MOST + 3 or OTHER_FORM.search(value) or value.count("(") != value.count(")"):
@@ -165,7 +169,7 @@ def canonical(value: str) -> str:
     """The digits, a leading 00 as +; the same number with and without its country code stays two."""
     body = EXTENSION.sub("", value)
     digits = "".join(GROUP.findall(body.replace("(0)", "")))
-    return "+" + digits if body.startswith("+") else "+" + digits[2:] if digits.startswith("00") else digits
+    return "+" + digits if body.startswith(("+", "(+")) else "+" + digits[2:] if digits.startswith("00") else digits
 
 
 def prepare() -> None:
