@@ -231,3 +231,11 @@ def test_texts_of_one_line_that_differ_in_a_number_are_no_boilerplate(make_datas
     made, card = run_step(clean, data=make_dataset(rows), boilerplate_documents=5)
     assert [r["text"] for r in made.rows()] == [r["text"] for r in rows]
     assert card.metrics["lines_boilerplate"] == 0
+
+
+def test_texts_that_spelling_passes_over_are_counted(make_dataset, run_step):
+    german = "das ist ein satz auf deutsch ueber wolken und schiffe"
+    data = make_dataset([{"text": "they recieve the goverment"}, {"text": german}])
+    _, card = run_step(clean, data=data, spelling=True, spelling_common=0)
+    assert (card.metrics["words_corrected"], card.metrics["texts_not_spelled"]) == (2, 1)
+    assert any("spelling of 1 texts was not corrected" in note for note in card.notes)

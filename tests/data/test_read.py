@@ -246,3 +246,41 @@ def test_a_column_read_as_text_is_one_beyond_the_rows_that_python_reads(tmp_path
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     data, _ = run_step(read, path=tmp_path / "a.jsonl", as_text=["id"])
     assert [r["id"] for r in rows_of(data)] == [str(i) if i % 9000 else f"x{i}" for i in range(20_000)]
+
+
+FRONT = """---
+title: On boats
+authors: [Ann, {name: Bob}, [no, list]]
+date: 2024-02-03
+license: CC-BY-4.0
+draft: true
+---
+
+# Boats
+
+They float.
+"""
+
+
+def test_front_matter_of_markdown_gives_columns(tmp_path, run_step):
+    (tmp_path / "a.md").write_text(FRONT)
+    others = {
+        "rule.md": "---\nnot: [closed\n---\ntext",
+        "list.md": "---\n- a\n---\ntext",
+        "date.md": "---\ndate: 2024-02-31\n---\ntext",
+        "later.md": "text\n---\ntitle: x\n---\n",
+        "only.md": "---\ntitle: x\n---\n",
+        "python.md": "---\ntitle: !!python/object/apply:os.system [ls]\n---\ntext",
+        "a.txt": FRONT,
+    }
+    for name, text in others.items():
+        (tmp_path / name).write_text(text)
+    data, _ = run_step(read, path=tmp_path)
+    found = {r.pop("source"): r for r in rows_of(data)}
+    assert found.pop("a.md") == {
+        "text": "# Boats\n\nThey float.\n",
+        "front_matter": FRONT.split("---\n")[1],
+        **{"title": "On boats", "author": "Ann", "date": "2024-02-03", "licence": "CC-BY-4.0"},
+    }
+    assert {name: row["text"] for name, row in found.items()} == others
+    assert not any(row["title"] for row in found.values())

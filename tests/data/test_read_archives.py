@@ -5,8 +5,10 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
+import random
 import stat
 import struct
 import tarfile
@@ -221,3 +223,17 @@ def test_a_real_archive_is_read(test_data, run_step):
     _, card = run_step(read, path=test_data / "web/nps_chat.zip", reader="text")
     assert card.metrics["files"] == len(names)
     assert card.metrics["rows"] + card.metrics["rows_dropped"] == len(names)
+
+
+def test_what_stands_before_the_damage_of_a_gz_is_read(tmp_path, run_step):
+    rows = [{"text": random.Random(i).randbytes(8).hex()} for i in range(2000)]
+    packed = bytearray(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    middle = len(packed) // 2
+    packed[middle : middle + 40] = b"\xff" * 40
+    (tmp_path / "a.jsonl.gz").write_bytes(packed)
+    (tmp_path / "b.txt").write_text("goes on")
+    data, card = run_step(read, path=tmp_path)
+    got = [r["text"] for r in rows_of(data) if r["source"].startswith("a.")]
+    assert len(got) > 800
+    assert got[:800] == [row["text"] for row in rows[:800]]
+    assert card.metrics["dropped: damaged file"] == 1

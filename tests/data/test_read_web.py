@@ -242,3 +242,17 @@ def test_a_missing_library_is_named(tmp_path, run_step, monkeypatch):
     monkeypatch.setitem(sys.modules, "pypdf", None)
     with pytest.raises(MissingDependency, match="reading PDF needs the package 'pypdf'"):
         run_step(read, path=tmp_path)
+
+
+def test_a_feed_says_url_date_and_author_as_pages_do(tmp_path, run_step):
+    entry = (
+        "<item><title>{0}</title><link>https://a.b/{0}</link><pubDate>Mon, 1 Jan</pubDate><dc:creator>Ann</dc:creator>"
+    )
+    items = "".join(entry.format(n) + f"<description>Text {n}</description></item>" for n in (1, 2))
+    (tmp_path / "a.rss").write_text(
+        f'<rss xmlns:dc="http://purl.org/dc/elements/1.1/"><channel>{items}</channel></rss>'
+    )
+    data, _ = run_step(read, path=tmp_path / "a.rss")
+    assert [(r["url"], r["date"], r["author"]) for r in rows_of(data)] == [
+        (f"https://a.b/{n}", "Mon, 1 Jan", "Ann") for n in (1, 2)
+    ]

@@ -77,3 +77,11 @@ def test_by_time_the_latest_are_held_out(make_dataset, run_step):
 def test_refused(rows, arguments, message, make_dataset, run_step):
     with pytest.raises(InputError, match=message):
         run_step(split, data=make_dataset(rows), **arguments)
+
+
+def test_groups_too_large_for_the_share_are_told(make_dataset, run_step):
+    data = make_dataset([{"author": min(i, 90) % 91, "n": i} for i in range(1000)])  # one has nine rows in ten
+    _, card = run_step(split, data=data, holdout=0.3, group="author")
+    assert card.metrics["holdout_share"] < 0.1
+    assert any("where 30.0% was asked: author has large groups" in note for note in card.notes)
+    assert not run_step(split, data=data, holdout=0.3)[1].notes

@@ -30,12 +30,17 @@ def test_cleaning_twice_changes_nothing_more(text):
 def by_hand(text):
     """The same with Python's own expressions, character by character."""
     text = re.sub("\r\n?|[\x0b\x0c\x85\u2028\u2029]", "\n", text)
-    text = re.sub("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufff9-\ufffb\ufffe\uffff]", "", text)
+    text = (
+        text
+        if re.search("[\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17f9]", text)
+        else text.replace("\u200b", "")
+    )
+    text = re.sub("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u2060\ufeff\ufff9-\ufffb\ufffe\uffff]", "", text)
     text = re.sub(r"(?m)[^\S\n]+$", "", unicodedata.normalize("NFC", text))
     return re.sub(r"\n{3,}", "\n\n", text).rstrip().strip("\n")
 
 
-columns = st.lists(st.text(ASSIGNED | st.sampled_from("\r\n\t \u2028\x00\ufeff\u0301e")), max_size=8)
+columns = st.lists(st.text(ASSIGNED | st.sampled_from("\r\n\t \u2028\x00\ufeff\u0301e\xad\u200b\u0e01")), max_size=8)
 
 
 @settings(deadline=None)
@@ -77,6 +82,9 @@ def test_cleaning_keeps_every_visible_character(text):
         ("a \r\nb\rc\u2028d", "a\nb\nc\nd"),
         ("\ufeffa\x00b\x1b", "ab"),
         ("e\u0301", "é"),
+        ("Donau\xaddampf\u200b\u2060schiff", "Donaudampfschiff"),
+        ("ภาษา\u200bไทย", "ภาษา\u200bไทย"),
+        ("می\u200cخواهم \u200d", "می\u200cخواهم \u200d"),
         ("one\n \n\t\n\ntwo  \n\n", "one\n\ntwo"),
         ("    indented\n\tstays", "    indented\n\tstays"),
         (" \n\x00 ", ""),

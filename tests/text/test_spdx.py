@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwork.text.spdx import spdx_id
+from loomwork.text.spdx import allowed, spdx_id
 
 WRITTEN = {
     "mit": ["MIT", "The MIT License", "mit licence", "https://opensource.org/licenses/MIT"],
@@ -38,3 +38,21 @@ def test_ids(spdx: str, name: str) -> None:
 def test_an_id_stays_what_it_is(name: str) -> None:
     assert spdx_id(spdx_id(name)) == spdx_id(name)
     assert spdx_id(name.upper()) == spdx_id(name)
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("MIT OR GPL-3.0-only", True),
+        ("MIT AND GPL-3.0-only", False),
+        ("GPL-3.0-only OR BSD-3-Clause AND MIT", True),
+        ("(GPL-3.0-only OR BSD-3-Clause) AND GPL-2.0-only", False),
+        ("(GPL-3.0-only OR (BSD-3-Clause AND MIT))", True),
+        ("MIT WITH some-exception-1.0", True),
+        ("The MIT License (MIT)", False),  # one name, not known as such
+        ("GPL-3.0-only OR", False),
+        ("", False),
+    ],
+)
+def test_expressions(expression: str, wanted: bool) -> None:
+    assert allowed(expression, lambda name: name in ("mit", "bsd-3-clause")) == wanted

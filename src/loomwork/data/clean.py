@@ -145,6 +145,7 @@ class _Finish:
             ("lines_boilerplate", boilerplate.documents),
             ("lines_repeated", repeated_lines),
             ("words_corrected", speller),
+            ("texts_not_spelled", speller),
         ):
             if wanted:
                 self.counts[name] = 0
@@ -176,8 +177,9 @@ class _Finish:
         if self.learned.words is not None:
             words = unknown_words(texts, self.speller).unique("word")
             self.speller.protect(words.filter(words["key"].is_in(self.learned.words.implode()))["word"].to_list())
-        texts, made = correct_texts(texts, self.speller)
+        texts, made, left = correct_texts(texts, self.speller)
         self.counts["words_corrected"] += made
+        self.counts["texts_not_spelled"] += left
         return texts
 
     def notes(self) -> list[str]:
@@ -187,6 +189,10 @@ class _Finish:
             for key, documents in self.learned.examples.items()
             if key in self.shown
         ]
+        if left := self.counts.get("texts_not_spelled"):
+            found.append(
+                f"the spelling of {left:.0f} texts was not corrected: too many of their words are in no dictionary"
+            )
         if self.learned.forgotten:
             found.append(f"to bound memory, counts of lines and words are up to {self.learned.forgotten} too low")
         return found

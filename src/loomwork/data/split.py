@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+FAR = 0.2  # of a part's share, that is worth a note
 TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
 
 
@@ -105,7 +106,15 @@ def split(
             start += len(table)
     found = {} if groups is None else {"groups": float(groups.max() + 1)}
     shares = found | {f"{name}_share": float((part_of == number).mean()) for number, name in names.items() if number}
-    return counted(writer, **shares)
+    card = counted(writer, **shares)
+    for name, wanted in ((HOLDOUT, holdout), (VALIDATION, validation)):
+        found_share = shares.get(f"{name}_share", wanted)
+        if abs(found_share - wanted) > FAR * wanted and rows * wanted >= 1:
+            kept = group or stratify or time or f"runs of {disjoint_words} words"
+            card.notes.append(
+                f"{name} holds {found_share:.1%} of the rows, where {wanted:.1%} was asked: {kept} has large groups"
+            )
+    return card
 
 
 def _check(

@@ -19,8 +19,11 @@ Spaces = Literal["keep", "single"]
 
 # In Rust's notation, in which a text has no surrogates.
 LINE_ENDS = r"\r\n?|[\x0b\x0c\x{85}\x{2028}\x{2029}]"
-# C0 and C1 controls but tab and line feed, byte-order marks, interlinear marks and non-characters
-CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f-\x{84}\x{86}-\x{9f}\x{feff}\x{fff9}-\x{fffb}\x{fffe}\x{ffff}]"
+# C0 and C1 controls but tab and line feed, soft hyphens, word joiners, byte-order marks, interlinear marks and
+# non-characters. Joiners and marks of direction stay: Persian, Hindi and emoji are written with them.
+CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f-\x{84}\x{86}-\x{9f}\x{ad}\x{2060}\x{feff}\x{fff9}-\x{fffb}\x{fffe}\x{ffff}]"
+ZERO_WIDTH_SPACE = r"\x{200b}"
+SPACELESS = r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"  # they end words with it
 ASCII_CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f]"
 TRAILING = r"(?m)[^\S\n]+$"
 SPACES = r"[^\S\n]+"
@@ -40,7 +43,7 @@ def clean_texts(texts: pl.Series, *, form: UnicodeForm = "NFC", spaces: Spaces =
     texts = _where(texts, texts.str.contains(LINE_ENDS), lambda t: t.str.replace_all(LINE_ENDS, "\n"))
     wide = texts.str.len_bytes() != texts.str.len_chars()  # ASCII needs no normal form, and has fewer controls
     texts = _where(texts, ~wide, lambda t: _without(t, ASCII_CONTROLS))
-    texts = _where(texts, wide, lambda t: _normalised(_without(t, CONTROLS), form))
+    texts = _where(texts, wide, lambda t: _normalised(_without(_without_zero_width(t), CONTROLS), form))
     if spaces == "single":
         uneven = texts.str.contains(r"[^\S\n ]|  |\n |^ ")
         texts = _where(texts, uneven, lambda t: t.str.replace_all(SPACES, " ").str.replace_all("(?m)^ ", ""))
@@ -72,6 +75,11 @@ def _where(texts: pl.Series, rows: pl.Series, change: Callable[[pl.Series], pl.S
 
 def _without(texts: pl.Series, pattern: str) -> pl.Series:
     return _where(texts, texts.str.contains(pattern), lambda t: t.str.replace_all(pattern, ""))
+
+
+def _without_zero_width(texts: pl.Series) -> pl.Series:
+    rows = texts.str.contains(ZERO_WIDTH_SPACE) & ~texts.str.contains(SPACELESS)
+    return _where(texts, rows, lambda t: _without(t, ZERO_WIDTH_SPACE))
 
 
 def _normalised(texts: pl.Series, form: UnicodeForm) -> pl.Series:

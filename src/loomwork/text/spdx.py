@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 # Tried in this order on lower case with "-" between words.
 ADDRESSES = [
@@ -13,6 +14,7 @@ ADDRESSES = [
     (re.compile(r"apache\.org/licenses/license-([0-9.]+?)(?:\.html|\.txt)?$"), r"apache-\1"),
     (re.compile(r"gnu\.org/licenses/(?:old-licenses/)?([al]?gpl-[0-9.]+?)(?:\.html|\.txt|\.en)*$"), r"\1"),
 ]
+OPERATORS = re.compile(r"( OR | AND |^\(|(?<=[ (])\(|\)$|\)(?=[ )]))")
 SPELLINGS = [
     (re.compile(r"creative-commons"), "cc"),
     (re.compile(r"public-domain-dedication"), ""),
@@ -34,6 +36,50 @@ SPELLINGS = [
     (re.compile(r"^((?:apache|mpl|[al]?gpl|cc-[a-z-]+|cc0)-[0-9])(?=$|-|\+)"), r"\1.0"),
     (re.compile(r"^cc0$"), "cc0-1.0"),
 ]
+
+
+def allowed(expression: str, accepts: Callable[[str], bool]) -> bool:
+    """Whether somebody who takes the licences that `accepts` takes may use what is under a licence expression: one of
+    the sides of OR, and both of AND, which binds closer; an exception (WITH) only adds to what is allowed.
+
+    Args:
+        expression: "MIT OR Apache-2.0", "(MIT AND BSD-3-Clause) OR GPL-2.0-only WITH Classpath-exception-2.0", or the
+            name of one licence.
+        accepts: says of one SPDX id, in lower case, whether it is accepted.
+
+    Source: SPDX specification 2.3, annex D.
+    """
+    pieces = [piece.strip() for piece in OPERATORS.split(expression.strip()) if piece.strip()]
+    if not {"OR", "AND"} & set(pieces) or pieces.count("(") != pieces.count(")"):
+        return accepts(spdx_id(expression.split(" WITH ")[0]))  # one licence, whose name may hold parentheses
+    return _either(pieces, accepts)
+
+
+def _either(pieces: list[str], accepts: Callable[[str], bool]) -> bool:
+    """The sides of OR from the first piece on; the pieces that are read are removed."""
+    found = _both(pieces, accepts)
+    while pieces and pieces[0] == "OR":
+        pieces.pop(0)
+        found = _both(pieces, accepts) or found
+    return found
+
+
+def _both(pieces: list[str], accepts: Callable[[str], bool]) -> bool:
+    found = _one(pieces, accepts)
+    while pieces and pieces[0] == "AND":
+        pieces.pop(0)
+        found = _one(pieces, accepts) and found
+    return found
+
+
+def _one(pieces: list[str], accepts: Callable[[str], bool]) -> bool:
+    piece = pieces.pop(0) if pieces else ""
+    if piece == "(":
+        found = _either(pieces, accepts)
+        if pieces:
+            pieces.pop(0)
+        return found
+    return accepts(spdx_id(piece.split(" WITH ")[0]))
 
 
 def spdx_id(name: str) -> str:

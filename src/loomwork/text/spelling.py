@@ -59,12 +59,17 @@ class Speller:
 
     def unknown(self, text: str) -> set[str]:
         """The words of a text that are neither in the dictionary nor protected; none of a text in another language."""
+        return self._looked_at(text)[0]
+
+    def _looked_at(self, text: str) -> tuple[set[str], bool]:
+        """Its unknown words, and whether there are so many that it is taken for another language."""
         words: set[str] = set()
         for is_code, piece in code_pieces(text):
             if not is_code:
                 words.update(WORD.findall(piece))
         unknown = words - self._known
-        return set() if len(unknown) > max(FOREIGN_WORDS, FOREIGN_SHARE * len(words)) else unknown
+        foreign = len(unknown) > max(FOREIGN_WORDS, FOREIGN_SHARE * len(words))
+        return (set(), True) if foreign else (unknown, False)
 
     def protect(self, words: Iterable[str]) -> None:
         """Let further words stay."""
@@ -81,9 +86,14 @@ class Speller:
 
     def correct(self, text: str) -> tuple[str, int]:
         """A text with its spelling corrected, and how many words changed."""
-        changes = {word: right for word in self.unknown(text) if (right := self.correction(word)) != word}
+        return self.correct_unless_foreign(text)[:2]
+
+    def correct_unless_foreign(self, text: str) -> tuple[str, int, bool]:
+        """The same, and whether the text was left as it is because it seems to be in another language."""
+        unknown, foreign = self._looked_at(text)
+        changes = {word: right for word in unknown if (right := self.correction(word)) != word}
         if not changes:
-            return text, 0
+            return text, 0, foreign
         made = 0
 
         def change(match: re.Match[str]) -> str:
@@ -93,7 +103,7 @@ class Speller:
             return right or match.group()
 
         pieces = [piece if is_code else WORD.sub(change, piece) for is_code, piece in code_pieces(text)]
-        return "".join(pieces), made
+        return "".join(pieces), made, False
 
     def _look_up(self, word: str) -> str:
         from symspellpy import Verbosity
@@ -127,13 +137,15 @@ def _folded(word: str) -> str:
     return word
 
 
-def correct_texts(texts: pl.Series, speller: Speller) -> tuple[pl.Series, int]:
-    """The texts with their spelling corrected, and how many words changed.
+def correct_texts(texts: pl.Series, speller: Speller) -> tuple[pl.Series, int, int]:
+    """The texts with their spelling corrected, how many words changed, and how many texts were left as they are because
+    the dictionary lacks too many of their words.
 
     Args:
         texts: a column of texts without nulls.
     """
     import polars as pl
 
-    results = [speller.correct(text) for text in texts.to_list()]
-    return pl.Series([text for text, _ in results], dtype=pl.String), sum(made for _, made in results)
+    results = [speller.correct_unless_foreign(text) for text in texts.to_list()]
+    left = sum(foreign for _, _, foreign in results)
+    return pl.Series([text for text, _, _ in results], dtype=pl.String), sum(made for _, made, _ in results), left

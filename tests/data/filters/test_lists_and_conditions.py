@@ -135,6 +135,13 @@ def test_licence(verdicts) -> None:
         "no licence",
         "no licence",
     ]
+    both = ["MIT OR CC-BY-NC-4.0", "MIT AND CC-BY-NC-4.0", "MIT OR Proprietary", "MIT AND Proprietary"]
+    assert verdicts({"licence": allowed}, text=[""] * 4, licence=both) == [
+        "",
+        "unwanted licence: MIT AND CC-BY-NC-4.0",
+        "",
+        "other licence: MIT AND Proprietary",
+    ]
     kept = verdicts({"licence": {"drop": ["proprietary"], "missing": "keep"}}, text=[""] * 6, licence=names)
     assert [bool(r) for r in kept] == [False, False, False, True, False, False]
 

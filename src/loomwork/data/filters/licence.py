@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
-from loomwork.text.spdx import spdx_id
+from loomwork.text.spdx import allowed, spdx_id
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +27,8 @@ def licence(
 
     Licences are compared by their SPDX ids; usual names and addresses of licences are read as these: "Apache License
     2.0", "https://creativecommons.org/licenses/by-sa/4.0/". A * stands for anything: "CC-BY-*" is all that begins
-    so, "CC-BY-NC*" too. What is listed to be dropped is dropped in any case.
+    so, "CC-BY-NC*" too. What is listed to be dropped is dropped in any case. Of "MIT OR GPL-3.0" one licence that is
+    wanted is enough, of "MIT AND GPL-3.0" both must be.
 
     Args:
         data: rows with a column of licences.
@@ -53,9 +54,14 @@ def licence(
         found = spdx_id(given or "")
         if not found:
             return "no licence" if missing == "drop" else ""
-        if any(fnmatchcase(found, name) for name in unwanted):
+        if not allowed(given or "", lambda name: not any(fnmatchcase(name, pattern) for pattern in unwanted)):
             return f"unwanted licence: {given}"
-        return "" if not wanted or any(fnmatchcase(found, name) for name in wanted) else f"other licence: {given}"
+
+        def accepts(name: str) -> bool:
+            listed = not wanted or any(fnmatchcase(name, pattern) for pattern in wanted)
+            return listed and not any(fnmatchcase(name, pattern) for pattern in unwanted)
+
+        return "" if allowed(given or "", accepts) else f"other licence: {given}"
 
     def rule(rows: pl.DataFrame) -> pl.Series:
         given = rows[licence_column].cast(pl.String)

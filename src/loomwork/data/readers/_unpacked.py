@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import io
 import lzma
 import shutil
@@ -116,6 +117,7 @@ class Unpacked(io.RawIOBase):
         self._engine: Any = None
         self._packed = b""  # read, and not unpacked yet
         self._ready = memoryview(b"")
+        self._broken = ""  # why nothing more can be unpacked
 
     def readable(self) -> bool:
         return True
@@ -138,6 +140,8 @@ class Unpacked(io.RawIOBase):
 
     def _next(self) -> bytes | None:
         """The next unpacked bytes, which may be none; None at the end."""
+        if self._broken:
+            raise ValueError(f"the {self._kind} file is damaged: {self._broken}")
         if not self._packed and not self._pending():
             self._packed = self._raw.read(self._feed)
             if not self._packed:
@@ -166,13 +170,25 @@ class Unpacked(io.RawIOBase):
     def _decompress(self) -> bytes:
         packed, self._packed = self._packed, b""
         if self._kind == ".gz":
-            piece = self._engine.decompress(packed, 1 << 20)
-            self._packed = self._engine.unconsumed_tail
+            before = self._engine.copy()
+            try:
+                piece = self._engine.decompress(packed, 1 << 20)
+                self._packed = self._engine.unconsumed_tail
+            except zlib.error as error:
+                piece, self._broken = _until_damage(before, packed), str(error)
         elif self._kind == ".zst":
             piece = self._engine.decompress(packed)
         else:
             piece = self._engine.decompress(packed, 1 << 20)
         return cast(bytes, piece)
+
+
+def _until_damage(engine: Any, packed: bytes) -> bytes:
+    """What comes before the damage, found byte by byte."""
+    found: list[bytes] = []
+    with contextlib.suppress(zlib.error):
+        found.extend(engine.decompress(packed[at : at + 1]) for at in range(len(packed)))
+    return b"".join(found)
 
 
 def _engine(kind: str) -> Any:

@@ -1,4 +1,4 @@
-"""Plain text and Markdown: a file, a paragraph or a line is a row."""
+"""Plain text and Markdown: a file, a paragraph or a line is a row; a Markdown file's front matter gives its columns."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
 from loomwork.data.readers._decoded import Utf8Stream
+from loomwork.data.readers._front_matter import with_front_matter
 from loomwork.text.encoding import looks_utf8
 
 EXTENSIONS = (".txt", ".md", ".markdown", ".rst", ".text")
+MARKDOWN = (".md", ".markdown")
 SHOWN_BYTES = 2000  # of a row that is too large
 FEW = 200  # bytes for each wrong one, in a text that is UTF-8 but for a few
 
@@ -23,11 +25,15 @@ def read(file: SourceFile) -> Iterator[Chunk]:
             file.found_encoding = encoding
 
         yield from in_chunks(
-            _whole(stream, most, found) if file.unit in ("file", "page") else _pieces(stream, file.unit, most)
+            _whole(stream, most, found, file.extension)
+            if file.unit in ("file", "page")
+            else _pieces(stream, file.unit, most)
         )
 
 
-def _whole(stream: Utf8Stream, most: int, found: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+def _whole(
+    stream: Utf8Stream, most: int, found: Callable[[str], None], extension: str
+) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     content, whole = stream.read(most)
     if not whole:
         yield 0, too_large(0, content, most, "read it by paragraph or line, or raise max_row_bytes")
@@ -35,6 +41,8 @@ def _whole(stream: Utf8Stream, most: int, found: Callable[[str], None]) -> Itera
         yield 0, Fault(0, "empty file")
     else:
         row = _decoded(content, 0)
+        if isinstance(row, dict) and extension in MARKDOWN:
+            row = with_front_matter(row["text"])
         if isinstance(row, dict) and "\ufffd" in row["text"] and "\ufffd".encode() not in content:
             found("utf-8, damaged")
         yield 0, row

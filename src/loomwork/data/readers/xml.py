@@ -17,6 +17,8 @@ FEWEST_RECORDS = 2
 DEEPEST = 3  # the level of records, where that of the root is 1
 ELEMENT_BYTES = 64  # of memory that an element takes at least
 Path: TypeAlias = tuple[str, ...]  # names of elements, from the root
+FEEDS = ("rss", "feed", "RDF")  # RSS 2.0, Atom, RSS 1.0
+FEED_COLUMNS = {"link": "url", "pubDate": "date", "published": "date", "updated": "date", "creator": "author"}
 XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -25,8 +27,9 @@ def read(file: SourceFile) -> Iterator[Chunk]:
 
     Records are the elements of the name that is most frequent one or two levels below the root, at least two, of which
     most have elements inside and fewer than half mix them with text. A record's attributes and elements become columns
-    (of equal ones the values, a line each), `text` is all its text unless an element is called so. The file is read
-    twice. XML that declares entities is refused; DTD files and the network are never read.
+    (of equal ones the values, a line each), `text` is all its text unless an element is called so; a feed's link,
+    time and creator are `url`, `date` and `author`. The file is read twice. XML that declares entities is refused; DTD
+    files and the network are never read.
 
     Source: Extensible Markup Language (XML) 1.0, fifth edition; MediaWiki export schema 0.11.
     """
@@ -39,7 +42,7 @@ def read(file: SourceFile) -> Iterator[Chunk]:
         if root == "mediawiki":
             yield from in_chunks(_wiki(file))
         elif wanted:
-            yield from in_chunks(_records(file, wanted))
+            yield from in_chunks(_records(file, wanted, FEED_COLUMNS if root in FEEDS else {}))
         else:
             yield from _whole(file)
     except (BadXml, Unsafe) as error:
@@ -113,7 +116,9 @@ def _records_paths(file: SourceFile) -> tuple[set[Path], str]:
     return {p for p in good if p[:-1] == best[:-1]}, root
 
 
-def _records(file: SourceFile, wanted: set[Path]) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+def _records(
+    file: SourceFile, wanted: set[Path], names: dict[str, str]
+) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     number, path = 0, Path()
     parent = next(iter(wanted))[:-1]
     outside: list[str] = []
@@ -125,7 +130,7 @@ def _records(file: SourceFile, wanted: set[Path]) -> Iterator[tuple[int, dict[st
             at, path = path, path[:-1]
             if at in wanted:
                 number += 1
-                yield number, _record(element) or Fault(number, f"empty record: {at[-1]}")
+                yield number, _renamed(_record(element), names) or Fault(number, f"empty record: {at[-1]}")
             elif path == parent[: len(path)] and at != parent[: len(at)] and len(at) <= len(parent) + 1:
                 outside += _lines(element)
             else:
@@ -147,6 +152,14 @@ def _record(element: Any) -> dict[str, Any]:
     if not row.get("text"):
         row |= {"text": as_text("\n".join(_lines(element)))}
     return row if any(row.values()) else {}
+
+
+def _renamed(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """The row with some columns under the names that other formats give them, where the row has no such column."""
+    for old, new in names.items():
+        if old in row and new not in row:
+            row = {new if name == old else name: value for name, value in row.items()}
+    return row
 
 
 def _whole(file: SourceFile) -> Iterator[Chunk]:
