@@ -148,7 +148,8 @@ def report(event):
 
 with use_context(Context(report=report, threads=1)):
     requests = [LogLikelihood(f"Once upon a time there were {n} cats", " and a dog.") for n in range(30)]
-    load_decoder(Model(Path(sys.argv[1]))).score(requests, keep=Path(sys.argv[2]), settings=Settings(batch_tokens=1))
+    settings = Settings(batch_tokens=1, share=False)
+    load_decoder(Model(Path(sys.argv[1]))).score(requests, keep=Path(sys.argv[2]), settings=settings)
 """
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from loomwork.models.families import Block, pairs_per_token, parts_of
+from loomwork.models.scoring.groups import Group, groups
 from loomwork.models.scoring.head import log_probabilities
 from loomwork.models.scoring.plan import Row
 
@@ -31,22 +32,6 @@ class Past(NamedTuple):
     @property
     def tokens(self) -> int:
         return len(self.keys[0])
-
-
-class Layout(NamedTuple):
-    """Where the tokens of a batch of rows stand.
-
-    Args:
-        rows, time: the shape of a table with one line a row.
-        place: the cell of each token in the flat table, (tokens).
-        biases: for each window of attention what is added to the scores, (rows, 1, time, prefix + time); none where
-            each token sees all before it, and a table of that size need not be made.
-    """
-
-    rows: int
-    time: int
-    place: Tensor
-    biases: dict[int, Tensor]
 
 
 class PackedForward:
@@ -95,7 +80,9 @@ class PackedForward:
         parts, device = self.parts, self.device
         ids = torch.from_numpy(np.concatenate([row.ids for row in batch])).to(device)
         positions = torch.from_numpy(np.concatenate([row.positions for row in batch])).to(device)
-        layout = self.layout(batch, past)
+        prefix = past.tokens if past else 0
+        settings = prefix, self.windows, self.budget, self.dtype, device
+        seen, seen_last = groups(batch, *settings), groups(batch, *settings, needs)
         wanted = torch.from_numpy(needs).to(device)
         x = parts.embed(ids, positions)  # (tokens, width)
         rotation = parts.rotary(x, positions[None]) if parts.rotary is not None else None
@@ -109,36 +96,11 @@ class PackedForward:
             if keep:
                 made.keys.append(torch.cat([earlier[0], k]) if earlier else k)
                 made.values.append(torch.cat([earlier[1], v]) if earlier else v)
-            chosen = wanted if number == last else None
-            if chosen is not None:  # nobody reads the other tokens' states any more
-                x = x[chosen]
-            x = block.joined(x, block.out(_attend(q, k, v, layout, block, earlier, chosen)))
+            if number == last:  # nobody reads the other tokens' states any more
+                x = x[wanted]
+            tables = seen_last if number == last else seen
+            x = block.joined(x, block.out(_attend(q, k, v, tables, block, earlier, len(x))))
         return parts.norm(x), made if keep else None
-
-    def layout(self, batch: list[Row], past: Past | None) -> Layout:
-        prefix = past.tokens if past else 0
-        time = max(len(row) for row in batch)
-        place = torch.from_numpy(np.concatenate([np.arange(len(row)) + n * time for n, row in enumerate(batch)]))
-        deepest = max(int(row.positions.max()) for row in batch)
-        narrow = {w for w in self.windows if 0 < w <= deepest}  # the other windows hold everything
-        if not narrow and not prefix and all(len(row.branches) == 1 for row in batch):
-            return Layout(len(batch), time, place.to(self.device), {})  # plain causal attention
-        sees = np.zeros((len(batch), time, prefix + time), bool)
-        away = np.zeros(sees.shape, np.int32) if narrow else None
-        for number, row in enumerate(batch):
-            size = len(row)
-            sees[number, :size, :prefix] = True
-            sees[number, :size, prefix : prefix + size] = row.sees()
-            if away is not None:
-                before = np.concatenate([np.arange(prefix), row.positions])
-                away[number, :size, : prefix + size] = row.positions[:, None] - before
-        biases = {}
-        for window in self.windows:
-            seen = sees & (away < window) if away is not None and window in narrow else sees
-            bias = torch.zeros(seen.shape, dtype=self.dtype)
-            bias.masked_fill_(torch.from_numpy(~seen), float("-inf"))
-            biases[window] = bias[:, None].to(self.device)
-        return Layout(len(batch), time, place.to(self.device), biases)
 
     def log_probabilities(
         self, states: Tensor, places: np.ndarray, targets: np.ndarray
@@ -160,30 +122,30 @@ def rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _attend(
-    q: Tensor, k: Tensor, v: Tensor, layout: Layout, block: Block,
-    past: tuple[Tensor, Tensor] | None, chosen: Tensor | None,
-) -> Tensor:  # fmt: skip
-    """Mixed values of all tokens, or of the chosen ones. (tokens, heads * head width)"""
-    rows, time, place = layout.rows, layout.time, layout.place
+    q: Tensor, k: Tensor, v: Tensor, groups: list[Group], block: Block, past: tuple[Tensor, Tensor] | None, count: int
+) -> Tensor:
+    """Mixed values of `count` tokens. (count, heads * head width)"""
+    mixed = q.new_empty(count, q.shape[1] * v.shape[2])
+    for group in groups:
+        rows, time = group.shape
 
-    def table(x: Tensor) -> Tensor:
-        """(tokens, heads, width) -> (rows, heads, time, width)"""
-        if len(x) < rows * time:
-            spread = x.new_zeros(rows * time, *x.shape[1:])
-            spread[place] = x
-            x = spread
-        return x.view(rows, time, *x.shape[1:]).transpose(1, 2)
+        def table(x: Tensor, tokens: Tensor | None, rows: int = rows) -> Tensor:
+            """(tokens, heads, width) -> (rows, heads, time, width)"""
+            spread = x if tokens is None else x.index_select(0, tokens.view(-1))
+            return spread.view(rows, -1, *x.shape[1:]).transpose(1, 2)
 
-    keys, values = table(k), table(v)
-    if past is not None:
-        keys, values = (
-            torch.cat([before.transpose(0, 1)[None].expand(rows, -1, -1, -1), now], 2)
-            for before, now in zip(past, (keys, values), strict=True)
-        )
-    mixed = F.scaled_dot_product_attention(
-        table(q), keys, values, layout.biases.get(block.window), is_causal=not layout.biases,
-        scale=block.scale, enable_gqa=q.shape[1] != k.shape[1],
-    )  # fmt: skip
-    flat = mixed.transpose(1, 2).reshape(rows * time, -1)
-    cells = place if chosen is None else place[chosen]
-    return flat if len(cells) == rows * time else flat[cells]
+        keys, values = table(k, group.keys), table(v, group.keys)
+        if past is not None:
+            keys, values = (
+                torch.cat([before.transpose(0, 1)[None].expand(rows, -1, -1, -1), now], 2)
+                for before, now in zip(past, (keys, values), strict=True)
+            )
+        found = F.scaled_dot_product_attention(
+            table(q, group.queries), keys, values, group.biases.get(block.window), is_causal=not group.biases,
+            scale=block.scale, enable_gqa=q.shape[1] != k.shape[1],
+        )  # fmt: skip
+        found = found.transpose(1, 2).reshape(rows * time, -1)
+        if group.queries is None:
+            return found
+        mixed[group.cells] = found if len(group.flat) == rows * time else found[group.flat]
+    return mixed

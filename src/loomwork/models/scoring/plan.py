@@ -15,7 +15,9 @@ import numpy as np
 
 from loomwork.models.scoring.spans import Span
 
-ROW_TOKENS = 2048  # of a row that branches: its attention is quadratic
+ROW_TOKENS = 2048  # of a row that branches: what hangs from it copies the keys of its path
+COPY_PAIRS = 16  # to copy a key and a value takes as long as so many pairs of a query and a key
+WORTH = 0.98  # of the cost of rows apart is what one row may cost: for a first token alone rows are not joined
 TRUNK_COST_TOKENS = 96  # of a trunk's own pass, beside its tokens: it is often too short to fill the processor
 
 
@@ -103,11 +105,19 @@ class _Sorted:
             differ = self.read[i - 1][:size] != self.read[i][:size]
             self.shared[i] = differ.argmax() if differ.any() else size
         self.sums = np.concatenate([[0], np.cumsum(self.lengths - self.shared)])
+        self.pair_sums = np.concatenate([[0], np.cumsum((self.lengths - self.shared + COPY_PAIRS) * self.lengths)])
 
     def tokens(self, low: int, high: int, start: int) -> int:
         """Of the trie of some sequences, those after their first `start`."""
         rest = self.sums[high] - self.sums[low + 1]
         return int(max(0, self.lengths[low] - start) + rest)
+
+    def pairs(self, low: int, high: int, start: int) -> int:
+        """What attention costs for the same tokens as one row, in pairs of a query and a key."""
+        rest = self.pair_sums[high] - self.pair_sums[low + 1]
+        apart = (max(0, self.lengths[low] - start) + COPY_PAIRS) * self.lengths[low] + rest
+        size = self.tokens(low, high, start)
+        return int(min(apart, (size + COPY_PAIRS) * (size + start)))
 
 
 def plan(spans: Sequence[Span], *, pairs_per_token: float, share: bool = True) -> Trunk:
@@ -136,8 +146,7 @@ def plan(spans: Sequence[Span], *, pairs_per_token: float, share: bool = True) -
         start = trunk.end
 
         def cost(a: int, b: int, at: int) -> float:
-            tokens = all_.tokens(a, b, at)
-            return float(tokens + tokens * (tokens + 2 * at) / pairs_per_token)
+            return float(all_.tokens(a, b, at) + all_.pairs(a, b, at) / pairs_per_token)
 
         if len(pieces) == 1:
             trunk.rows.append(_row(all_, low, high, start, None))
@@ -147,9 +156,9 @@ def plan(spans: Sequence[Span], *, pairs_per_token: float, share: bool = True) -
         edge = fork - start
         shared = np.inf
         if edge > 0:
-            shared = TRUNK_COST_TOKENS + edge + edge * (edge + 2 * start) / pairs_per_token
+            shared = TRUNK_COST_TOKENS + edge + (edge + COPY_PAIRS) * fork / pairs_per_token
             shared += sum(cost(a, b, fork) for a, b in pieces)
-        if joined <= split and joined <= shared:
+        if joined <= WORTH * split and joined <= shared:
             trunk.rows.append(_row(all_, low, high, start, None))
         elif split <= shared:
             left += [(a, b, trunk) for a, b in pieces]
