@@ -1,6 +1,6 @@
 """What differs between two versions of a dataset."""
 
-from loomwork.core.dataset import Dataset
+from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.data.clean import clean
 from loomwork.data.split import split
 from loomwork.data.version_diff import version_diff
@@ -88,3 +88,27 @@ def test_times_of_day_are_compared(make_dataset):
 
     assert not version_diff(at(range(60)), at(range(60))).moved
     assert any("at" in line for line in version_diff(at([3] * 60), at([22] * 60)).moved)
+
+
+def test_rows_that_stand_in_another_part_are_counted(make_dataset, run_step):
+    data = make_dataset([{"text": f"line {i}"} for i in range(50)])
+    one, two = (run_step(split, data=data, holdout=0.2, seed=seed)[0] for seed in (1, 2))
+    held = [{r["text"] for r in x.select("holdout").rows()} for x in (one, two)]
+    moved = len(held[1] - held[0])
+    assert 0 < moved <= 10
+    found = version_diff(one, two)
+    assert (found.kept, found.added, found.removed) == (50, 0, 0)
+    assert found.between == {"holdout -> train": moved, "train -> holdout": moved}
+    assert version_diff(one, one).between == {}
+    assert version_diff(data, one).between == {}  # the parts are new
+
+
+def test_of_repeated_rows_those_that_moved_are_counted(tmp_path):
+    def parts(name, train, holdout):
+        with DatasetWriter(tmp_path / name) as writer:
+            writer.write([{"text": "same"}] * train, part="train")
+            writer.write([{"text": "same"}] * holdout, part="holdout")
+        return Dataset(tmp_path / name)
+
+    assert version_diff(parts("a", 3, 1), parts("b", 2, 2)).between == {"train -> holdout": 1}
+    assert version_diff(parts("c", 3, 1), parts("d", 3, 1)).between == {}

@@ -114,3 +114,20 @@ def test_pages_lose_their_tags_and_keep_their_words(test_data):
         found = set(re.findall(r"[a-z]{4,}", stripped.lower()))
         assert len(re.findall(r"</(?:p|div|span|a|li)>", stripped)) == 0
         assert len(expected & found) >= 0.97 * len(expected), page.name
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Suppose a<b and c>d holds.", None),
+        ("if (a<b && c>d) { x }", None),
+        ("5<em and x>y", None),
+        ("y<a>z, new ArrayList<b>()", None),
+        ("<b>use `x` now</b>", "use `x` now"),
+        ("one <I CLASS=x>three <input disabled>", "one three "),
+        ("&lt;script&gt;the text about scripts&lt;/script&gt; stays", "the text about scripts stays"),
+        ("<script>var x</script>gone &lt;!-- said --&gt;", "gone  said "),
+    ],
+)
+def test_what_only_looks_like_a_tag_stays_and_what_was_escaped_is_text(text, left):
+    assert strip_text(text, ("html",)) == (text if left is None else left)

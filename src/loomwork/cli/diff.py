@@ -103,6 +103,7 @@ def _told(rows: VersionDiff) -> dict[str, list[str]]:
     more = [f"and {len(rows.by_source) - SOURCES} more sources"] if len(rows.by_source) > SOURCES else []
     return {
         f"rows: {rows.rows[0]:,} -> {rows.rows[1]:,}": columns([(n, f"{v:,}") for n, v in counts]).splitlines(),
+        "kept in another part": columns([(move, f"{n:,}") for move, n in rows.between.items()]).splitlines(),
         "by source: added, removed, changed": (columns(sources).splitlines() + more) if sources else [],
         "columns": rows.columns,
         "moved by more than chance": rows.moved,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OWN_NAMES = ("source", *OURS)
 HALF_PAIR = re.compile("[\ud800-\udfff]")
 LARGEST = 2**63 - 1
+EXACT = 2**53  # float64 holds each whole number up to it
 SHOWN_DIGITS = 40
 TYPE_ERRORS = (TypeError, ValueError, OverflowError)  # Arrow's own errors are among them
 
@@ -39,6 +40,7 @@ class RowWriter:
         self.clashing: dict[str, None] = {}  # columns with values of another type than their first ones
         self.missing = set(as_text)  # of `as_text`, what no row had
         self._as_text = frozenset(as_text)
+        self._large: set[str] = set()  # columns of whole numbers that float64 does not hold
 
     @property
     def names(self) -> list[str]:
@@ -58,6 +60,8 @@ class RowWriter:
             except TYPE_ERRORS:
                 table, places, unfit = self._row_by_row(rows, places)
                 faults += unfit
+            table, places, unfit = self._held(table, places, self._schema)
+            faults += unfit
             try:
                 self._schema = _wider(self._schema, table.schema)
             except TYPE_ERRORS:
@@ -96,7 +100,10 @@ class RowWriter:
         schema = self._schema
         for row, place in zip(rows, places, strict=True):
             try:
-                table = _renamed(as_table([row]))
+                table, fits, unfit = self._held(_renamed(as_table([row])), [place], schema)
+                if not fits:
+                    faults += unfit
+                    continue
                 self._note_clashes(schema, table.schema)
                 schema = _wider(schema, table.schema)
             except TYPE_ERRORS as error:
@@ -106,6 +113,48 @@ class RowWriter:
                 tables.append(table)
                 kept.append(place)
         return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({}), kept, faults
+
+    def _held(
+        self, table: pa.Table, places: Sequence[int], schema: pa.Schema
+    ) -> tuple[pa.Table, Sequence[int], list[Fault]]:
+        """The rows whose numbers and times the types of their columns hold as they are, and why the others do not go.
+
+        Unifying types asks what goes together in general: whole numbers and decimals do, but not those beyond 2^53.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        original, unfit, why = table, pa.repeat(False, len(table)), ""
+        for at, field in enumerate(table.schema):
+            known = schema.field(field.name).type if field.name in schema.names else None
+            column = table.column(at).combine_chunks()
+            fits, column, said = _as_held(column, known, large=field.name in self._large)
+            if fits is not None:
+                unfit, why = pc.or_(unfit, pc.invert(fits)), why or f"{said}: in {field.name!r}"
+                self.clashing[field.name] = None
+                column = pc.if_else(fits, column, pa.scalar(None, column.type))
+            if pa.types.is_integer(column.type) and _has_large(column):
+                self._large.add(field.name)
+            if column.type != field.type or fits is not None:
+                table = table.set_column(at, field.name, column)
+        if not why:
+            return table, places, []
+        return self._apart(original, table, places, unfit, why)
+
+    @staticmethod
+    def _apart(
+        original: pa.Table, table: pa.Table, places: Sequence[int], unfit: pa.Array, why: str
+    ) -> tuple[pa.Table, list[int], list[Fault]]:
+        """The rows that fit, their places, and the others as they were given, as faults."""
+        import pyarrow.compute as pc
+
+        gone = pc.indices_nonzero(unfit).to_pylist()
+        faults = [
+            Fault(places[i], f"another type: {why}", json.dumps(row, default=str))
+            for i, row in zip(gone, original.take(gone).to_pylist(), strict=True)
+        ]
+        kept = [p for p, out in zip(places, unfit.to_pylist(), strict=True) if not out]
+        return table.filter(pc.invert(unfit)), kept, faults
 
     def _note_clashes(self, schema: pa.Schema, other: pa.Schema) -> None:
         import pyarrow as pa
@@ -132,17 +181,66 @@ class RowWriter:
                 why = why or str(error)
                 kind = self._schema.field(field.name)
                 table = table.set_column(at, kind, pa.nulls(len(table), kind.type))
-        gone = pc.indices_nonzero(unfit).to_pylist()
-        texts = original.take(gone).to_pylist()
-        faults = [
-            Fault(places[i], f"another type: {why}", json.dumps(row, default=str))
-            for i, row in zip(gone, texts, strict=True)
-        ]
-        return (
-            table.filter(pc.invert(unfit)),
-            [p for p, out in zip(places, unfit.to_pylist(), strict=True) if not out],
-            faults,
-        )
+        return self._apart(original, table, places, unfit, why)
+
+
+def _as_held(column: pa.Array, known: pa.DataType | None, *, large: bool) -> tuple[pa.Array | None, pa.Array, str]:
+    """Which values a column's type holds as they are, the column in that type, and what is wrong with the others.
+
+    Args:
+        column: new values.
+        known: the type of those before; None where there are none.
+        large: those before are whole numbers beyond 2^53.
+
+    Returns: booleans, None where all values fit.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if kind == pa.uint64():
+        fits = pc.fill_null(pc.less_equal(column, pa.scalar(LARGEST, kind)), True)
+        if not pc.all(fits, min_count=0).as_py():
+            held = pc.if_else(fits, column, pa.scalar(None, kind)).cast(pa.int64())
+            return fits, held, "an integer beyond 64 bits"
+        column, kind = column.cast(pa.int64()), pa.int64()
+    if known is None:
+        return None, column, ""
+    if pa.types.is_integer(kind) and pa.types.is_floating(known) and _has_large(column):
+        fits = pc.fill_null(pc.less_equal(pc.abs_checked(pc.max_element_wise(column, -LARGEST)), EXACT), True)
+        return fits, column, f"a whole number beyond {EXACT}, where others are decimals"
+    if pa.types.is_floating(kind) and pa.types.is_integer(known) and large:
+        return column.is_null(), column, f"a decimal, where others are whole numbers beyond {EXACT}"
+    if pa.types.is_timestamp(kind) and pa.types.is_timestamp(known) and kind != known and kind.tz == known.tz:
+        try:
+            return None, column.cast(known), ""
+        except pa.ArrowInvalid:
+            there = [_time_fits(value, known) for value in column]
+            fits = pa.array(there)
+            return (
+                fits,
+                pc.if_else(fits, column, pa.scalar(None, kind)).cast(known),
+                f"a time that {known} does not hold",
+            )
+    return None, column, ""
+
+
+def _time_fits(value: pa.Scalar, kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    try:
+        value.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _has_large(column: pa.Array) -> bool:
+    """Whether a whole number of a column is one that float64 may not hold."""
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(column).as_py()
+    return any(end is not None and abs(end) > EXACT for end in ends.values())
 
 
 def _as_text(value: Any) -> str | None:
@@ -213,8 +311,21 @@ def _wider(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
 
 
 def _renamed(table: pa.Table) -> pa.Table:
-    """The user's columns that have the names of ours get a prefix."""
+    """The user's columns that have the names of ours get a prefix; of two with one name the second gets a number."""
+    if len(set(table.column_names)) < len(table.column_names):
+        table = table.rename_columns(_numbered(table.column_names))
     return table.rename_columns(given_names(table.column_names, OWN_NAMES))
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        new, number = name, 1
+        while new in found or (number > 1 and new in names):
+            number += 1
+            new = f"{name}_{number}"
+        found.append(new)
+    return found
 
 
 def _has_empty_object(kind: pa.DataType) -> bool:

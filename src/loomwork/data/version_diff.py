@@ -29,6 +29,8 @@ class VersionDiff:
         added: rows of the new one that come from no row of the old one.
         removed: rows of the old one from which no row of the new one comes.
         changed: rows of the new one that stand for a row of the old one with another content.
+        between: "holdout -> train" and the like -> how many of the rows that both have stand in another part; only of
+            parts that both versions have.
         by_source: source -> (added, removed, changed), the largest first.
         columns: names that only one of them has, with "+" or "-".
         moved: a sentence for each column whose distribution moved by more than chance.
@@ -40,6 +42,7 @@ class VersionDiff:
     added: int
     removed: int
     changed: int
+    between: dict[str, int] = field(default_factory=dict)
     by_source: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
     moved: list[str] = field(default_factory=list)
@@ -82,6 +85,7 @@ def version_diff(old: Dataset, new: Dataset) -> VersionDiff:
         len(added),
         len(removed),
         len(changed_b),
+        _between(a, b),
         by_source,
         columns,
         _moved(old, new),
@@ -94,7 +98,7 @@ def _parts(data: Dataset) -> list[Dataset]:
 
 
 def _ids(data: Dataset) -> pl.DataFrame:
-    """n, id, content, origins, source and file of every row."""
+    """n, id, content, origins, source, file and part of every row."""
     import polars as pl
 
     from loomwork.core.row_ids import content_ids
@@ -105,12 +109,14 @@ def _ids(data: Dataset) -> pl.DataFrame:
             table = read_shard(shard)
             frame = pl.DataFrame(table.select(list(OURS))).with_columns(content=pl.Series(content_ids(table)))
             source = pl.Series(table.column("source")).cast(pl.String) if "source" in table.column_names else None
-            frames.append(frame.with_columns(source=pl.lit(None, pl.String) if source is None else source))
+            place = pl.lit(None, pl.String) if source is None else source
+            frames.append(frame.with_columns(source=place, part=pl.lit(part.main_part)))
     kinds: dict[str, Any] = {
         "row_id": pl.Binary,
         "origin_ids": pl.List(pl.Binary),
         "content": pl.Binary,
         "source": pl.String,
+        "part": pl.String,
     }
     whole = pl.concat([pl.DataFrame(schema=kinds), *frames])
     return whole.with_columns(file=pl.col("source").str.extract(PLACE, 1)).with_row_index("n")
@@ -122,6 +128,22 @@ def _without(some: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
 
     turn = pl.int_range(pl.len()).over("content").alias("turn")
     return some.with_columns(turn).join(others.with_columns(turn), on=["content", "turn"], how="anti").drop("turn")
+
+
+def _between(a: pl.DataFrame, b: pl.DataFrame) -> dict[str, int]:
+    """How many rows of the same content stand in another part, by the names of the parts."""
+    import polars as pl
+
+    # in both, rows that stay in their part are counted first: of a text that is repeated only those that moved are left
+    turn = pl.int_range(pl.len()).over("content", "part").alias("turn")
+    keys = ["content", "part", "turn"]
+    one, two = a.with_columns(turn), b.with_columns(turn)
+    left = [x.join(y, on=keys, how="anti") for x, y in ((one, two), (two, one))]
+    again = pl.int_range(pl.len()).over("content").alias("turn")
+    pairs = left[0].with_columns(again).join(left[1].with_columns(again), on=["content", "turn"])
+    shared = set(a["part"]) & set(b["part"])
+    counts = pairs.group_by("part", "part_right").len().sort("part", "part_right")
+    return {f"{x} -> {y}": n for x, y, n in counts.iter_rows() if {x, y} <= shared}
 
 
 def _changed(old: Dataset, new: Dataset, a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:

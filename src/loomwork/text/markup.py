@@ -1,8 +1,9 @@
 """What HTML and Markdown leave in texts, taken out again. Code stays as it is: fenced, indented, and in backticks.
 
-Only the names of HTML elements count as tags, so that "a < b", "List<String>" and "<your name>" stay. Each pass makes
-a text shorter, and passes are repeated until none does: entities that were escaped twice come out, and stripping a
-second time changes nothing.
+Only the names of HTML elements count as tags, and without attributes only where the text closes them, so that "a < b",
+"List<String>", "x<a and y>b", "Map<a>" and "<your name>" stay. Each pass makes a text shorter, and passes are repeated
+until none does: entities that were escaped twice come out, and stripping a second time changes nothing. Scripts and
+comments go with what stands in them; where their marks were escaped a text tells of them, and only the marks go.
 
 Source: HTML Living Standard, sections 4 (elements) and 13.5 (named character references); CommonMark 0.31.2.
 """
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import polars as pl
 
+VOID = frozenset(
+    ["img", "input", "wbr", "base", "col", "embed", "link", "meta", "param", "source"]
+)  # they have no end tag
 PASSES = 20  # tags within tags within tags are an attack, not a page
 Markup = Literal["html", "markdown"]
 
@@ -30,10 +34,21 @@ _INLINE = (
     "i iframe img input ins kbd label link map mark meta meter nobr noscript object output param picture progress q rp "
     "rt ruby s samp slot small source span strike strong sub sup svg template textarea time tt u var video wbr"
 )
-_ATTRIBUTES = r"""(?:\s+[^<>"'=/\s]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>`]+))?)*\s*/?"""
-_HIDDEN = re.compile(r"<(?:(!--)|(script|style|noscript|template)\b[^<>]*>|!doctype[^<>]*>)", re.I)
+_ALONE = (  # attributes without a value; another bare word is none: "if a <b and c> d"
+    "allowfullscreen async autofocus autoplay checked compact controls default defer disabled formnovalidate hidden "
+    "inert ismap itemscope loop multiple muted nomodule noshade novalidate nowrap open playsinline readonly required "
+    "reversed selected"
+)
+_ATTRIBUTES = (
+    r"""(?:\s+(?:[^<>"'=/\s]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>`]+)|"""
+    rf"""(?:{_ALONE.replace(" ", "|")})(?=[\s/>])))*\s*/?"""
+)
+_HIDDEN_NAMES = "script|style|noscript|template"
+_HIDDEN = re.compile(rf"<(?:(!--)|({_HIDDEN_NAMES})\b[^<>]*>|!doctype[^<>]*>)", re.I)
+_UNHIDDEN = re.compile(rf"</?(?:{_HIDDEN_NAMES}){_ATTRIBUTES}>|<!--|-->|<!doctype[^<>]*>", re.I)
 _BLOCK_TAG = re.compile(rf"</?(?:{_BLOCK.replace(' ', '|')}){_ATTRIBUTES}>[ \t]*", re.I)
-_INLINE_TAG = re.compile(rf"</?(?:{_INLINE.replace(' ', '|')}){_ATTRIBUTES}>", re.I)
+_INLINE_TAG = re.compile(rf"<(/?)({_INLINE.replace(' ', '|')})({_ATTRIBUTES})>", re.I)
+_END_TAG = re.compile(r"</([a-zA-Z][a-zA-Z0-9]*)")
 _ENTITY = re.compile(r"&(?:amp;)*((?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});)")
 
 CODE = re.compile(
@@ -75,11 +90,12 @@ def strip_markup(texts: pl.Series, kinds: tuple[Markup, ...]) -> pl.Series:
 
 def strip_text(text: str, kinds: tuple[Markup, ...]) -> str:
     """`strip_markup` of one text."""
-    for _ in range(PASSES):
+    for number in range(PASSES):
         pieces = code_pieces(text)
+        closed = {name.lower() for name in _END_TAG.findall(text)} if "html" in kinds else set()
         for i, (is_code, piece) in enumerate(pieces):
             if not is_code:
-                pieces[i] = (False, _strip(piece, kinds))
+                pieces[i] = (False, _strip(piece, kinds, closed, escaped=number > 0))
         stripped = "".join(piece for _, piece in pieces)
         if stripped == text:
             break
@@ -99,11 +115,11 @@ def code_pieces(text: str) -> list[tuple[bool, str]]:
     return [*found, (False, text[end:])]
 
 
-def _strip(text: str, kinds: tuple[Markup, ...]) -> str:
+def _strip(text: str, kinds: tuple[Markup, ...], closed: set[str], *, escaped: bool) -> str:
     if "html" in kinds:
         if "<" in text:
-            text = _without_hidden(text)
-            text = _INLINE_TAG.sub("", _BLOCK_TAG.sub("\n", text))
+            text = _UNHIDDEN.sub("", text) if escaped else _without_hidden(text)
+            text = _without_inline(_BLOCK_TAG.sub("\n", text), closed)
         if "&" in text:
             text = _ENTITY.sub(_unescaped, text)
     if "markdown" in kinds:
@@ -111,6 +127,15 @@ def _strip(text: str, kinds: tuple[Markup, ...]) -> str:
         text = _HEADING.sub(_heading, _QUOTE.sub("", _RULE.sub("", text)))
         text = _STRONG.sub(r"\2", text)
     return text
+
+
+def _without_inline(text: str, closed: set[str]) -> str:
+    """Without inline tags. One with neither attributes nor an end tag anywhere may be a name in angle brackets."""
+
+    def is_tag(match: re.Match[str]) -> bool:
+        return bool(match[1] or match[3].strip()) or match[2].lower() in VOID | closed
+
+    return _INLINE_TAG.sub(lambda match: "" if is_tag(match) else match.group(), text)
 
 
 def _without_hidden(text: str) -> str:

@@ -22,7 +22,8 @@ EXTENSIONS = (".csv", ".tsv")
 CHUNK_ROWS = 1 << 13
 KEPT_BYTES = 64 << 20  # a file of less is parsed once
 DELIMITERS = ",;\t|"
-WHOLE = r"^(?:-?(?:0|[1-9][0-9]{0,17}))?$"  # 007 and +1 are texts
+WHOLE = r"^(?:-?(?:0|[1-9][0-9]{0,14}))?$"  # 007 and +1 are texts; float64 holds each of these, and of the next
+LONG = r"^(?:-?(?:0|[1-9][0-9]{0,18}))?$"  # only some
 DECIMAL = r"^(?:-?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?)?$"
 NAME_CHARS = 60  # a longer name of a column is rather a value
 NAME_WORDS = 10
@@ -287,7 +288,12 @@ def _joined(values: list[str]) -> str:
 
 
 def _narrowed(kind: str, column: pa.Array) -> str:
-    """The narrowest kind that fits this column and those before it: "whole", "decimal" or "text"."""
+    """The narrowest kind that fits this column and those before it: "whole", "long", "decimal" or "text".
+
+    What is no number to count with but a name stays as it is written: one with leading zeros, or of more digits than
+    its type holds.
+    """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     def every(pattern: str) -> bool:
@@ -295,8 +301,14 @@ def _narrowed(kind: str, column: pa.Array) -> str:
 
     if kind == "text" or (kind == "whole" and every(WHOLE)):
         return kind
-    zeros = pc.any(pc.match_substring_regex(column, LEADING_ZERO), min_count=0).as_py()
-    return "decimal" if every(DECIMAL) and not zeros else "text"
+    if kind in ("whole", "long") and every(LONG):
+        try:
+            _typed(column, "long")
+        except pa.ArrowInvalid:
+            return "text"
+        return "long"
+    names = pc.any(pc.match_substring_regex(column, rf"{LEADING_ZERO}|^-?[0-9]{{16}}"), min_count=0).as_py()
+    return "decimal" if kind != "long" and every(DECIMAL) and not names else "text"
 
 
 def _typed(column: pa.Array, kind: str) -> pa.Array:
@@ -306,4 +318,4 @@ def _typed(column: pa.Array, kind: str) -> pa.Array:
     if kind == "text":
         return column
     filled = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-    return filled.cast(pa.int64() if kind == "whole" else pa.float64())
+    return filled.cast(pa.float64() if kind == "decimal" else pa.int64())

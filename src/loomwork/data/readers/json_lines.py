@@ -121,7 +121,20 @@ def _by_arrow(block: bytes, schema: pa.Schema) -> pa.Table | None:
         )
     except ValueError:
         return None
-    return table if len(table) == lines and not _has_empty_row(table) else None
+    return table if len(table) == lines and not _has_empty_row(table) and not _rounded(table) else None
+
+
+def _rounded(table: pa.Table) -> bool:
+    """Whether a decimal may have been written as a whole number that float64 does not hold."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column in table.columns:
+        if pa.types.is_floating(column.type):
+            ends = pc.min_max(column).as_py()
+            if any(end is not None and 2**53 <= abs(end) < 2**64 for end in ends.values()):
+                return True
+    return False
 
 
 def _objects(block: bytes) -> int:

@@ -1,0 +1,110 @@
+"""Numbers and times are read as they are written, or set aside: none is rounded, and none fails the step."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loomwork.data.read import read
+from loomwork.data.read_sql import read_sql
+from tests.data.read_rows import reasons, rows_of, zipped
+
+ID = 2**60 + 1
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([str(ID), str(ID + 1)], int),
+        (["9223372036854775807", "-9223372036854775808", "3"], int),
+        (["9223372036854775808", "3"], str),
+        (["11529215046068469771", "1"], str),
+        ([str(ID), "1.5"], str),
+        (["1.5", str(ID)], str),
+        (["123456789012345", "1.5", "2.50"], float),
+        (["007", "8"], str),
+    ],
+)
+def test_whole_numbers_of_a_table_are_exact_or_texts(tmp_path, run_step, values, kind):
+    (tmp_path / "a.csv").write_text("\n".join(["id", *values]))
+    data, _ = run_step(read, path=tmp_path / "a.csv")
+    assert [r["id"] for r in rows_of(data)] == [kind(v) for v in values]
+
+
+def test_a_long_number_far_behind_makes_the_column_text(tmp_path, run_step):
+    values = [str(ID + i) for i in range(10_000)] + ["1.5"]
+    (tmp_path / "a.csv").write_text("\n".join(["id", *values]))
+    data, _ = run_step(read, path=tmp_path / "a.csv")
+    assert [r["id"] for r in rows_of(data)] == values
+
+
+@pytest.mark.parametrize("first", [ID, 1.5])
+@pytest.mark.parametrize("apart", [True, False])
+def test_large_whole_numbers_and_decimals_of_a_column(tmp_path, run_step, first, apart):
+    values = [first, 3, ID if first == 1.5 else 1.5, 4]
+    lines = [json.dumps({"id": v}) + "\n" for v in values]
+    for n, line in enumerate(lines) if apart else [(0, "".join(lines))]:
+        (tmp_path / f"{n}.jsonl").write_text(line)
+    data, card = run_step(read, path=tmp_path)
+    assert [r["id"] for r in rows_of(data)] == [first, 3, 4]
+    (dropped,) = rows_of(data, "dropped")
+    assert json.loads(dropped["text"]) == {"id": values[2]}
+    assert any("as_text=[id]" in note for note in card.notes)
+
+
+def test_a_whole_number_among_decimals_that_arrow_reads_is_not_rounded(tmp_path, run_step):
+    lines = [json.dumps({"x": i + 0.5}) for i in range(5000)] + ['{"x": 9007199254740993}', '{"x": 1}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    data, _ = run_step(read, path=tmp_path / "a.jsonl")
+    assert reasons(data) == [("a.jsonl:5001", "another type")]
+    assert len(rows_of(data)) == 5001
+
+
+def test_integers_and_times_that_a_column_does_not_hold_are_set_aside(tmp_path, run_step):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    late, early = datetime.datetime(9999, 1, 1), datetime.datetime(2020, 1, 1)
+    pq.write_table(pa.table({"n": pa.array([1]), "t": pa.array([early], pa.timestamp("ns"))}), folder / "a.parquet")
+    columns = {"n": pa.array([2**64 - 1, 3, 4], pa.uint64()), "t": pa.array([early, late, early], pa.timestamp("us"))}
+    pq.write_table(pa.table(columns), folder / "b.parquet")
+    data, _ = run_step(read, path=folder)
+    assert [r["n"] for r in rows_of(data)] == [1, 4]
+    assert reasons(data) == [("b.parquet:1", "another type"), ("b.parquet:2", "another type")]
+    text, _ = run_step(read, path=folder, as_text=["n", "t"])
+    assert [r["n"] for r in rows_of(text)] == ["1", str(2**64 - 1), "3", "4"]
+
+
+def test_two_columns_of_one_name_are_told_apart(tmp_path, run_step):
+    pq.write_table(
+        pa.table([pa.array([1]), pa.array(["x"]), pa.array([2.5])], names=["k", "k", "k_2"]), tmp_path / "a.parquet"
+    )
+    (tmp_path / "b.txt").write_text("goes on")
+    data, _ = run_step(read, path=tmp_path)
+    row = rows_of(data)[0]
+    assert (row["k"], row["k_3"], row["k_2"]) == (1, "x", 2.5)
+
+
+def test_numbers_of_a_query(run_step):
+    url = "sqlite://"
+    data, _ = run_step(read_sql, url=url, query=f"SELECT {ID} AS n UNION ALL SELECT 1.5")
+    assert sorted(r["n"] for r in rows_of(data)) in ([ID], [1.5])
+    assert len(rows_of(data, "dropped")) == 1
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.none()), min_size=1, max_size=8))
+def test_a_number_reads_back_or_is_set_aside(tmp_path_factory, run_step, values):
+    folder = tmp_path_factory.mktemp("n")
+    zipped(
+        folder / "a.zip", a__jsonl="".join(json.dumps({"n": v, "at": i}) + "\n" for i, v in enumerate(values)).encode()
+    )
+    data, _ = run_step(read, path=folder)
+    kept = {r["at"]: r["n"] for r in rows_of(data)}
+    assert all(kept[at] == values[at] for at in kept)
+    assert len(kept) + len(rows_of(data, "dropped")) == len(values)
