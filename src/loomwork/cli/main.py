@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -80,6 +81,10 @@ class Verbs(TyperGroup):
         except (LoomError, KeyboardInterrupt, OSError) as error:
             if ctx.params.get("debug") or isinstance(error, BrokenPipeError):
                 raise
+            if isinstance(error, KeyboardInterrupt):
+                sys.stdout.flush()
+                # a further one while Python is ending would make it a death by signal, with another exit code
+                signal.signal(signal.SIGINT, lambda *_: os._exit(STOPPED))
             raise typer.Exit(complain(error)) from None
 
 
