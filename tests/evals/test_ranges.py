@@ -20,6 +20,14 @@ WRONG = {
     "classify": {"bins": 0, **INTERVAL},
     "compare": {"alpha": 0.7, "not_worse_than": -0.01, "better_than": "a bit"},
     "correlation": {"level": 0},
+    "decide": {
+        "alpha": 0.7,
+        "better_than": "a bit",
+        "look_every": 0,
+        "num_fewshot": -1,
+        "max_tokens": 1,
+        "seed": -1,
+    },
     "endpoint": {"timeout_seconds": 0, "attempts": 0, "at_once": 0, "window_characters": 1},
     "glue": INTERVAL,
     "ner": INTERVAL,
@@ -35,9 +43,15 @@ WRONG = {
     "translate": {"beams": 0, "longest_tokens": 0},
     "translation": {"metrics": [], **INTERVAL},
 }
-NEEDED = {"endpoint": {"url": "http://a", "model": "m"}, "glue": {"task": "rte"}, "run_task": {"task": "piqa"}}
+NEEDED = {
+    "endpoint": {"url": "http://a", "model": "m"},
+    "glue": {"task": "rte"},
+    "run_task": {"task": "piqa"},
+    "decide": {"task": "piqa"},
+}
 ANY = {  # random.Random takes any number, and a difference may be any
     "evals.answer": ["least_margin"],
+    "evals.decide": ["shots_seed"],
     "evals.run_task": ["shots_seed"],
 }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SEVERITY = ("pass", "undecided", "refuse")
 
 
-def _margin(given: str | float) -> str | float:
+def readable_margin(given: str | float) -> str | float:
     """A margin that can be read."""
     from loomwork.stats.paired import Margin
 
@@ -38,8 +38,8 @@ def compare(
     baseline: Scores | None = None,
     *,
     metric: str = "",
-    not_worse_than: Annotated[str | float, AfterValidator(_margin)] | None = None,
-    better_than: Annotated[str | float, AfterValidator(_margin)] | None = None,
+    not_worse_than: Annotated[str | float, AfterValidator(readable_margin)] | None = None,
+    better_than: Annotated[str | float, AfterValidator(readable_margin)] | None = None,
     alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05,
     out: Path,
 ) -> Card:

@@ -89,12 +89,12 @@ def run_task(
     tasks = tasks_of(found, trust=trust)
     weighted_equally(found)
     for one in tasks:
-        _functions_of_answers_only(one)
-    scorer = _scorer(model, max_tokens)
+        functions_of_answers_only(one)
+    scorer = scorer_of(model, max_tokens)
     keep = context().work / "answers.sqlite" if context().work_folder else None
     asked = []
     for one in tasks:
-        documents = _labelled(read_documents(one, data, num_fewshot=num_fewshot), labels)
+        documents = labelled(read_documents(one, data, num_fewshot=num_fewshot), labels)
         asked.append(ask(one, documents, scorer, num_fewshot=num_fewshot, limit=limit, seed=shots_seed, keep=keep))
     files = [file_digest(file) for file in written_in(task, tasks)]
     asked_digest = digest([found.name, files, file_digest(labels) if labels else None])
@@ -154,7 +154,7 @@ def weighted_equally(found: Task | Group) -> None:
             )
 
 
-def _functions_of_answers_only(task: Task) -> None:
+def functions_of_answers_only(task: Task) -> None:
     """Refuse a scorer of the task's own where there is no answer to give it.
 
     Raises:
@@ -168,7 +168,7 @@ def _functions_of_answers_only(task: Task) -> None:
             )
 
 
-def _scorer(model: Model, max_tokens: int | None) -> Scorer:
+def scorer_of(model: Model, max_tokens: int | None) -> Scorer:
     from loomwork.models.scorer import load_scorer
 
     if max_tokens is None:
@@ -178,7 +178,7 @@ def _scorer(model: Model, max_tokens: int | None) -> Scorer:
     return load_scorer(model, settings=Settings(max_tokens=max_tokens))
 
 
-def _labelled(documents: Documents, labels: Path | None) -> Documents:
+def labelled(documents: Documents, labels: Path | None) -> Documents:
     """The documents with a label each, from a file."""
     if labels is None:
         return documents
