@@ -61,8 +61,8 @@ def write_task(
     return file
 
 
-def questions(text: str, count: int) -> list[dict[str, Any]]:
-    """A context of about 45 words with four endings of about 18; the first is the right one."""
+def questions(text: str, count: int, ending: tuple[int, int] = (14, 22)) -> list[dict[str, Any]]:
+    """A context of about 45 words with four endings of so many words; the first is the right one."""
     paragraphs = [p.strip() for p in text.split("\n") if len(p.split()) > 90]
     chance = random.Random(0)
     chance.shuffle(paragraphs)
@@ -70,7 +70,7 @@ def questions(text: str, count: int) -> list[dict[str, Any]]:
     for paragraph in paragraphs:
         words = paragraph.split()
         at = chance.randint(40, 52)
-        made.append((" ".join(words[:at]), " ".join(words[at : at + chance.randint(14, 22)])))
+        made.append((" ".join(words[:at]), " ".join(words[at : at + chance.randint(*ending)])))
     return [
         {"question": made[i][0], "endings": [made[(i + j * 7) % len(made)][1] for j in range(CHOICES)]}
         for i in range(count)

@@ -4,7 +4,8 @@
 
 Three models, in float32: stories260K (260 thousand parameters, pretrained), a Llama of 15 M trained here on WikiText-2
 for as long as is said, and a Llama of 0.53 B with random weights (this measures speed, never quality). The documents
-are paragraphs of WikiText-2: a beginning of about 45 words and four endings of about 18. `0-shot`: the question alone.
+are paragraphs of WikiText-2: a beginning of about 45 words and four endings of about 18, as HellaSwag has them.
+`0-shot`: the question alone. `0-shot, short answers`: with endings of 2 to 5 words, as ARC, PIQA and OpenBookQA have them.
 `5-shot, fixed`: the same five solved questions before each (sampler first_n, as MMLU has it). `5-shot, drawn`: five
 others for each. `rolling`: whole articles in windows of 512. `generation`: 32 greedy tokens.
 
@@ -142,7 +143,10 @@ def workloads(folder: Path, name: str, text: str, amount: float, shots: bool) ->
     quick = amount < 0.2
     asked = questions(text, zero + POOL + five)
     file = write_task(folder, f"{name}_zero", "choice", asked[:zero])
-    found = [Workload("0-shot", file, sizes=(1, 8) if quick else (1, 8, 32))]
+    sizes = (1, 8) if quick else (1, 8, 32)
+    found = [Workload("0-shot", file, sizes=sizes)]
+    file = write_task(folder, f"{name}_short", "choice", questions(text, zero, (2, 5)))
+    found.append(Workload("0-shot, short answers", file, sizes=sizes))
     for sampler, title in (("first_n", "5-shot, fixed"), ("default", "5-shot, drawn")) if shots else ():
         file = write_task(folder, f"{name}_{sampler}", "choice", asked[zero:], POOL, sampler)
         found.append(Workload(title, file, SHOTS, sizes=(1,) if quick else (1, 4)))
