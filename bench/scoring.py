@@ -5,7 +5,7 @@
 Three models, in float32: stories260K (260 thousand parameters, pretrained), a Llama of 15 M trained here on WikiText-2
 for as long as is said, and a Llama of 0.53 B with random weights (this measures speed, never quality). The documents
 are paragraphs of WikiText-2: a beginning of about 45 words and four endings of about 18, as HellaSwag has them.
-`0-shot`: the question alone. `0-shot, short answers`: with endings of 2 to 5 words, as ARC, PIQA and OpenBookQA have them.
+`0-shot`: the question alone. `0-shot, short answers`: with endings of 2 to 5 words, as ARC and OpenBookQA have them.
 `5-shot, fixed`: the same five solved questions before each (sampler first_n, as MMLU has it). `5-shot, drawn`: five
 others for each. `rolling`: whole articles in windows of 512. `generation`: 32 greedy tokens.
 
