@@ -67,7 +67,7 @@ def expect(
 ) -> Card:
     """Decide whether a dataset is as expected; use the verdict as a recipe's gate.
 
-    - refuse: an expectation is not met, or a column has drifted from the baseline.
+    - refuse: an expectation is not met, or a column has drifted from the baseline, or is gone.
     - pass: all are met. first: all are met, and there is no baseline to look for drift against.
 
     Drift is tested column by column: numbers and times by the Kolmogorov-Smirnov distance, few values by
@@ -87,7 +87,8 @@ def expect(
         unique: columns that no two rows may agree in.
         most_duplicates: the largest share of rows that may agree in `unique` with an earlier row.
         drift: the columns that are compared with the baseline; ["*"] for all that can be, ["*", "-id"] for these
-            without a running number, which always drifts; None for none.
+            without a running number, which always drifts; None for none. A column that is gone has drifted; with "*",
+            one that is new or cannot be compared (lists, mappings, bytes) is noted.
         measure: the distance of every column; auto chooses as above.
         tolerance: a distance up to this is no drift, however sure it is.
         group: a column; rows that agree in it are dealt together.
@@ -96,12 +97,14 @@ def expect(
         seed: of the sample and the deals.
 
     Raises:
-        InputError: a rule does not fit its column, or a column for drift is missing in the baseline.
+        InputError: a rule does not fit its column; a column for drift is missing, or missing in the baseline; a
+            setting has no use.
 
     Source: Phipson and Smyth (2010) for the permutation p-value; Holm (1979).
     """
     from loomwork.data._checks import check_columns, check_rows, check_unique
-    from loomwork.data._drift import comparable_columns, find_drift
+    from loomwork.data._drift import find_drift
+    from loomwork.data._drift_columns import choose_columns
 
     rules: dict[str, dict[str, Any]] = {name: dict(rule) for name, rule in (columns or {}).items()}
     checks = check_rows(data, min_rows, max_rows)
@@ -109,12 +112,18 @@ def expect(
     if unique:
         checks += check_unique(data, unique, most_duplicates, EXAMPLES)
     compared = 0
-    if drift and baseline is not None:
-        left_out = {name[1:] for name in drift if name.startswith("-")}
-        wanted = comparable_columns(baseline, data) if "*" in drift else [n for n in drift if not n.startswith("-")]
-        wanted = [name for name in wanted if name not in left_out]
+    chosen = choose_columns(drift, data, baseline) if drift else None
+    if chosen and baseline is not None:
+        checks += chosen.checks(tolerance)
         found = find_drift(
-            data, baseline, wanted, measure=measure, group=group, sample_rows=sample_rows, alpha=alpha, seed=seed
+            data,
+            baseline,
+            chosen.compared,
+            measure=measure,
+            group=group,
+            sample_rows=sample_rows,
+            alpha=alpha,
+            seed=seed,
         )
         compared = len(found)
         checks += [test.as_check(tolerance, alpha) for test in found]
@@ -129,6 +138,7 @@ def expect(
     write_verdict(out, ruling)
     write_json(out / "checks.json", [check.to_json() for check in checks])
     notes = [f"{ruling.decision}: {ruling.reason}", *(f"not met: {check.sentence}" for check in failed)]
+    notes += chosen.notes if chosen else []
     return Card(metrics=dict(ruling.numbers), notes=notes)
 
 
