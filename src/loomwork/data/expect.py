@@ -9,9 +9,11 @@ from annotated_types import Ge, Gt, Lt
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
 from loomwork.core.ranges import Count, Seed, Share
 from loomwork.core.score import Ruling, write_json, write_verdict
 from loomwork.core.step import Card, step
+from loomwork.data._rows import refuse_idle
 
 if TYPE_CHECKING:
     from loomwork.data._checks import Check
@@ -25,8 +27,9 @@ class ColumnRules(TypedDict, total=False):
     Args:
         type: text, integer, number, boolean, time, list, or any Arrow type by its name.
         most_null: the largest share of rows without a value.
-        low: the smallest value.
-        high: the largest value.
+        low: the smallest value: a number, or for dates and timestamps ISO 8601, as "2026-01-31" or
+            "2026-01-31T12:00+01:00". A date is its first moment; without an offset it is in the column's time zone.
+        high: the largest value, written in the same way.
         values: all values that there may be.
         pattern: a regular expression (Rust syntax) that the whole text must match.
         min_chars: the shortest text, in characters.
@@ -37,8 +40,8 @@ class ColumnRules(TypedDict, total=False):
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012
     type: str
     most_null: Share
-    low: float
-    high: float
+    low: float | str
+    high: float | str
     values: list[str | int | float | bool]
     pattern: str
     min_chars: Count
@@ -55,10 +58,10 @@ def expect(
     min_rows: Count = 1,
     max_rows: Count | None = None,
     unique: list[str] | None = None,
-    most_duplicates: Share = 0.0,
+    most_duplicates: Share | None = None,
     drift: list[str] | None = None,
     measure: Literal["auto", "ks", "psi", "jensen-shannon"] = "auto",
-    tolerance: Annotated[float, Ge(0)] = 0.0,
+    tolerance: Annotated[float, Ge(0)] | None = None,
     group: str | None = None,
     sample_rows: Annotated[int, Ge(2)] = 100_000,
     alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05,
@@ -85,12 +88,12 @@ def expect(
         min_rows: the fewest rows.
         max_rows: the most rows.
         unique: columns that no two rows may agree in.
-        most_duplicates: the largest share of rows that may agree in `unique` with an earlier row.
+        most_duplicates: the largest share of rows that may agree in `unique` with an earlier row; None for 0.
         drift: the columns that are compared with the baseline; ["*"] for all that can be, ["*", "-id"] for these
             without a running number, which always drifts; None for none. A column that is gone has drifted; with "*",
             one that is new or cannot be compared (lists, mappings, bytes) is noted.
         measure: the distance of every column; auto chooses as above.
-        tolerance: a distance up to this is no drift, however sure it is.
+        tolerance: a distance up to this is no drift, however sure it is; None for 0.
         group: a column; rows that agree in it are dealt together.
         sample_rows: at most this many rows of each version are compared for drift, chosen at random.
         alpha: how often drift is seen at most where there is none.
@@ -106,15 +109,27 @@ def expect(
     from loomwork.data._drift import find_drift
     from loomwork.data._drift_columns import choose_columns
 
+    if not unique:
+        refuse_idle("`unique` names no column", "name some, as in unique: [text]", most_duplicates=most_duplicates)
+    if not drift:
+        refuse_idle(
+            "`drift` names no column",
+            'name some, or all: drift: ["*"]',
+            measure=None if measure == "auto" else measure,
+            tolerance=tolerance,
+            group=group,
+        )
+    if max_rows is not None and max_rows < min_rows:
+        raise InputError(f"max_rows {max_rows} is below min_rows {min_rows}", "no dataset could meet both")
     rules: dict[str, dict[str, Any]] = {name: dict(rule) for name, rule in (columns or {}).items()}
     checks = check_rows(data, min_rows, max_rows)
     checks += check_columns(data, rules, EXAMPLES)
     if unique:
-        checks += check_unique(data, unique, most_duplicates, EXAMPLES)
+        checks += check_unique(data, unique, most_duplicates or 0.0, EXAMPLES)
     compared = 0
     chosen = choose_columns(drift, data, baseline) if drift else None
     if chosen and baseline is not None:
-        checks += chosen.checks(tolerance)
+        checks += chosen.checks(tolerance or 0.0)
         found = find_drift(
             data,
             baseline,
@@ -126,7 +141,7 @@ def expect(
             seed=seed,
         )
         compared = len(found)
-        checks += [test.as_check(tolerance, alpha) for test in found]
+        checks += [test.as_check(tolerance or 0.0, alpha) for test in found]
     failed = [check for check in checks if not check.met]
     missing = bool(drift) and baseline is None
     ruling = Ruling(
