@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import time, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from cli.conftest import LINES, Project
 from loomwork.cli.rows import plain
 from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.home import open_home
+from loomwork.data.rows_where import Selection, export
 
 
 @pytest.fixture
@@ -99,6 +103,33 @@ def test_conversations_come_out_as_they_went_in(project: Project, test_data: Pat
     assert _read(project.folder / "rows.parquet") == rows
     table = _read(project.folder / "rows.csv")
     assert [{k: json.loads(str(v)) for k, v in row.items()} for row in table] == rows
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_csv_holds_columns_of_every_type(unit: str, tmp_path: Path) -> None:
+    two = timedelta(days=1, hours=2)
+    table = pa.table(
+        {
+            "span": pa.array([two, None], pa.duration(unit)),
+            "spans": pa.array([[two], []], pa.list_(pa.duration(unit))),
+            "time": [time(1), None],
+            "bytes": [b"\xff", None],
+            "price": [Decimal("1.50"), None],
+            "kind": pa.array(["a", None]).dictionary_encode(),
+            "map": pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8())),
+            "none": pa.nulls(2),
+        }
+    )
+    with DatasetWriter(tmp_path / "made") as writer:
+        writer.write(table)
+    chosen = Selection(Dataset(tmp_path / "made"), columns=table.column_names)
+    assert export(chosen, tmp_path / "rows.csv") == 2
+    with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as stream:
+        first, second = csv.DictReader(stream)
+    assert first["span"] == "P1DT2H"
+    assert json.loads(first["spans"]) == ["PT93600S"]
+    assert (first["bytes"], first["price"], first["kind"]) == ("ff", "1.50", "a")
+    assert set(second.values()) == {"", "[]"}
 
 
 def test_bytes_and_what_is_no_number_are_json_too() -> None:

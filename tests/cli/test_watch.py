@@ -53,6 +53,17 @@ def test_a_running_number_is_left_out(project: Project) -> None:
     assert open_home().find("inbox@latest") != first
 
 
+def test_a_column_that_is_gone_is_refused_unless_it_is_left_out(project: Project) -> None:
+    arrive(project, "one.csv", rows(0))
+    project("watch", "inbox", "--once")
+    arrive(project, "one.csv", [{"text": row["text"]} for row in rows(0)])
+    told = project("watch", "inbox", "--once", "--tolerance", "1", code=3)
+    assert "column 'label' is gone" in " ".join(told.split())
+    misspelt = project.result("watch", "inbox", "--once", "--leave-out", "lable", code=1)
+    assert "no column 'lable'" in " ".join(misspelt.output.split())
+    project("watch", "inbox", "--once", "--leave-out", "label")
+
+
 def test_a_recipe_of_ones_own(project: Project) -> None:
     arrive(project, "one.csv", rows(0))
     found = json.loads(project("watch", "inbox", "--recipe", "recipe.yaml", "--set", "limit=0.1", "--once", "--json"))

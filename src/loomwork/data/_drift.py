@@ -216,7 +216,7 @@ def _views(column: str, old: pa.Table, new: pa.Table, measure: str) -> list[_Vie
         return [_View(column, _chosen(measure, "ks"), _quantile_bins(values.to_numpy()), len(old), BINS)]
     if not testable(kind):
         raise InputError(f"column {column!r} holds {kind}; drift is tested on numbers, times, texts and booleans")
-    if pc.count_distinct(both, mode="all").as_py() <= FEW_VALUES:
+    if t.is_null(kind) or pc.count_distinct(both, mode="all").as_py() <= FEW_VALUES:
         numbers, size = _numbers(both)
         return [_View(column, _chosen(measure, "jensen-shannon"), numbers, len(old), size)]
     lengths = pc.fill_null(pc.utf8_length(both), -1).to_numpy()

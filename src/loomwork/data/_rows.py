@@ -63,6 +63,24 @@ def keep_cut(writer: DatasetWriter, column: str, texts: Any, reason: str, origin
         writer.write(rows, part=CUT, origins=ids)
 
 
+def refuse_idle(why: str, hint: str, **settings: Any) -> None:
+    """Refuse settings that would be taken and ignored.
+
+    Args:
+        why: what makes them idle, as "spelling is off".
+        hint: what to do.
+        settings: by name; None is a setting that was not given.
+
+    Raises:
+        InputError: names the settings that were given.
+    """
+    given = [name for name, value in settings.items() if value is not None]
+    if given:
+        raise InputError(
+            f"{', '.join(given)}: {why}, so that {'this has' if len(given) == 1 else 'these have'} no use", hint
+        )
+
+
 def require_text(data: Dataset, *columns: str) -> None:
     """Refuse a dataset without rows, without a column, or with a column that is not text.
 

@@ -12,7 +12,7 @@ from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.ranges import Seed
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, shard_tables
+from loomwork.data._rows import counted, refuse_idle, shard_tables
 from loomwork.stats.mixture import apportion, mixture_shares
 
 if TYPE_CHECKING:
@@ -50,13 +50,16 @@ def balance(
         seed: of the choice of rows.
 
     Raises:
-        InputError: the column is missing or empty, or the shares do not fit its values.
+        InputError: the column is missing or empty, or the shares do not fit its values; both shares and a
+            temperature are given.
 
     Source: temperature, Arivazhagan et al. (2019); the use of a cap on repeats, Muennighoff et al. (2023), Scaling
     data-constrained language models (up to four epochs are nearly as good as new data).
     """
     import numpy as np
 
+    if shares is not None:
+        refuse_idle("shares say how much there is of each value", "leave one of the two out", temperature=temperature)
     data.require_rows()
     data.require(column)
     if most_repeats is not None and method != "oversample":

@@ -20,7 +20,7 @@ from loomwork.data._cleaning import (
     unknown_words,
     versions,
 )
-from loomwork.data._rows import counted, keep_cut, require_text, shard_tables, write_changed
+from loomwork.data._rows import counted, keep_cut, refuse_idle, require_text, shard_tables, write_changed
 from loomwork.text.clean import Spaces, UnicodeForm, clean_texts
 from loomwork.text.markup import Markup
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from loomwork.text.spelling import Speller
+
+COMMON = 5  # documents that make an unknown word a term
 
 
 @step(makes="dataset", uses=["polars"], version=versions())
@@ -47,7 +49,7 @@ def clean(
     boilerplate_by: str | None = None,
     spelling: bool = False,
     spelling_protected: list[str] | None = None,
-    spelling_common: Count = 5,
+    spelling_common: Count | None = None,
     spelling_dictionary: Path | None = None,
     out: Path,
 ) -> Card:
@@ -77,19 +79,33 @@ def clean(
         spelling: correct the spelling of English prose, with symspellpy. Words with capitals, digits or punctuation in
             them stay, and so do code and texts in other languages.
         spelling_protected: words that stay as they are.
-        spelling_common: an unknown word that stands in so many documents is a term and stays; 0 corrects these too.
+        spelling_common: an unknown word that stands in so many documents is a term and stays; 0 corrects these too;
+            None for 5.
         spelling_dictionary: a file with "word count" in each line, in place of the English dictionary.
+
+    Raises:
+        InputError: the column is missing or no text; a setting cannot be followed, or has no use beside the others.
+        MissingDependency: a package is not installed that a setting needs.
     """
     require_text(data, column)
     tidy = Tidy(unicode_form, spaces, tuple(dict.fromkeys(markup or ())), repair_encoding)
     boilerplate = Boilerplate(boilerplate_documents, boilerplate_share, boilerplate_by)
     check_settings(data, tidy, boilerplate)
+    if not spelling:
+        refuse_idle(
+            "spelling is off",
+            "turn it on: spelling=true",
+            spelling_protected=spelling_protected,
+            spelling_common=spelling_common,
+            spelling_dictionary=spelling_dictionary,
+        )
+    common = COMMON if spelling_common is None else spelling_common
     speller = make_speller(spelling_protected or (), spelling_dictionary) if spelling else None
     finish = _Finish(boilerplate, repeated_lines, speller)
     changed = done = 0
     with tempfile.TemporaryDirectory(dir=out) as spill:
-        if boilerplate_documents or (speller and spelling_common):
-            counting = Counting(boilerplate, speller, spelling_common)
+        if boilerplate_documents or (speller and common):
+            counting = Counting(boilerplate, speller, common)
             _first_pass(data, column, tidy, counting, Path(spill))
             finish.learned = counting.learned()
         with DatasetWriter(out) as writer:

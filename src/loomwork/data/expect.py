@@ -9,9 +9,11 @@ from annotated_types import Ge, Gt, Lt
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from loomwork.core.dataset import Dataset
+from loomwork.core.errors import InputError
 from loomwork.core.ranges import Count, Seed, Share
 from loomwork.core.score import Ruling, write_json, write_verdict
 from loomwork.core.step import Card, step
+from loomwork.data._rows import refuse_idle
 
 if TYPE_CHECKING:
     from loomwork.data._checks import Check
@@ -25,8 +27,9 @@ class ColumnRules(TypedDict, total=False):
     Args:
         type: text, integer, number, boolean, time, list, or any Arrow type by its name.
         most_null: the largest share of rows without a value.
-        low: the smallest value.
-        high: the largest value.
+        low: the smallest value: a number, or for dates and timestamps ISO 8601, as "2026-01-31" or
+            "2026-01-31T12:00+01:00". A date is its first moment; without an offset it is in the column's time zone.
+        high: the largest value, written in the same way.
         values: all values that there may be.
         pattern: a regular expression (Rust syntax) that the whole text must match.
         min_chars: the shortest text, in characters.
@@ -37,8 +40,8 @@ class ColumnRules(TypedDict, total=False):
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012
     type: str
     most_null: Share
-    low: float
-    high: float
+    low: float | str
+    high: float | str
     values: list[str | int | float | bool]
     pattern: str
     min_chars: Count
@@ -55,10 +58,10 @@ def expect(
     min_rows: Count = 1,
     max_rows: Count | None = None,
     unique: list[str] | None = None,
-    most_duplicates: Share = 0.0,
+    most_duplicates: Share | None = None,
     drift: list[str] | None = None,
     measure: Literal["auto", "ks", "psi", "jensen-shannon"] = "auto",
-    tolerance: Annotated[float, Ge(0)] = 0.0,
+    tolerance: Annotated[float, Ge(0)] | None = None,
     group: str | None = None,
     sample_rows: Annotated[int, Ge(2)] = 100_000,
     alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05,
@@ -67,7 +70,7 @@ def expect(
 ) -> Card:
     """Decide whether a dataset is as expected; use the verdict as a recipe's gate.
 
-    - refuse: an expectation is not met, or a column has drifted from the baseline.
+    - refuse: an expectation is not met, or a column has drifted from the baseline, or is gone.
     - pass: all are met. first: all are met, and there is no baseline to look for drift against.
 
     Drift is tested column by column: numbers and times by the Kolmogorov-Smirnov distance, few values by
@@ -85,39 +88,60 @@ def expect(
         min_rows: the fewest rows.
         max_rows: the most rows.
         unique: columns that no two rows may agree in.
-        most_duplicates: the largest share of rows that may agree in `unique` with an earlier row.
+        most_duplicates: the largest share of rows that may agree in `unique` with an earlier row; None for 0.
         drift: the columns that are compared with the baseline; ["*"] for all that can be, ["*", "-id"] for these
-            without a running number, which always drifts; None for none.
+            without a running number, which always drifts; None for none. A column that is gone has drifted; with "*",
+            one that is new or cannot be compared (lists, mappings, bytes) is noted.
         measure: the distance of every column; auto chooses as above.
-        tolerance: a distance up to this is no drift, however sure it is.
+        tolerance: a distance up to this is no drift, however sure it is; None for 0.
         group: a column; rows that agree in it are dealt together.
         sample_rows: at most this many rows of each version are compared for drift, chosen at random.
         alpha: how often drift is seen at most where there is none.
         seed: of the sample and the deals.
 
     Raises:
-        InputError: a rule does not fit its column, or a column for drift is missing in the baseline.
+        InputError: a rule does not fit its column; a column for drift is missing, or missing in the baseline; a
+            setting has no use.
 
     Source: Phipson and Smyth (2010) for the permutation p-value; Holm (1979).
     """
     from loomwork.data._checks import check_columns, check_rows, check_unique
-    from loomwork.data._drift import comparable_columns, find_drift
+    from loomwork.data._drift import find_drift
+    from loomwork.data._drift_columns import choose_columns
 
+    if not unique:
+        refuse_idle("`unique` names no column", "name some, as in unique: [text]", most_duplicates=most_duplicates)
+    if not drift:
+        refuse_idle(
+            "`drift` names no column",
+            'name some, or all: drift: ["*"]',
+            measure=None if measure == "auto" else measure,
+            tolerance=tolerance,
+            group=group,
+        )
+    if max_rows is not None and max_rows < min_rows:
+        raise InputError(f"max_rows {max_rows} is below min_rows {min_rows}", "no dataset could meet both")
     rules: dict[str, dict[str, Any]] = {name: dict(rule) for name, rule in (columns or {}).items()}
     checks = check_rows(data, min_rows, max_rows)
     checks += check_columns(data, rules, EXAMPLES)
     if unique:
-        checks += check_unique(data, unique, most_duplicates, EXAMPLES)
+        checks += check_unique(data, unique, most_duplicates or 0.0, EXAMPLES)
     compared = 0
-    if drift and baseline is not None:
-        left_out = {name[1:] for name in drift if name.startswith("-")}
-        wanted = comparable_columns(baseline, data) if "*" in drift else [n for n in drift if not n.startswith("-")]
-        wanted = [name for name in wanted if name not in left_out]
+    chosen = choose_columns(drift, data, baseline) if drift else None
+    if chosen and baseline is not None:
+        checks += chosen.checks(tolerance or 0.0)
         found = find_drift(
-            data, baseline, wanted, measure=measure, group=group, sample_rows=sample_rows, alpha=alpha, seed=seed
+            data,
+            baseline,
+            chosen.compared,
+            measure=measure,
+            group=group,
+            sample_rows=sample_rows,
+            alpha=alpha,
+            seed=seed,
         )
         compared = len(found)
-        checks += [test.as_check(tolerance, alpha) for test in found]
+        checks += [test.as_check(tolerance or 0.0, alpha) for test in found]
     failed = [check for check in checks if not check.met]
     missing = bool(drift) and baseline is None
     ruling = Ruling(
@@ -129,6 +153,7 @@ def expect(
     write_verdict(out, ruling)
     write_json(out / "checks.json", [check.to_json() for check in checks])
     notes = [f"{ruling.decision}: {ruling.reason}", *(f"not met: {check.sentence}" for check in failed)]
+    notes += chosen.notes if chosen else []
     return Card(metrics=dict(ruling.numbers), notes=notes)
 
 

@@ -13,7 +13,7 @@ from loomwork.core.dataset import OURS, Dataset, DatasetWriter
 from loomwork.core.errors import InputError
 from loomwork.core.ranges import Seed
 from loomwork.core.step import Card, step
-from loomwork.data._rows import counted, require_one_schema, require_text
+from loomwork.data._rows import counted, refuse_idle, require_one_schema, require_text
 from loomwork.stats.mixture import apportion, mixture_shares
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def mix(
     data: dict[str, Dataset],
     *,
     weights: dict[str, Annotated[float, Gt(0)]] | None = None,
-    temperature: Annotated[float, Gt(0)] = 1.0,
+    temperature: Annotated[float, Gt(0)] | None = None,
     unit: Literal["rows", "characters"] = "rows",
     column: str = "text",
     size: Annotated[int, Ge(1)] | None = None,
@@ -47,6 +47,7 @@ def mix(
         data: the sources by name.
         weights: the share of each, up to a factor. None: they follow from the sizes and `temperature`.
         temperature: shares proportional to size ** (1 / temperature): 1 keeps the natural ones, more raises small ones.
+            None without weights for 1.
         unit: what shares and size count; characters are those of `column`.
         column: the text column, for characters.
         size: how large the mixture is, in `unit`. None: as large as it can be with no row twice.
@@ -55,7 +56,8 @@ def mix(
         seed: of the choice and the order.
 
     Raises:
-        InputError: weights do not fit the sources, or the size needs more repeats than `most_repeats`.
+        InputError: weights do not fit the sources, or are given beside a temperature; the size needs more repeats than
+            `most_repeats`.
 
     Source: temperature, Arivazhagan et al. (2019); repeats, Muennighoff et al. (2023).
     """
@@ -63,6 +65,8 @@ def mix(
 
     if not data:
         raise InputError("mix has no source", "name at least one, as in data: {web: $web, code: $code}")
+    if weights is not None:
+        refuse_idle("weights are the shares", "leave one of the two out", temperature=temperature)
     for name, source in data.items():
         if source.shards() and name_column in source.schema.names:
             raise InputError(f"source {name!r} has a column {name_column!r} already", "set name_column to another name")
@@ -70,7 +74,7 @@ def mix(
     rows = {name: _size(name, source, unit, column)[0] for name, source in data.items()}
     sizes = {name: _size(name, source, unit, column)[1] for name, source in data.items()}
     try:
-        shares = mixture_shares(sizes, weights=weights, temperature=temperature)
+        shares = mixture_shares(sizes, weights=weights, temperature=temperature or 1.0)
     except ValueError as error:
         raise InputError(f"no mixture: {error}") from None
     wanted = _row_counts(rows, sizes, shares, size, most_repeats)

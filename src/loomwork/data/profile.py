@@ -92,10 +92,12 @@ def profile(
         for name, tally in found.columns.items()
         if name != roles.text
     }
-    folders = scanning.by_folder(found.groups.get("source", {}), found.rows)
-    found.groups |= {"source": folders} if folders else {}
-    report["source_unit"] = "folder" if folders else "file or host"
+    sources, report["source_unit"] = scanning.by_folder(found.groups.get("source", {}))
+    found.groups |= {"source": sources} if sources else {}
     report["groups"] = {role: _ordered(groups) for role, groups in found.groups.items()}
+    balance = _balance(report["groups"].get("label", {}))
+    if balance:
+        report["label_balance"] = balance
     scores: list[Score] = []
     if roles.text and found.chars.total:
         sample = _sample(found, roles, order)
@@ -265,6 +267,21 @@ def _ordered(groups: dict[str, list[int]]) -> dict[str, list[int]]:
     return dict(sorted(groups.items(), key=lambda pair: (-pair[1][0], pair[0])))
 
 
+def _balance(labels: dict[str, list[int]]) -> dict[str, float]:
+    """How evenly the rows with a label are spread over the classes; nothing without labels."""
+    from loomwork.stats.concentration import effective_number, imbalance, normalised_entropy
+
+    counts = [n for name, (n, _) in labels.items() if name]
+    if not counts:
+        return {}
+    return {
+        "classes": len(counts),
+        "effective_classes": effective_number(counts),
+        "normalised_entropy": normalised_entropy(counts),
+        "largest_by_smallest": imbalance(counts),
+    }
+
+
 def _metrics(report: dict[str, Any]) -> dict[str, float]:
     """The plain counts for the card; what is estimated from a sample stands in the profile, with the sample's size."""
     metrics: dict[str, float] = {"rows": report["rows"], "columns": len(report["columns"])}
@@ -272,6 +289,8 @@ def _metrics(report: dict[str, Any]) -> dict[str, float]:
         text = report["text"]
         metrics |= {"bytes": text["bytes"], "characters": text["characters"]["total"], "words": text["words"]["total"]}
         metrics |= {"empty_texts": text["empty"], "rows_sampled": report["sampled"]["rows"]}
+    for name, value in report.get("label_balance", {}).items():
+        metrics[f"labels: {name}"] = value
     return metrics | {"warnings": len(report["warnings"])}
 
 

@@ -11,7 +11,7 @@ from loomwork.core.dataset import Dataset, DatasetWriter
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.secret import read_secret
 from loomwork.core.step import Card, Secret, step
-from loomwork.data._rows import counted, require_text, shard_tables, write_changed
+from loomwork.data._rows import counted, refuse_idle, require_text, shard_tables, write_changed
 from loomwork.text.personal.find import detectors, left_on_purpose, version
 from loomwork.text.personal.find import kinds as known_kinds
 from loomwork.text.personal.replace import Mode, Redacted, Redactor
@@ -57,7 +57,8 @@ def redact(
             value is stored nowhere.
 
     Raises:
-        InputError: an unknown kind or region; pseudonyms without a key, or a key that could be guessed.
+        InputError: an unknown kind or region; pseudonyms without a key, a key without pseudonyms, or one that could be
+            guessed.
     """
     import polars as pl
 
@@ -98,6 +99,9 @@ def _modes(mode: Mode, kinds: dict[str, Mode] | list[str] | None, leave: list[st
 
 def _key(modes: dict[str, Mode], key_from: str | None) -> bytes:
     if "pseudonymise" not in modes.values():
+        refuse_idle(
+            "no kind is pseudonymised", "set mode: pseudonymise, or {email: pseudonymise} in kinds", key_from=key_from
+        )
         return b""
     if key_from is None:
         raise InputError("pseudonyms need a key", "name the environment variable that holds it: key_from: MY_KEY")

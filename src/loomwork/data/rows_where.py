@@ -184,7 +184,7 @@ def export(chosen: Selection, file: Path, rows: int | None = None) -> int:
 
     Args:
         chosen: which rows and columns.
-        file: its ending says how: .jsonl, .parquet or .csv. In .csv lists and mappings are JSON.
+        file: its ending says how: .jsonl, .parquet or .csv. In .csv lists and mappings are JSON, durations ISO 8601.
         rows: so many at most. None: all.
 
     Returns: how many rows were written.
@@ -253,7 +253,7 @@ def _write_parquet(file: Path, pieces: Pieces) -> None:
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows with lists and mappings as JSON text, which is all that a cell can hold."""
+    """The rows with what a cell cannot hold as text: lists and mappings as JSON, durations as ISO 8601 ("P1DT2H")."""
     import polars as pl
 
     nested = [n for n, kind in frame.schema.items() if kind.is_nested()]
@@ -263,4 +263,4 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
         .alias(n)
         for n in nested
     ]
-    return frame.with_columns(written)
+    return frame.with_columns(*written, pl.col(pl.Duration).dt.to_string("iso"))

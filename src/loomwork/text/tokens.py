@@ -6,7 +6,8 @@ Source: fertility and the share of continued words, Rust et al. (2021), How good
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +44,34 @@ class TokenCounts:
 
 
 def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenCounts:
-    """Tokenize texts and count.
+    """Tokenize texts and count. Names of control tokens in a text are text, as data.tokenize reads them.
 
     Args:
-        tokenizer: of the tokenizers library; truncation and padding are switched off.
-        texts: any.
+        tokenizer: of the tokenizers library; it is left as it was.
+        texts: any, whole: nothing is truncated or padded.
     """
+    with _plain(tokenizer):
+        return _count(tokenizer, texts)
+
+
+@contextmanager
+def _plain(tokenizer: Tokenizer) -> Iterator[None]:
+    """The tokenizer without truncation, padding and a sense for control tokens."""
+    before = tokenizer.truncation, tokenizer.padding, tokenizer.encode_special_tokens
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    try:
+        yield
+    finally:
+        truncation, padding, tokenizer.encode_special_tokens = before
+        if truncation:
+            tokenizer.enable_truncation(**truncation)
+        if padding:
+            tokenizer.enable_padding(**padding)
+
+
+def _count(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenCounts:
     size = tokenizer.get_vocab_size(with_added_tokens=True)
     unknown, pieces = np.zeros(size + 1, bool), np.zeros(size + 1, bool)
     known = unknown_id(tokenizer)

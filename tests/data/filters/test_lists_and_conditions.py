@@ -42,8 +42,9 @@ def test_length(verdicts) -> None:
     assert verdicts({"length": {"max_words": 3}}, text=texts)[4] == "too many words: 4"
     with pytest.raises(InputError, match="has no limit"):
         verdicts({"length": {}}, text=texts)
-    with pytest.raises(InputError, match="max_words 3 is below min_words 4"):
-        verdicts({"length": {"min_words": 4, "max_words": 3}}, text=texts)
+    for unit in ("chars", "words", "lines"):  # the names of the settings
+        with pytest.raises(InputError, match=f"max_{unit} 3 is below min_{unit} 5"):
+            verdicts({"length": {f"min_{unit}": 5, f"max_{unit}": 3}}, text=texts)
 
 
 def test_script(verdicts) -> None:

@@ -12,6 +12,8 @@ from loomwork.core.ranges import Count
 if TYPE_CHECKING:
     import polars as pl
 
+UNITS = {"characters": "chars", "words": "words", "lines": "lines"}  # as reasons say them: as settings name them
+
 
 def length(
     data: Dataset,
@@ -44,7 +46,8 @@ def length(
     verdict = pl.lit("")
     for unit, (measure, least, most) in reversed(measures.items()):
         if most is not None and most < least:
-            raise InputError(f"rule length: max_{unit} {most} is below min_{unit} {least}", "no text would be kept")
+            name = UNITS[unit]
+            raise InputError(f"rule length: max_{name} {most} is below min_{name} {least}", "no text would be kept")
         if most is not None:
             told = pl.format("too many {}: {}", pl.lit(unit), measure)
             verdict = pl.when(measure > most).then(told).otherwise(verdict)

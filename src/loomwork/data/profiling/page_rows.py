@@ -10,7 +10,7 @@ from loomwork.report import numbers
 from loomwork.report.bars import Bar, bar_chart
 from loomwork.report.histogram import histogram
 from loomwork.report.page import Block, Cell, Column, Details, Figure, Row, Section, Table
-from loomwork.stats.concentration import effective_number, imbalance, normalised_entropy
+from loomwork.stats.concentration import effective_number
 
 SHOWN = 15  # bars
 PLOTTED_COLUMNS = 12
@@ -72,12 +72,12 @@ def labels_section(report: dict[str, Any]) -> Section | None:
     groups = {name: n for name, n in report["groups"].get("label", {}).items() if name}
     if not groups:
         return None
-    counts = [n for n, _ in groups.values()]
+    balance = report["label_balance"]
     facts = [
-        ("Classes", numbers.plain(len(counts))),
-        ("Effective number of classes", f"{effective_number(counts):.2f}"),
-        ("Normalised entropy (1 is even)", f"{normalised_entropy(counts):.3f}"),
-        ("Largest class by smallest", f"{imbalance(counts):.1f}"),
+        ("Classes", numbers.plain(balance["classes"])),
+        ("Effective number of classes", f"{balance['effective_classes']:.2f}"),
+        ("Normalised entropy (1 is even)", f"{balance['normalised_entropy']:.3f}"),
+        ("Largest class by smallest", f"{balance['largest_by_smallest']:.1f}"),
     ]
     table = Table(
         [Column("Balance"), Column("Value", "number")], [Row([a, b]) for a, b in facts], "All rows with a label"

@@ -23,6 +23,9 @@ ROW = OURS[0]  # in the sample it holds the number of the row: a name that no co
 GROUPS_KEPT = 100_000  # different values of a source, label or language that are counted one by one
 EXTREMES = 3  # longest and shortest texts that are shown
 REPLACEMENT = "\ufffd"  # what a decoder writes for bytes that it cannot read
+LEAST_FILES = 20  # small sources, up to which each is shown by itself
+OWN_ROWS = 20  # or OWN_SHARE of all: a source of so many rows is never taken together with others
+OWN_SHARE = 0.05
 LEAST_TEXT_CHARS = 15  # mean length from which an unnamed column of texts is taken for the text
 
 
@@ -72,7 +75,8 @@ def find_roles(data: Dataset, text: str | None, label: str | None, language: str
     The text, where no column is called `text`, is the column of strings with the longest values.
 
     Raises:
-        InputError: a named column is not there, or the named text column holds no text.
+        InputError: a named column is not there, the named text column holds no text, or another holds what rows cannot
+            be counted by.
     """
     import polars as pl
 
@@ -82,6 +86,12 @@ def find_roles(data: Dataset, text: str | None, label: str | None, language: str
     for name in (text, label, language, source):
         if name and name not in have:
             raise InputError(f"dataset part {data.main_part!r} has no column {name!r}", did_you_mean(name, have))
+    for what, name in (("label", label), ("language", language), ("source", source)):
+        if name and not _countable(data, name):
+            raise InputError(
+                f"{what} is {name!r}, which holds {data.schema.field(name).type}",
+                "rows are counted by a text, a number, a boolean, a date or a time: one value to a row, not a list",
+            )
     if text and first.schema[text] not in (pl.String, pl.Null):
         raise InputError(f"column {text!r} holds {first.schema[text]}, where text is needed")
 
@@ -98,8 +108,17 @@ def find_roles(data: Dataset, text: str | None, label: str | None, language: str
         }
         longest = max(lengths, key=lambda n: lengths[n], default="")
         found = longest if lengths.get(longest, 0) >= LEAST_TEXT_CHARS else ""
-    given_label = label or ("label" if "label" in have and not first.schema["label"].is_nested() else "")
+    given_label = label or ("label" if "label" in have and _countable(data, "label") else "")
     return Roles(found, given_label, role(language, "language"), role(source, "source"))
+
+
+def _countable(data: Dataset, column: str) -> bool:
+    """Whether the values of a column can be told by name."""
+    import pyarrow.types as t
+
+    kind = data.schema.field(column).type
+    is_bytes = t.is_binary(kind) or t.is_large_binary(kind) or t.is_fixed_size_binary(kind) or t.is_binary_view(kind)
+    return not (t.is_nested(kind) or t.is_duration(kind) or is_bytes)
 
 
 def scan(data: Dataset, roles: Roles, sample_rows: int, order: np.random.Generator) -> Scan:
@@ -183,20 +202,26 @@ def place_of(source: pl.Expr) -> pl.Expr:
     """Where a row is from: the host of a URL, else the file, without the line in it."""
     import polars as pl
 
+    source = source.cast(pl.String)
     host = source.str.extract(r"^[a-z][a-z0-9+.-]*://([^/:?#]+)")
     return pl.coalesce(host, source.str.replace(r":\d+$", ""))
 
 
-def by_folder(groups: Mapping[str, list[int]], rows: int) -> dict[str, list[int]] | None:
-    """Sources by their folders, where nearly every row is a file of its own; None where it is not."""
-    if len(groups) <= max(20, rows / 2):
-        return None
+def by_folder(groups: Mapping[str, list[int]]) -> tuple[dict[str, list[int]], str]:
+    """Sources, with the small ones by their folders where nearly every row of these is a file of its own.
+
+    Returns: the sources, and what one of them is: "file or host", "folder", or "folder or file".
+    """
+    total = sum(n for n, _ in groups.values())
+    small = {k for k, (n, _) in groups.items() if n < OWN_ROWS and n < OWN_SHARE * total and k}
+    if len(small) <= max(LEAST_FILES, sum(groups[k][0] for k in small) / 2):
+        return dict(groups), "file or host"
     found: dict[str, list[int]] = {}
     for name, (n, chars) in groups.items():
-        entry = found.setdefault(name.rpartition("/")[0] or ".", [0, 0])
+        entry = found.setdefault((name.rpartition("/")[0] or ".") if name in small else name, [0, 0])
         entry[0] += n
         entry[1] += chars
-    return found
+    return found, "folder" if not groups.keys() - small - {""} else "folder or file"
 
 
 def _sampled(frame: pl.DataFrame, chosen: np.ndarray, start: int, text: str) -> pl.DataFrame:
