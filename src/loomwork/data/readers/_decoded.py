@@ -67,6 +67,7 @@ class Utf8Stream:
         self._cut = b""  # the beginning of a character that the next block ends
         self._first = True
         self._error: Exception | None = None
+        self._peeked: list[bytes] = []
 
     def __enter__(self) -> Utf8Stream:
         return self
@@ -76,6 +77,20 @@ class Utf8Stream:
 
     def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         """The text in blocks of about that size. An error of the stream comes after what was read before it."""
+        while self._peeked:
+            yield self._peeked.pop(0)
+        yield from self._fresh(size)
+
+    def peek(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+        """The first blocks, which reading gives once more; an error of the stream ends them, and is read, too."""
+        try:
+            for block in self._fresh(size):
+                self._peeked.append(block)
+                yield block
+        except (OSError, EOFError, ValueError) as error:
+            self._error = error
+
+    def _fresh(self, size: int) -> Iterator[bytes]:
         while block := self._block(size):
             if not self._plain and self._decoder is None:
                 block = self._decide(block)
@@ -86,6 +101,7 @@ class Utf8Stream:
             if block:
                 yield block
         rest = _encoded(self._decoder.decode(b"", final=True)) if self._decoder is not None else self._cut
+        self._cut = b""
         if rest:
             yield rest
 
