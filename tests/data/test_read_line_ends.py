@@ -43,7 +43,6 @@ def test_a_carriage_return_within_a_line_of_unix_is_kept(tmp_path, run_step):
 
 @pytest.mark.parametrize("end", ["\r\n", "\r"])
 def test_the_limit_counts_the_line_without_its_end(end, tmp_path, run_step):
-    (tmp_path / "a.txt").write_bytes(end.join(["x" * 20, "y" * 21, "z"]).encode())
     for unit, gap in (("line", ""), ("paragraph", end)):
         (tmp_path / "a.txt").write_bytes((end + gap).join(["x" * 20, "y" * 21, "z"]).encode())
         found, _ = run_step(read, path=tmp_path / "a.txt", text_unit=unit, max_row_bytes=20)
