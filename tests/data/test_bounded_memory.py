@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -18,21 +19,27 @@ CORPUS_BYTES = float(os.environ.get("LOOMWORK_TEST_CORPUS_BYTES", 5e9))
 MOST_BYTES = 4e9
 SENTENCES = 24  # of a document
 BATCH = 4096
-STEPS = {
-    "clean": "from loomwork.data.clean import clean; clean(data, out=out)",
-    "filter": "from loomwork.data.filter import filter; filter(data, rules=[{'length': {'min_words': 150}}], out=out)",
+LINE = 3  # sentences
+NOTICE = "Tell your friends about this page, and come back soon for more of the same."  # in every second document
+RULES = [{"length": {"min_words": 150}}, "gopher_quality", "gopher_repetition"]
+STEPS = {  # cleaning as in recipes/curate.yaml: lines of boilerplate are counted in a first pass
+    "clean": "from loomwork.data.clean import clean; "
+    "clean(data, repair_encoding=True, markup=['html'], boilerplate_documents=5, boilerplate_share=0.3, out=out)",
+    "filter": f"from loomwork.data.filter import filter; filter(data, rules={RULES!r}, out=out)",
     "near_dedup": "from loomwork.data.near_dedup import near_dedup; near_dedup(data, out=out)",
 }
 CALL = "import sys; from pathlib import Path; from loomwork.core.dataset import Dataset; out = Path(sys.argv[2]); "
 
 
 def generated(out: Path, size: float) -> dict[str, int]:
-    """Documents of some 2.5 KB until there are so many bytes: one in ten is an earlier one of its batch with a
-    sentence changed, one in twenty is short.
+    """Documents of some 2.7 KB until there are so many bytes, of lines that hardly any other has: one in ten is an
+    earlier one of its batch with a sentence changed, one in twenty is short, one in two ends with the same notice.
     """
     chance = np.random.default_rng(0)
-    words = np.array([f"w{n:05d}" for n in range(20_000)])
-    sentences = [" ".join(words[row]) + "." for row in chance.integers(0, words.size, (200_000, 15))]
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]  # no digits: to clean, all numbers are one
+    words = np.array(["".join(word) for word in itertools.product("bdgklmnpstvwz", "aeiou", letters, "aeiou", "lnr")])
+    drawn = words[chance.integers(0, words.size, (200_000, 15))].tolist()
+    sentences = [" ".join([*row[:5], "the", *row[5:10], "and", *row[10:]]) + "." for row in drawn]
     counts, written = {"copies": 0, "short": 0, "rows": 0}, 0
     with DatasetWriter(out) as writer:
         while written < size:
@@ -40,9 +47,13 @@ def generated(out: Path, size: float) -> dict[str, int]:
             copies = BATCH // 10
             rows[-copies:] = rows[:copies]
             rows[-copies:, 3] = chance.integers(0, len(sentences), copies)
-            texts = [" ".join([sentences[i] for i in row]) for row in rows.tolist()]
+            texts = [
+                "\n".join(" ".join([sentences[i] for i in row[at : at + LINE]]) for at in range(0, SENTENCES, LINE))
+                for row in rows.tolist()
+            ]
             for i in range(copies, copies + BATCH // 20):
                 texts[i] = texts[i][:300]
+            texts[::2] = [f"{text}\n{NOTICE}" for text in texts[::2]]
             writer.write(pa.table({"text": texts}))
             written += sum(map(len, texts))
             counts["rows"] += BATCH
@@ -81,6 +92,8 @@ def test_a_large_corpus_passes_in_bounded_memory(tmp_path):
         for file in (place / "data").iterdir():
             file.unlink()  # disk is bounded too
         place = out
+    left = next(Dataset(place, "data").tables(["text"])).column("text").to_pylist()
+    assert not any(NOTICE in text for text in left)
     assert rows["clean"] == counts["rows"]
     assert rows["filter"] == counts["rows"] - counts["short"]
     assert abs(counts["copies"] - (rows["filter"] - rows["near_dedup"])) <= counts["copies"] // 1000

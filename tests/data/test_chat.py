@@ -48,3 +48,35 @@ def test_other_names_and_other_columns(make_dataset, run_step):
         run_step(chat, data=make_dataset([{"prompt": "a", "answer": ""}]))
     with pytest.raises(InputError, match="no column 'asks'"):
         run_step(chat, data=data, rename={"asks": "prompt"})
+
+
+def test_preferences_with_the_chosen_conversation_beside_them(make_dataset, run_step):
+    asked, good, bad = ({"role": r, "content": c} for r, c in (("user", "Hi"), ("assistant", "a"), ("assistant", "b")))
+    row = {"prompt": "Hi", "prompt_id": "1", "chosen": [asked, good], "rejected": [asked, bad], "score_chosen": 9.0}
+    made, card = run_step(chat, data=make_dataset([row | {"messages": [asked, good]}]))
+    (found,) = made.select("data").rows()
+    assert (found["prompt"], found["chosen"], found["rejected"]) == ([asked], [good], [bad])
+    assert (found["messages"], found["prompt_id"], found["score_chosen"]) == ([asked, good], "1", 9.0)
+    assert card.metrics["rows_dropped"] == 0
+
+
+def test_a_column_with_a_name_of_the_result_is_kept(make_dataset, run_step):
+    data = make_dataset([{"prompt": "Hi", "completion": "Hello", "messages": "3 of them"}])
+    made, _ = run_step(chat, data=data, format="prompt-completion")
+    (row,) = made.select("data").rows()
+    assert row["given_messages"] == "3 of them"
+    assert [m["content"] for m in row["messages"]] == ["Hi", "Hello"]
+
+
+def test_names_that_two_columns_would_have_are_refused(make_dataset, run_step):
+    data = make_dataset([{"q": "Hi", "prompt": "Hello", "completion": "b"}])
+    with pytest.raises(InputError, match="'q' and 'prompt' would both be 'prompt'") as error:
+        run_step(chat, data=data, rename={"q": "prompt"})
+    assert "{prompt: old_prompt}" in error.value.hint
+    with pytest.raises(InputError, match="'q' and 'prompt' would both be 'ask'"):
+        run_step(chat, data=data, rename={"q": "ask", "prompt": "ask"})
+    with pytest.raises(InputError, match="'row_id' is a column that every dataset has"):
+        run_step(chat, data=data, rename={"q": "row_id"})
+    made, _ = run_step(chat, data=data, rename={"q": "prompt", "prompt": "q"})
+    (row,) = made.select("data").rows()
+    assert (row["q"], row["messages"][0]["content"]) == ("Hello", "Hi")

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loomwork.text.chat import Fault, check, convert, recognise, transcript
+from loomwork.text.chat import Fault, check, convert, read_columns, recognise, transcript, used_columns
 
 USER, BOT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+RUDE, BRIEF = {"role": "assistant", "content": "Go away"}, {"role": "system", "content": "Be brief"}
 
 
 @pytest.mark.parametrize(
@@ -58,12 +59,50 @@ def test_system_history_and_tools():
         {"chosen": [USER, BOT], "rejected": [USER, {"role": "assistant", "content": "Go away"}]},
         {"prompt": "Hi", "chosen": [USER, BOT], "rejected": [USER, {"role": "assistant", "content": "Go away"}]},
         {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello", "rejected": "\n\nHuman: Hi\n\nAssistant: Go away"},
+        {"prompt": "Hi", "chosen": [USER, BOT], "rejected": [USER, RUDE], "messages": [USER, BOT]},
+        {"chosen": [USER, BOT], "rejected": [USER, RUDE], "messages": [USER, BOT]},
+        {"messages": [USER, BOT], "chosen": "Hello", "rejected": "Go away"},
+        {"messages": [USER], "chosen": "Hello", "rejected": "Go away"},
+        {"prompt": None, "messages": [USER], "chosen": "Hello", "rejected": "Go away"},
+        {"system": "", "input": "Hi", "chosen": "Hello", "rejected": "Go away"},
+        {"query": "Hi", "chosen": "Hello", "rejected": "Go away"},
+        {"instruction": "Hi", "input": "", "chosen": "Hello", "rejected": "Go away"},
     ],
 )
 def test_the_same_preference_in_every_format(record):
     assert recognise(record) == "preference"
-    found = convert(record, "preference")
-    assert found == {"prompt": [USER], "chosen": [BOT], "rejected": [{"role": "assistant", "content": "Go away"}]}
+    read = {name: record[name] for name in read_columns("preference", record)}
+    assert convert(read, "preference") == {"prompt": [USER], "chosen": [BOT], "rejected": [RUDE]}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"system": "Be brief", "input": "Hi", "chosen": "Hello", "rejected": "Go away"},
+        {"system": "Be brief", "prompt": "Hi", "chosen": [USER, BOT], "rejected": [USER, RUDE]},
+        {"system": "Be brief", "prompt": "Hi", "chosen": [BRIEF, USER, BOT], "rejected": [BRIEF, USER, RUDE]},
+        {"prompt": "Hi", "chosen": [BRIEF, USER, BOT], "rejected": [BRIEF, USER, RUDE]},
+        {"system": "Be brief", "chosen": [USER, BOT], "rejected": [USER, RUDE]},
+        {"system": "Be brief", "messages": [USER, BOT], "chosen": [USER, BOT], "rejected": [USER, RUDE]},
+        {"messages": [BRIEF, USER, BOT], "chosen": "Hello", "rejected": "Go away"},
+    ],
+)
+def test_a_system_message_stands_once_before_the_prompt(record):
+    assert convert(record, "preference") == {"prompt": [BRIEF, USER], "chosen": [BOT], "rejected": [RUDE]}
+
+
+def test_instruction_and_input_are_asked_in_a_preference_too():
+    record = {"instruction": "Translate", "input": "cat", "history": [["Hi", "Hello"]], "chosen": "a", "rejected": "b"}
+    prompt = [USER, BOT, {"role": "user", "content": "Translate\n\ncat"}]
+    assert convert(record, "preference")["prompt"] == prompt
+    assert used_columns("preference", [*record, "score"]) == list(record)
+
+
+def test_columns_that_are_no_prompt_stay_the_user_s_own():
+    sides = ["chosen", "rejected"]
+    assert used_columns("preference", [*sides, "prompt", "messages", "input"]) == [*sides, "prompt"]
+    assert used_columns("preference", [*sides, "messages", "source"]) == [*sides, "messages"]
+    assert used_columns("preference", [*sides, "question", "system"]) == [*sides, "question", "system"]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +123,7 @@ def test_the_same_preference_in_every_format(record):
         ({"prompt": "a", "chosen": "b", "rejected": "b"}, "preference", "chosen equals rejected"),
         ({"prompt": "a", "chosen": "b", "rejected": ""}, "preference", r"empty message \(rejected\)"),
         ({"chosen": "b", "rejected": "c"}, "preference", "no messages"),
+        ({"prompt": "a", "chosen": "b"}, "preference", "no text"),
     ],
 )
 def test_what_is_no_conversation(record, kind, reason):

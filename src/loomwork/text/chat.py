@@ -6,6 +6,7 @@ a preference is a conversation (`prompt`) and two ways to go on (`chosen`, `reje
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,8 @@ ROLES = {
 }
 COMPLETIONS = ("completion", "response", "answer", "output", "target")  # what an answer's column is called
 PROMPTS = ("prompt", "question", "instruction", "query", "input")
+CONVERSATIONS = ("conversations", "messages")  # beside two answers: the prompt, or all of the chosen conversation
+ALPACA = ("instruction", "input", "history")  # what is asked
 TURN = re.compile(r"\n\n(Human|Assistant): ?")  # of the transcripts of Bai et al. (2022)
 FIRST = ("user", "assistant")  # an assistant may greet first
 
@@ -51,24 +54,23 @@ def recognise(columns: Iterable[str]) -> Format | None:
 
 
 def used_columns(kind: Format, columns: Iterable[str]) -> list[str]:
-    """The columns that `convert` reads of records of a format; the others are the user's own."""
+    """The columns that messages take the place of; the others are the user's own."""
     have = list(columns)
+    asked = _first((*PROMPTS, *CONVERSATIONS), have)
     names = {
         "messages": {"messages"},
         "sharegpt": {"conversations", "system"},
-        "alpaca": {"instruction", "input", "output", "system", "history"},
-        "preference": {
-            "chosen",
-            "rejected",
-            "conversations",
-            "messages",
-            "system",
-            "prompt",
-            "instruction",
-            "question",
-        },
+        "alpaca": {"output", "system", *ALPACA},
+        "preference": {"chosen", "rejected", "system", *(ALPACA if asked == "instruction" else (asked,))},
         "prompt-completion": {_first(PROMPTS, have), _first(COMPLETIONS, have), "system"},
     }[kind]
+    return [c for c in have if c in names]
+
+
+def read_columns(kind: Format, columns: Iterable[str]) -> list[str]:
+    """The columns that `convert` looks at: in a row without its prompt, a preference's other columns may have it."""
+    have = list(columns)
+    names = {*used_columns(kind, have), *((*PROMPTS, *CONVERSATIONS) if kind == "preference" else ())}
     return [c for c in have if c in names]
 
 
@@ -121,18 +123,18 @@ def check(turns: Sequence[Message], *, ends_with: str = "assistant") -> None:
 
 
 def _preference(record: Mapping[str, Any]) -> dict[str, list[Message]]:
-    sides = [_side(record[name]) for name in ("chosen", "rejected")]
-    given = _given_prompt(record)
-    if given:
-        prompt = given
-        sides = [side[len(given) :] if side[: len(given)] == given else side for side in sides]
-    else:
-        common = 0
-        for a, b in zip(*sides, strict=False):
-            if a != b:
-                break
-            common += 1
-        prompt, sides = sides[0][:common], [side[common:] for side in sides]
+    sides = [_side(record.get(name)) for name in ("chosen", "rejected")]
+    given = _given_prompt(record, sides[0])
+    systems = _system(record) + given[: _systems(given)]
+    given = given[_systems(given) :]
+    shared = sides[0][: _systems(sides[0])]
+    if sides[1][: len(shared)] == shared:
+        systems, sides = systems + shared, [side[len(shared) :] for side in sides]
+    if not given:
+        pairs = zip(*sides, strict=False)
+        given = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    sides = [side[len(given) :] if side[: len(given)] == given else side for side in sides]
+    prompt = [turn for at, turn in enumerate(systems) if turn not in systems[:at]] + given
     check(prompt, ends_with="user" if not prompt or prompt[-1]["role"] != "tool" else "tool")
     for name, side in zip(("chosen", "rejected"), sides, strict=True):
         try:
@@ -145,6 +147,11 @@ def _preference(record: Mapping[str, Any]) -> dict[str, list[Message]]:
     return {"prompt": prompt, "chosen": sides[0], "rejected": sides[1]}
 
 
+def _systems(turns: Sequence[Message]) -> int:
+    """How many system messages come first."""
+    return next((at for at, turn in enumerate(turns) if turn["role"] != "system"), len(turns))
+
+
 def _side(value: Any) -> list[Message]:
     """What was chosen or rejected: a message, a list of them, a transcript, or an answer's text."""
     if isinstance(value, Mapping):
@@ -155,14 +162,19 @@ def _side(value: Any) -> list[Message]:
     return transcript(text) if TURN.match(text) else [{"role": "assistant", "content": text}]
 
 
-def _given_prompt(record: Mapping[str, Any]) -> list[Message]:
-    for name in ("conversations", "messages", *PROMPTS):
+def _given_prompt(record: Mapping[str, Any], chosen: list[Message]) -> list[Message]:
+    """What a column of its own asks; [] if there is none, and the two sides begin with it."""
+    for name in (*PROMPTS, *CONVERSATIONS):
         value = record.get(name)
         if isinstance(value, str) and value.strip():
-            turns = transcript(value) if TURN.match(value) else [{"role": "user", "content": value}]
-            return _system(record) + turns
+            if name == "instruction":
+                return _asked(record)
+            return transcript(value) if TURN.match(value) else [{"role": "user", "content": value}]
         if isinstance(value, list | tuple) and value:
-            return _system(record) + [_message(v) for v in value]
+            turns = [_message(v) for v in value]
+            if name in CONVERSATIONS and turns[-1]["role"] == "assistant":  # the whole chosen conversation
+                return turns[: -len(chosen)] if turns[-len(chosen) :] == chosen else []
+            return turns
     return []
 
 
@@ -190,9 +202,14 @@ def _of_sharegpt(record: Mapping[str, Any]) -> list[Message]:
 
 
 def _of_alpaca(record: Mapping[str, Any]) -> list[Message]:
+    answer: Message = {"role": "assistant", "content": content_text(record.get("output"))}
+    return [*_system(record), *_asked(record), answer]
+
+
+def _asked(record: Mapping[str, Any]) -> list[Message]:
     """Instruction and input are one message, with a blank line between them, as in Taori et al. (2023)."""
     asked = [content_text(record.get(name) or "").strip() for name in ("instruction", "input")]
-    turns = _system(record)
+    turns = []
     for pair in record.get("history") or []:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise Fault("history is not pairs of texts")
@@ -200,11 +217,7 @@ def _of_alpaca(record: Mapping[str, Any]) -> list[Message]:
             {"role": "user", "content": content_text(pair[0])},
             {"role": "assistant", "content": content_text(pair[1])},
         ]
-    return [
-        *turns,
-        {"role": "user", "content": "\n\n".join(filter(None, asked))},
-        {"role": "assistant", "content": content_text(record.get("output"))},
-    ]
+    return [*turns, {"role": "user", "content": "\n\n".join(filter(None, asked))}]
 
 
 def _of_prompt_completion(record: Mapping[str, Any]) -> list[Message]:

@@ -115,6 +115,15 @@ def test_url(verdicts) -> None:
     assert verdicts({"url": both}, text=[""] * 9, url=URLS)[:3] == ["", "listed pattern: /login", ""]
 
 
+def test_url_without_a_scheme(verdicts) -> None:
+    spam = ["spam.example/page", "//spam.example/x", "SPAM.Example", "www.spam.example:8080/x", "spam.example.?q=1"]
+    spam += ["me@spam.example#top", " spam.example. ", "HTTP://SPAM.EXAMPLE.:80"]
+    others = ["notspam.example/", "/spam.example/x", "page?u=spam.example", "mailto:a@spam.example", "not spam.example"]
+    found = verdicts({"url": {"drop_domains": ["spam.example"]}}, text=[""] * 13, url=[*spam, *others])
+    assert [bool(reason) for reason in found] == [True] * 8 + [False] * 5
+    assert set(found[:8]) == {"listed domain: spam.example", "listed domain: www.spam.example"}
+
+
 def test_url_lists_may_lie_in_files(verdicts, tmp_path: Path) -> None:
     (tmp_path / "blocked.txt").write_text("# spam\nexample\n*.org\n")
     found = verdicts({"url": {"drop_domains_file": str(tmp_path / "blocked.txt")}}, text=[""] * 9, url=URLS)

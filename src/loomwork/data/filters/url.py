@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 HOST = r"^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)"
+BARE_HOST = r"^(?:[^\s/?#:@]*@)?([^\s/?#:@]+\.[^\s/?#:@]+)(?::[0-9]*)?(?:[/?#]|$)"  # of a URL without its scheme
 
 
 def _checked(patterns: list[str]) -> list[str]:
@@ -49,7 +50,8 @@ def url(
 ) -> Callable[[pl.DataFrame], pl.Series]:
     """Rows by the domain or the shape of their URL: {url: {drop_domains: [spam.example], drop_patterns: [/login]}}.
 
-    A domain stands for itself and all below it: example.org also means www.example.org. Where something is listed
+    A domain stands for itself and all below it: example.org also means www.example.org. A URL may lack its scheme:
+    example.org/page is of example.org. Where something is listed
     to be kept, all else is dropped. What is listed to be dropped is dropped in any case.
 
     Args:
@@ -72,7 +74,8 @@ def url(
     if not (drop or keep or drop_patterns or keep_patterns):
         raise InputError("rule url has nothing to look for", "for example {url: {drop_domains: [spam.example]}}")
     address = pl.col(url_column).fill_null("").str.strip_chars()
-    host = address.str.extract(HOST).fill_null("").str.to_lowercase().str.strip_chars_end(".")
+    found = pl.coalesce(address.str.extract(HOST), address.str.extract(BARE_HOST))
+    host = found.fill_null("").str.to_lowercase().str.strip_chars_end(".")
     kept = _within(host, keep) if keep else pl.lit(False)
     for pattern in keep_patterns:
         kept |= address.str.contains(pattern)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -67,6 +68,7 @@ class Utf8Stream:
         self._cut = b""  # the beginning of a character that the next block ends
         self._first = True
         self._error: Exception | None = None
+        self._peeked: list[bytes] = []
 
     def __enter__(self) -> Utf8Stream:
         return self
@@ -76,6 +78,20 @@ class Utf8Stream:
 
     def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         """The text in blocks of about that size. An error of the stream comes after what was read before it."""
+        while self._peeked:
+            yield self._peeked.pop(0)
+        yield from self._fresh(size)
+
+    def peek(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+        """The first blocks, which reading gives once more; an error of the stream ends them, and is read, too."""
+        try:
+            for block in self._fresh(size):
+                self._peeked.append(block)
+                yield block
+        except (OSError, EOFError, ValueError) as error:
+            self._error = error
+
+    def _fresh(self, size: int) -> Iterator[bytes]:
         while block := self._block(size):
             if not self._plain and self._decoder is None:
                 block = self._decide(block)
@@ -86,6 +102,7 @@ class Utf8Stream:
             if block:
                 yield block
         rest = _encoded(self._decoder.decode(b"", final=True)) if self._decoder is not None else self._cut
+        self._cut = b""
         if rest:
             yield rest
 
@@ -101,10 +118,18 @@ class Utf8Stream:
         return b"".join(parts), True
 
     def lines(self, most: int) -> Iterator[Line]:
-        """The lines of the text. Of one of more than `most` bytes only the beginning is kept."""
+        """The lines of the text, whose ends are those of Unix, Windows or an old Mac. Of one of more than `most` bytes
+        only the beginning is kept.
+        """
+        for number, content, length in self._lines(most + 1):
+            end = len(content) - len(content.rstrip(b"\r")) if length == len(content) else 0
+            yield Line(number, content[: min(most, length - end)], length - end)
+
+    def _lines(self, most: int) -> Iterator[Line]:
+        """The lines, of Windows' with a part of their ends."""
         waiting: list[bytes] = []
         length, number = 0, 1
-        for block in self.blocks():
+        for block in _unix_ends(self.blocks()):
             pieces = block.split(b"\n")
             for piece in pieces[:-1]:
                 if length:
@@ -224,6 +249,24 @@ class Utf8Stream:
             self._decoder = codecs.getincrementaldecoder("utf-8")(STRAY)
         elif not self._plain:
             self._decoder = codecs.getincrementaldecoder(name)(UNDECODABLE)
+
+
+def _unix_ends(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text; if its first block has carriage returns and no line feed, as an old Mac's has, all ends become
+    line feeds.
+    """
+    first = next(blocks, b"")
+    if b"\n" in first or b"\r" not in first[:-1]:
+        yield first
+        yield from blocks
+        return
+    held = b""
+    for block in itertools.chain([first], blocks):
+        whole = held + block
+        held = b"\r" if whole.endswith(b"\r") else b""  # the next block may begin with the rest of this end
+        yield whole[: len(whole) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if held:
+        yield b"\n"
 
 
 def _encoded(text: str) -> bytes:

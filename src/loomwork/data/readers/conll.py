@@ -50,7 +50,7 @@ def _sentence(lines: Lines, document: int, size: int, most: int) -> tuple[int, d
     tokens, tags = [], []
     for number, content in lines:
         try:
-            line = content.decode("utf-8").rstrip("\r")
+            line = content.decode("utf-8")
         except UnicodeDecodeError as error:
             return start, Fault(number, not_utf8(error, " of the line"), shown(whole))
         columns = line.split("\t") if "\t" in line else line.split()

@@ -1,4 +1,4 @@
-"""JSON files: an array of objects, read as a stream, or one object."""
+"""JSON files: an array of objects, read as a stream, or one object; or JSON lines, which are often named so."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from loomwork.data.readers import FAULT_CHARS as KEPT_CHARS
 from loomwork.data.readers import Chunk, Fault, SourceFile, in_chunks
-from loomwork.data.readers.json_lines import RepeatedKey, as_row, decode, without_repeats
+from loomwork.data.readers._decoded import Utf8Stream
+from loomwork.data.readers.json_lines import RepeatedKey, as_row, chunks, decode, without_repeats
 from loomwork.data.readers.text import not_utf8, too_large
 
 EXTENSIONS = (".json",)
@@ -18,18 +20,44 @@ LONGEST_LITERAL = 32  # an escape, a number or a word that a block may have cut 
 FAULT_CHARS = 2000  # of a file's unreadable rest that are kept
 BLOCK_BYTES = 1 << 20
 WRAPPERS = ("data", "rows", "items", "records", "examples", "instances")
+BESIDE_CHARS = 4000  # of names and values beside an array that each of its rows gets
+OBJECT_BELOW = re.compile(rb"\n[ \t\r\n]*\{")
 Found = Iterator[tuple[int, dict[str, Any] | Fault]]
 
 
 def read(file: SourceFile) -> Iterator[Chunk]:
     """One row an element of the array, or one row of the object; of an object that wraps an array of objects ("data",
-    "rows"...) one row an element. What follows a fault in the text is not read.
+    "rows"...) one row an element, with the plain values beside the array as further columns. What follows a fault in
+    the text is not read. JSON lines are read as those of a file that is named for it.
     """
-    yield from in_chunks(_values(file, file.limits.row_bytes))
+    most = file.limits.row_bytes
+    with file.open_utf8() as stream:
+        yield from chunks(stream, most) if _is_lines(stream, most) else in_chunks(_values(stream, most))
 
 
-def _values(file: SourceFile, most: int) -> Found:
-    blocks = _decoded(file)
+def _is_lines(stream: Utf8Stream, most: int) -> bool:
+    """Whether the first line is a whole object and a line below begins one, which no JSON document looks like."""
+    begin, end, looked = bytearray(), -1, 0
+    for block in stream.peek(BLOCK_BYTES):
+        begin += block if begin else block.lstrip()
+        if not begin.startswith(b"{") and begin:
+            return False
+        end = begin.find(b"\n", looked) if end < 0 else end
+        looked = len(begin)
+        if looked > most or (end >= 0 and begin[end:].strip()):
+            break
+    line = begin[: max(end, 0)].rstrip()
+    if not line.endswith(b"}") or not OBJECT_BELOW.search(begin, end):
+        return False
+    try:
+        PLAIN.decode(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _values(stream: Utf8Stream, most: int) -> Found:
+    blocks = _decoded(stream)
     try:
         text = SPACE.sub("", next(blocks, ""), count=1)
         while not text and (block := next(blocks, "")):
@@ -42,12 +70,11 @@ def _values(file: SourceFile, most: int) -> Found:
         yield 0, Fault(0, f"{not_utf8(error)}; what follows was not read")
 
 
-def _decoded(file: SourceFile) -> Iterator[str]:
+def _decoded(stream: Utf8Stream) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with file.open_utf8() as stream:
-        for block in stream.blocks(BLOCK_BYTES):
-            if decoded := decoder.decode(block):
-                yield decoded
+    for block in stream.blocks(BLOCK_BYTES):
+        if decoded := decoder.decode(block):
+            yield decoded
     decoder.decode(b"", final=True)  # fails on a character that was cut off
 
 
@@ -70,11 +97,31 @@ def _whole(text: str, blocks: Iterator[str], most: int) -> dict[str, Any] | Faul
 
 def _unwrapped(row: dict[str, Any] | Fault) -> Found:
     """The elements of the array of objects that an object is there for, or the object itself."""
-    inside = [] if isinstance(row, Fault) else [v for k, v in row.items() if k in WRAPPERS and _objects(v)]
-    if len(inside) == 1:
-        yield from ((n, as_row(value, n, str(value)[:FAULT_CHARS])) for n, value in enumerate(inside[0], 1))
-    else:
+    inside = [] if isinstance(row, Fault) else [k for k, v in row.items() if k in WRAPPERS and _objects(v)]
+    if isinstance(row, Fault) or len(inside) != 1:
         yield 1, row
+        return
+    values = row.pop(inside[0])
+    beside = _plain(row)
+    lost = {name: value for name, value in row.items() if name not in beside and value not in (None, [], {})}
+    lost |= {name: value for name, value in beside.items() if all(name in element for element in values)}
+    for number, value in enumerate(values, 1):
+        found = as_row(value, number, str(value)[:FAULT_CHARS])
+        yield number, found if isinstance(found, Fault) else found | {k: v for k, v in beside.items() if k not in found}
+    if lost:
+        text = json.dumps(lost, ensure_ascii=False)[:KEPT_CHARS]
+        yield 0, Fault(0, f"beside the rows: {', '.join(lost)}, which no row has", text)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The first values that are texts, numbers, true or false, as many as every row can hold."""
+    found, size = {}, 0
+    for name, value in values.items():
+        cost = len(name) + len(str(value)) if isinstance(value, str | int | float) else BESIDE_CHARS
+        if size + cost < BESIDE_CHARS:
+            found[name] = value
+            size += cost
+    return found
 
 
 def _objects(value: Any) -> bool:

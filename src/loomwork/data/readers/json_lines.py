@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from loomwork.data.readers import TOO_DEEP, Chunk, Fault, SourceFile, in_chunks, too_deep
+from loomwork.data.readers._decoded import Utf8Stream
 from loomwork.data.readers.text import not_utf8, shown, too_large
 
 if TYPE_CHECKING:
@@ -25,21 +26,25 @@ class RepeatedKey(ValueError):
 
 def read(file: SourceFile) -> Iterator[Chunk]:
     """One row an object; a line that is a string becomes its `text`. Blank lines are passed over."""
-
-    most, schema = file.limits.row_bytes, None
     with file.open_utf8() as stream:
-        for number, block, length in stream.line_blocks(most):
-            if length > len(block):
-                yield Chunk(faults=[too_large(number, block, most)])
-                continue
-            table = _by_arrow(block, schema) if schema is not None and len(block) <= most else None
-            if table is not None:
-                yield Chunk(table, range(number, number + len(table)))
-                continue
-            for chunk in in_chunks(_lines(block, number, most)):
-                if chunk.rows:
-                    schema = _columns(chunk.rows, schema)
-                yield chunk
+        yield from chunks(stream, file.limits.row_bytes)
+
+
+def chunks(stream: Utf8Stream, most: int) -> Iterator[Chunk]:
+    """The rows of a text of JSON lines; a line of more than `most` bytes is set aside."""
+    schema = None
+    for number, block, length in stream.line_blocks(most):
+        if length > len(block):
+            yield Chunk(faults=[too_large(number, block, most)])
+            continue
+        table = _by_arrow(block, schema) if schema is not None and len(block) <= most else None
+        if table is not None:
+            yield Chunk(table, range(number, number + len(table)))
+            continue
+        for chunk in in_chunks(_lines(block, number, most)):
+            if chunk.rows:
+                schema = _columns(chunk.rows, schema)
+            yield chunk
 
 
 def _lines(block: bytes, number: int, most: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
