@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from loomwork.core import schema as t
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, LoomError
 from loomwork.core.lease import STUCK_AFTER_SECONDS, is_alive, owner
 from loomwork.core.ledger import Ledger, Made, Used
 from loomwork.core.score import Interval, Score
@@ -232,3 +233,16 @@ def test_a_url_that_cannot_be_used_is_a_clear_error_without_the_password(tmp_pat
     assert "secret" not in str(caught.value)
     with pytest.raises(InputError, match="cannot be opened"):
         Ledger(f"sqlite:///{tmp_path}/no/such/folder/ledger.db")
+
+
+def test_a_ledger_that_another_program_holds_is_a_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("loomwork.core.database.BUSY_SECONDS", 0.2)
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LoomError, match=r"another program has held the ledger at .* for 0\.2 s"):
+        ledger.move_name("n", "l", "a")
+    other.execute("ROLLBACK")
+    ledger.move_name("n", "l", "a")
+    other.close()
+    ledger.close()

@@ -32,14 +32,17 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.shown = _without_password(url)
         self.engine = _engine(url)
         try:
             self._migrate()
         except sa.exc.OperationalError as error:
-            raise InputError(f"the ledger at {url} cannot be opened: {error.orig}", "check LOOMWORK_LEDGER") from None
+            raise InputError(
+                f"the ledger at {self.shown} cannot be opened: {error.orig}", "check LOOMWORK_LEDGER"
+            ) from None
         except sa.exc.DatabaseError as error:
             raise DamagedArtifact(
-                f"the ledger at {url} is damaged: {error.orig}",
+                f"the ledger at {self.shown} is damaged: {error.orig}",
                 "bring back a copy of it, or move it away: the store is left, and runs begin anew",
             ) from None
 
@@ -50,7 +53,7 @@ class Database:
         """One write transaction. `lock`: what must not be decided twice at once (a cache key, a name)."""
         with self.engine.connect() as connection:
             if self.engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                self._begin(connection)
             elif lock:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))"), {"lock": lock})
             try:
@@ -61,10 +64,21 @@ class Database:
                     self._end(connection, "ROLLBACK")
                 if isinstance(error, sa.exc.OperationalError) and "disk" in str(error.orig):
                     raise LoomError(
-                        f"the ledger at {self.url} could not be written: {error.orig}",
+                        f"the ledger at {self.shown} could not be written: {error.orig}",
                         "free some space (loom gc), or set LOOMWORK_HOME to another disk",
                     ) from None
                 raise
+
+    def _begin(self, connection: sa.Connection) -> None:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except sa.exc.OperationalError as error:
+            if "locked" not in str(error.orig):
+                raise
+            raise LoomError(
+                f"another program has held the ledger at {self.shown} for {BUSY_SECONDS} s",
+                "close what has it open for writing (a database browser, a backup), and run again",
+            ) from None
 
     def _end(self, connection: sa.Connection, how: Literal["COMMIT", "ROLLBACK"]) -> None:
         # SQLite runs in autocommit mode, so that BEGIN IMMEDIATE is ours; SQLAlchemy knows of no transaction there.
@@ -100,7 +114,7 @@ class Database:
         unknown = done - set(names)
         if unknown:
             raise InputError(
-                f"the ledger at {self.url} was written by a newer Loomwork ({min(unknown)})",
+                f"the ledger at {self.shown} was written by a newer Loomwork ({min(unknown)})",
                 "pip install -U loomwork",
             )
         if done == set(names):
@@ -112,6 +126,13 @@ class Database:
                 if migrate.__name__ not in done:
                     migrate(connection)
                     connection.execute(t.applied.insert(), {"name": migrate.__name__, "at": time.time()})
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sa.engine.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return "a URL that cannot be read"
 
 
 def _engine(url: str) -> sa.Engine:
@@ -127,9 +148,11 @@ def _engine(url: str) -> sa.Engine:
     except sa.exc.ArgumentError:
         raise InputError("LOOMWORK_LEDGER is not a database URL", "for example sqlite:////path/ledger.db") from None
     except ImportError as error:
-        raise MissingDependency(f"the ledger at {url}", error.name or "psycopg", "postgres") from None
+        raise MissingDependency(
+            f"the ledger at {_without_password(url)}", error.name or "psycopg", "postgres"
+        ) from None
 
 
 def _sqlite_pragmas(connection: Any, _: Any) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_SECONDS * 1000}"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={int(BUSY_SECONDS * 1000)}"):
         connection.execute(f"PRAGMA {pragma}")
