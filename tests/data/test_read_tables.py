@@ -206,3 +206,11 @@ def test_links_that_lead_out_of_the_folder_are_set_aside(tmp_path, run_step):
     assert len(rows_of(data)) == 2
     data, _ = run_step(read, path=folder / "out.txt")
     assert [r["text"] for r in rows_of(data)] == ["secret"]
+
+
+def test_a_table_of_names_alone_is_no_empty_file(tmp_path, run_step):
+    (tmp_path / "a.csv").write_text("id,text\n")
+    (tmp_path / "b.csv").write_text("")
+    (tmp_path / "c.csv").write_text("id,text\n1,x\n")
+    data, _ = run_step(read, path=tmp_path)
+    assert reasons(data) == [("a.csv", "no rows below the columns' names"), ("b.csv", "empty file")]

@@ -96,7 +96,7 @@ def chunks(file: SourceFile, known: Choice) -> Iterator[tuple[SourceFile, Chunk]
             nothing = nothing and not len(chunk.rows) and not chunk.faults
             yield file, chunk
         if nothing:
-            yield file, Chunk(faults=[Fault(0, "empty file")])
+            yield file, Chunk(faults=[Fault(0, "no rows below the columns' names" if file.named else "empty file")])
     except Refused as error:
         if inside:
             raise

@@ -87,6 +87,7 @@ class SourceFile:
     header: bool | Literal["auto"] = "auto"
     columns: Sequence[str] = ()
     as_text: Sequence[str] = ()
+    named: bool = False  # whether a table's line of names was read
     doubt: str = ""  # why the header that was read may be none
     found_encoding: str = "utf-8"  # of the text that was read last
 

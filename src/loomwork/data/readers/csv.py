@@ -98,6 +98,7 @@ def _pieces(file: SourceFile) -> Iterator[Piece]:
                     faults.append(lines.broken("the file breaks off in it"))
             if values and not names:
                 names, first = _named(values, file, headless)
+                file.named = True
                 if len(set(names)) < len(names) or any(map(_undecodable, names)):
                     reason = "bad header: a column's name is repeated or not UTF-8; without a header: header=no"
                     faults.append(Fault(place, reason, _joined(values)))
