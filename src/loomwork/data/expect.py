@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
+from pydantic import AfterValidator
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from loomwork.core.dataset import Dataset
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
     from loomwork.data._checks import Check
 
 EXAMPLES = 5  # rows that are named for each expectation that is not met
+
+
+def _bound(given: float | str) -> float | str:
+    """A bound that some column could have."""
+    if isinstance(given, str):
+        try:
+            float(given)
+        except ValueError:
+            try:
+                datetime.datetime.fromisoformat(given)
+            except ValueError:
+                raise ValueError('should be a number, or a date or time as in "2026-01-31"') from None
+    return given
+
+
+Bound = Annotated[float | str, AfterValidator(_bound)]
 
 
 class ColumnRules(TypedDict, total=False):
@@ -40,8 +58,8 @@ class ColumnRules(TypedDict, total=False):
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012
     type: str
     most_null: Share
-    low: float | str
-    high: float | str
+    low: Bound
+    high: Bound
     values: list[str | int | float | bool]
     pattern: str
     min_chars: Count
