@@ -56,7 +56,12 @@ def test_values_outside_are_counted(values, kind, low, high, found, make_dataset
         (DAYS, None, {"low": 2026}, 'where the column holds date32[^"]*write a date, as in low: "2026-01-31"'),
         (NOONS, pa.timestamp("us"), {"low": "2026-01-01T00:00Z"}, "with a time zone, which the column does not have"),
         (NOONS, BERLIN, {"low": "2026-03-29T02:30"}, "no such time in Europe/Berlin"),
-        ([datetime.time(1)], None, {"low": "2026-01-01"}, "needs numbers, dates or timestamps; the column holds time64"),
+        (
+            [datetime.time(1)],
+            None,
+            {"low": "2026-01-01"},
+            "needs numbers, dates or timestamps; the column holds time64",
+        ),
         (["a"], None, {"low": 1}, "needs numbers, dates or timestamps; the column holds string"),
     ],
 )

@@ -105,6 +105,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_place(name, tmp_path, run_ste
     assert ("kept" in texts) == ((b"kept" in content or name.endswith(".gz")) and name != "wrong.json")
 
 
+@pytest.mark.usefixtures("values_are_few")
 def test_what_no_column_can_hold_is_named_with_its_column(tmp_path, run_step):
     most = 2**63 - 1
     lines = ['{"a": [{"b": "\\udc00"}]}', '{"\\ud800": 1}', f'{{"n": {{"m": [{most + 1}]}}}}', f'{{"n": {-most - 2}}}']
@@ -136,6 +137,7 @@ def test_nothing_readable_is_refused(tmp_path, run_step):
         run_step(read, path=tmp_path / "empty")
 
 
+@pytest.mark.usefixtures("values_are_few")
 def test_columns_keep_their_types_and_a_value_of_another_is_set_aside(tmp_path, run_step):
     lines = [{"n": 1, "m": {}}, {"n": "one"}, {"n": 2, "source": "mine", "m": {"k": ["v"]}}, {"n": None, "m": {"j": 1}}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -222,6 +224,7 @@ def test_an_array_of_objects_is_read_through_the_object_around_it(tmp_path, run_
     ]
 
 
+@pytest.mark.usefixtures("values_are_few")
 def test_a_column_of_several_types_is_read_as_text_when_asked(tmp_path, run_step):
     ids = [7, "x7", [1, "é"]]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": x, "n": n}) + "\n" for n, x in enumerate(ids, 1)))

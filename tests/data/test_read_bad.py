@@ -91,6 +91,7 @@ def test_bytes_that_are_zero_are_counted_or_kept(tmp_path, run_step):
     assert reasons(data) == [("a.jsonl:1", "not JSON"), ("a.jsonl:3", "not JSON"), ("c.txt", "not UTF-8")]
 
 
+@pytest.mark.usefixtures("values_are_few")
 def test_files_of_different_columns_and_types_go_together_as_far_as_they_can(tmp_path, run_step):
     (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "a", "more": [1]}\n{"id": 2.5, "text": "b"}\n')
     mixed = [{"id": "x7", "text": "c", "label": "yes"}, {"id": None, "text": "d", "label": "no"}]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from loomwork.core.dataset import OURS, DatasetWriter
+from loomwork.core.dataset import MAIN, OURS, DatasetWriter
 from loomwork.core.tables import given_names
 from loomwork.data._messages import one_form
 from loomwork.data._rows import set_aside
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 OWN_NAMES = ("source", *OURS)
 HALF_PAIR = re.compile("[\ud800-\udfff]")
+ANOTHER = "another type"  # the reason
+MIXED_SHARE = 0.01  # of the rows; with more of them set aside for their types, a column is one of texts
 LARGEST = 2**63 - 1
 EXACT = 2**53  # float64 holds each whole number up to it
 SHOWN_DIGITS = 40
@@ -37,10 +40,18 @@ class RowWriter:
 
         self._writer, self._schema = writer, pa.schema([])
         self.first: dict[str, str] = {}  # by reason, where it was met first, and what was wrong
-        self.clashing: dict[str, None] = {}  # columns with values of another type than their first ones
+        self.clashing: Counter[str] = (
+            Counter()
+        )  # rows with a value of another type than their column's first, by column
+        self._nested: set[str] = set()  # of these columns, those with lists or objects
         self.missing = set(as_text)  # of `as_text`, what no row had
         self._as_text = frozenset(as_text)
         self._large: set[str] = set()  # columns of whole numbers that float64 does not hold
+
+    def mixed(self) -> list[str]:
+        """Columns for whose types too many rows were set aside, but for lists and objects."""
+        few = MIXED_SHARE * (self._writer.reasons[ANOTHER] + self._writer.counts[MAIN])
+        return [name for name, rows in self.clashing.items() if rows > few and name not in self._nested]
 
     @property
     def names(self) -> list[str]:
@@ -131,7 +142,7 @@ class RowWriter:
             fits, column, said = _as_held(column, known, large=field.name in self._large)
             if fits is not None:
                 unfit, why = pc.or_(unfit, pc.invert(fits)), why or f"{said}: in {field.name!r}"
-                self.clashing[field.name] = None
+                self.clashing[field.name] += fits.false_count
                 column = pc.if_else(fits, column, pa.scalar(None, column.type))
             if pa.types.is_integer(column.type) and _has_large(column):
                 self._large.add(field.name)
@@ -164,7 +175,14 @@ class RowWriter:
                 try:
                     _wider(pa.schema([schema.field(field.name)]), pa.schema([field]))
                 except TYPE_ERRORS:
-                    self.clashing[field.name] = None
+                    self._clash(schema.field(field.name), field, 1)
+
+    def _clash(self, known: pa.Field, other: pa.Field, rows: int) -> None:
+        import pyarrow as pa
+
+        self.clashing[known.name] += rows
+        if pa.types.is_nested(known.type) or pa.types.is_nested(other.type):
+            self._nested.add(known.name)
 
     def _fitting(self, table: pa.Table, places: Sequence[int]) -> tuple[pa.Table, list[int], list[Fault]]:
         """The rows that are null in the columns whose type is another than before."""
@@ -176,7 +194,7 @@ class RowWriter:
             try:
                 self._schema = _wider(self._schema, pa.schema([field]))
             except TYPE_ERRORS as error:
-                self.clashing[field.name] = None
+                self._clash(self._schema.field(field.name), field, len(table) - table.column(at).null_count)
                 unfit = pc.or_(unfit, table.column(at).is_valid().combine_chunks())
                 why = why or str(error)
                 kind = self._schema.field(field.name)
@@ -288,7 +306,7 @@ def _unstorable(value: Any, within: str = "") -> Iterator[str]:
         yield f"a text with half a surrogate pair: in {within!r}, where half of a \\u pair is no character; write both"
     elif isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
         shown = str(value) if abs(value) < 10**SHOWN_DIGITS else f"one of over {SHOWN_DIGITS} digits"
-        yield f"an integer beyond 64 bits: {shown} in {within!r}, where {LARGEST} is the largest; write it as a text"
+        yield f"an integer beyond 64 bits: {shown} in {within!r}, more than {LARGEST}; as_text=[{within}] reads it"
 
 
 def _sources(name: str, places: Sequence[int]) -> pa.Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,10 +15,10 @@ from loomwork.core.dataset import DatasetWriter
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.files import STANDARD_INPUT, leads_out, list_sources
 from loomwork.core.step import Card, Names, step
-from loomwork.data._read_rows import RowWriter
+from loomwork.data._read_rows import MIXED_SHARE, RowWriter
 from loomwork.data._rows import counted
 from loomwork.data._sources import Choice, chunks, source_file
-from loomwork.data.readers import Chunk, Fault, names, version
+from loomwork.data.readers import Chunk, Fault, SourceFile, names, version
 from loomwork.data.readers._archives import ARCHIVES
 from loomwork.data.readers._unpacked import COMPRESSIONS, Limits
 
@@ -61,7 +63,8 @@ def read(
             columns are `column_1`, `column_2` and so on.
         columns: of CSV and TSV, the columns' names ([label, text]); with header=yes in place of the first line's.
         as_text: columns that hold texts in some rows and numbers in others: all their values are read as texts. Without
-            it, values of another type than the column's first ones are set aside.
+            it, values of another type than the column's first ones are set aside, if at most 1 % of the rows have such;
+            of more, all is read once more with the column as text.
         max_row_bytes: a longer line, record or text is set aside.
         max_unpacked_bytes: no compressed file or archive is unpacked beyond so many bytes in all.
         max_ratio: nor beyond so many times its size, from 64 MB on.
@@ -72,40 +75,53 @@ def read(
     """
     limits = Limits(max_row_bytes, max_unpacked_bytes, max_ratio)
     _check(reader, encoding, columns)
-    known = Choice(reader or ("text" if str(path) == STANDARD_INPUT else None))
+    chosen = reader or ("text" if str(path) == STANDARD_INPUT else None)
+    known = Choice(chosen)
     sources = list_sources(path)
-    doubts: dict[str, str] = {}  # by file, why its header may be none
-    with DatasetWriter(out) as writer:
-        rows = RowWriter(writer, as_text or ())
-        for done, (name, source) in enumerate(sources):
-            given = source_file(source, name, text_unit, encoding, limits)
-            given.header, given.columns, given.as_text = header, columns or (), as_text or ()
-            if isinstance(source, Path) and leads_out(path, source):
-                rows.write(Chunk(faults=[Fault(0, "refused: a link that leads out of the folder")]), given)
-                continue
-            for file, chunk in chunks(given, known):
-                rows.write(chunk, file)
-                doubts |= {file.name: file.doubt} if file.doubt else {}
-            context().progress(done + 1, len(sources), "files")
-        if not writer.counts["data"]:
-            why = [f"{n} x {reason} ({rows.first[reason]})" for reason, n in writer.reasons.most_common(3)]
-            raise InputError(
-                f"nothing could be read from {path} ({len(sources)} files): {'; '.join(why) or 'they are empty'}",
-                f"readable are {', '.join(known.extensions)}, also with {', '.join(COMPRESSIONS)}, and in "
-                f"{', '.join(ARCHIVES)}; another reader: reader=, another encoding: encoding=",
-            )
-        if rows.missing:
-            lacking = ", ".join(map(repr, sorted(rows.missing)))
-            raise InputError(
-                f"as_text: no row has a column {lacking}", did_you_mean(min(rows.missing), rows.names, show=30)
-            )
-        if (header != "auto" or columns) and not known.tables:
-            raise InputError(f"header and columns are for CSV and TSV, of which {path} has none", "leave them out")
+
+    def files() -> Iterator[tuple[SourceFile, bool]]:
+        for name, source in sources:
+            file = source_file(source, name, text_unit, encoding, limits)
+            file.header, file.columns = header, columns or ()
+            yield file, isinstance(source, Path) and leads_out(path, source)
+
+    texts = list(as_text or ())
+    while True:
+        with DatasetWriter(out) as writer:
+            rows = RowWriter(writer, texts)
+            doubts = _read(files(), len(sources), known, rows, texts)
+        mixed = rows.mixed()
+        if not mixed:
+            break
+        texts += mixed
+        for part in out.iterdir():
+            shutil.rmtree(part)
+        known = Choice(chosen)
+    if not writer.counts["data"]:
+        why = [f"{n} x {reason} ({rows.first[reason]})" for reason, n in writer.reasons.most_common(3)]
+        raise InputError(
+            f"nothing could be read from {path} ({len(sources)} files): {'; '.join(why) or 'they are empty'}",
+            f"readable are {', '.join(known.extensions)}, also with {', '.join(COMPRESSIONS)}, and in "
+            f"{', '.join(ARCHIVES)}; another reader: reader=, another encoding: encoding=",
+        )
+    if rows.missing:
+        lacking = ", ".join(map(repr, sorted(rows.missing)))
+        raise InputError(
+            f"as_text: no row has a column {lacking}", did_you_mean(min(rows.missing), rows.names, show=30)
+        )
+    if (header != "auto" or columns) and not known.tables:
+        raise InputError(f"header and columns are for CSV and TSV, of which {path} has none", "leave them out")
     card = counted(writer, files=known.files)
     card.notes += [
         f"the first line of {name} was taken for the columns' names, yet {why}; if it is a row: {NO_HEADER}"
         for name, why in list(doubts.items())[:SHOWN_DOUBTS]
     ]
+    if widened := texts[len(as_text or ()) :]:
+        shown = ", ".join(widened)
+        card.notes.append(
+            f"{shown} held values of several types in more than {MIXED_SHARE:.0%} of the rows, and was read as text; "
+            f"as_text=[{shown}] says so and saves the second reading"
+        )
     if rows.clashing:
         card.notes.append(
             f"values of another type than the first ones of {', '.join(rows.clashing)} were set aside; as_text="
@@ -114,6 +130,23 @@ def read(
     if len(doubts) > SHOWN_DOUBTS:
         card.notes.append(f"the same of {len(doubts) - SHOWN_DOUBTS} more files")
     return card
+
+
+def _read(
+    files: Iterator[tuple[SourceFile, bool]], count: int, known: Choice, rows: RowWriter, as_text: list[str]
+) -> dict[str, str]:
+    """Write the rows of all files. Returns by file why its header may be none."""
+    doubts: dict[str, str] = {}
+    for done, (given, leads_outside) in enumerate(files):
+        given.as_text = as_text
+        if leads_outside:
+            rows.write(Chunk(faults=[Fault(0, "refused: a link that leads out of the folder")]), given)
+            continue
+        for file, chunk in chunks(given, known):
+            rows.write(chunk, file)
+            doubts |= {file.name: file.doubt} if file.doubt else {}
+        context().progress(done + 1, count, "files")
+    return doubts
 
 
 def _check(reader: str | None, encoding: str | None, columns: list[str] | None) -> None:

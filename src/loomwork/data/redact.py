@@ -81,7 +81,14 @@ def redact(
             context().progress(done, unit="rows")
     metrics = {f"found: {kind}": n for kind, n in sorted(found.items())}
     metrics |= {f"left: {name}": n for name, n in sorted(left.items()) if n}
-    return counted(writer, rows_changed=changed, **metrics)
+    card = counted(writer, rows_changed=changed, **metrics)
+    others = [f.name for f in data.schema if "string" in str(f.type) and f.name not in (column, "source", "encoding")]
+    if others:
+        card.notes.append(
+            f"only {column} was searched: {', '.join(others)} hold texts too; redact them by further steps (column=) "
+            "before you give the dataset away"
+        )
+    return card
 
 
 def _modes(mode: Mode, kinds: dict[str, Mode] | list[str] | None, leave: list[str]) -> dict[str, Mode]:

@@ -84,6 +84,7 @@ def decide(
     - pass, refuse: the evidence reached 1 / alpha. Here "refuse" is a proof that the limit is not reached.
     - undecided: all documents were asked, and it did not.
     - first: there is no baseline.
+    Two that are one model are decided without a document, and a document that is repeated is asked once.
 
     Documents count as independent: where several belong to one source, use evals.run_task with `cluster` and
     evals.compare. What the models were trained on is not looked through; evals.run_task does that.
@@ -115,10 +116,15 @@ def decide(
         ruling = Ruling("first", "there is nothing to compare it with yet", alpha, {}, model_digest(candidate))
         write_verdict(out, ruling)
         return Card(notes=[f"first: {ruling.reason}"])
+    if model_digest(candidate) == model_digest(baseline):
+        ruling = _of_one_model(limit, alpha, model_digest(candidate))
+        write_verdict(out, ruling)
+        return Card(notes=[f"{ruling.decision}: {ruling.reason}"])
     one, documents = _read(task, data, labels, num_fewshot, trust=trust)
     name, turn = _metric(one, metric)
-    total = len(documents.evaluated)
-    order = np.random.default_rng(seed).permutation(total)
+    different = list({i: n for n, i in reversed(list(enumerate(documents.ids)))}.values())  # the first of equal ones
+    total, repeated = len(different), len(documents.ids) - len(different)
+    order = np.array(different)[np.random.default_rng(seed).permutation(total)]
     scorers = [scorer_of(model, max_tokens) for model in (candidate, baseline)]
     found: list[Floats] = []
     failed, look = 0, None
@@ -145,6 +151,8 @@ def decide(
     ruling = Ruling(look.outcome(alpha), reason, alpha, numbers | counts, model_digest(candidate))
     write_verdict(out, ruling)
     notes = [f"{ruling.decision}: {reason}", "contamination is unknown: it was not looked for"]
+    if repeated:
+        notes.append(f"{repeated} documents are repetitions of others: each was asked once, for it is evidence once")
     if failed:
         notes.append(f"{failed} documents were not answered by both models and are left out")
     return Card(metrics=dict(ruling.numbers), notes=notes)
@@ -169,6 +177,13 @@ def _limit(not_worse_than: str | float | None, better_than: str | float | None) 
     if not margin.value < 1:
         raise InputError(f"a margin of {text}, where the metric lies between 0 and 1")
     return sign * margin.value
+
+
+def _of_one_model(limit: float, alpha: float, subject: str) -> Ruling:
+    """A model against itself: the difference is 0, and needs no document."""
+    numbers = {"difference": 0.0, "low": 0.0, "high": 0.0, "limit": limit, "n": 0.0}
+    said = f"the two are one model; its gain over itself is 0, {'above' if limit < 0 else 'not above'} the limit of"
+    return Ruling("pass" if limit < 0 else "refuse", f"{said} {limit:+.4f}", alpha, numbers, subject)
 
 
 def _read(

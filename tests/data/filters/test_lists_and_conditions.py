@@ -152,6 +152,10 @@ def test_licence(verdicts) -> None:
         "",
         "other licence: MIT AND Proprietary",
     ]
+    two = verdicts(
+        {"licence": {"keep": ["MIT"]}}, text=[""] * 3, licence=["MIT", None, None], license=[None, "mit", "x"]
+    )
+    assert two == ["", "", "other licence: x"]
     kept = verdicts({"licence": {"drop": ["proprietary"], "missing": "keep"}}, text=[""] * 6, licence=names)
     assert [bool(r) for r in kept] == [False, False, False, True, False, False]
 

@@ -33,7 +33,7 @@ def licence(
     Args:
         data: rows with a column of licences.
         column: not used.
-        licence_column: the column of licences.
+        licence_column: the column of licences; of rows without `licence` also `license`.
         keep: all others are dropped.
         drop: these are dropped.
         missing: what happens to rows without a licence.
@@ -45,7 +45,10 @@ def licence(
     """
     import polars as pl
 
-    data.require(licence_column)
+    names = [licence_column, "license"] if licence_column == "licence" else [licence_column]
+    found_in = [name for name in names if name in data.schema.names]
+    if not found_in:
+        data.require(licence_column)
     if not (keep or drop):
         raise InputError("rule licence has nothing to look for", "for example {licence: {keep: [MIT, CC0-1.0]}}")
     wanted, unwanted = ([spdx_id(name) for name in names] for names in (keep, drop))
@@ -64,8 +67,8 @@ def licence(
         return "" if allowed(given or "", accepts) else f"other licence: {given}"
 
     def rule(rows: pl.DataFrame) -> pl.Series:
-        given = rows[licence_column].cast(pl.String)
-        names = given.unique()  # they are few
-        return given.replace_strict(names, [reason(name) for name in names], return_dtype=pl.String)
+        given = rows.select(pl.coalesce(pl.col(found_in).cast(pl.String))).to_series()
+        different = given.unique()  # they are few
+        return given.replace_strict(different, [reason(name) for name in different], return_dtype=pl.String)
 
     return rule

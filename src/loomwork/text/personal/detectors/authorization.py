@@ -1,4 +1,5 @@
-"""Credentials of HTTP requests: `Authorization: Bearer ...`, `Basic ...`, `Token ...`, and "Bearer" with a token alone.
+"""Credentials of HTTP requests: `Authorization: Bearer ...`, `Basic ...`, `Token ...`, without a scheme, and "Bearer"
+with a token alone.
 
 Only the credential is the span. Basic counts where it decodes to "user:password"; a token must look made by a machine:
 at least 16 characters, of more than letters of one case, and no placeholder ("Bearer YOUR_TOKEN", "Bearer $TOKEN").
@@ -17,9 +18,11 @@ from loomwork.text.personal.shapes import entropy_bits
 
 PREFILTER = r"(?i:authorization|bearer)[\"'\\]{0,3}[\s:=]"
 PRIORITY = 4  # a key that is known by its form goes first
-HEADER = r"authorization[\"'\\]{0,3}\s{0,4}[:=]\s{0,4}[\"'\\]{0,3}(?:bearer|basic|token|apikey|api-key)"
+SCHEMES = "bearer|basic|token|apikey|api-key|negotiate"
 CREDENTIAL = re.compile(
-    rf"(?i:(?<![a-z-])(?:(?P<header>{HEADER})|bearer))[ \t]{{1,4}}(?P<value>[A-Za-z0-9._~+/-]{{8,4096}}+={{0,2}})"
+    r"(?i:(?<![a-z-])(?:(?:proxy-)?authorization[\"'\\]{0,3}\s{0,4}[:=]\s{0,4}[\"'\\]{0,3}"
+    rf"(?:(?P<scheme>{SCHEMES})[ \t]{{1,4}})?|bearer[ \t]{{1,4}}))"
+    r"(?P<value>[A-Za-z0-9._~+/-]{8,4096}+={0,2})"
 )
 PLACEHOLDER = re.compile(
     r"example|placeholder|x{6}|your|redacted|changeme|\.\.\.|0{8}|token|secret|api[_-]?key", re.IGNORECASE
@@ -31,8 +34,7 @@ def find(text: str) -> Iterator[tuple[int, int]]:
     """Spans of the credentials in a text."""
     for match in CREDENTIAL.finditer(text):
         value = match["value"]
-        scheme = (match["header"] or "bearer").lower()
-        if _is_basic(value) if scheme.endswith("basic") else _is_made(value.rstrip(".")):
+        if _is_basic(value) if (match["scheme"] or "").lower() == "basic" else _is_made(value.rstrip(".")):
             yield match.start("value"), match.end("value") - (len(value) - len(value.rstrip(".")))
 
 

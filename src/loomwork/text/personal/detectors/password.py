@@ -27,11 +27,12 @@ WORDS = (
 )
 SHORT = "pass|secret|clave|pw"
 KEYS = "api[_-]?key|access[_-]?key|(?:access|auth|refresh|bearer)[_-]?token|private[_-]?key|encryption[_-]?key"
+IS_CJK = "是|为|為|は|는|은"  # written without spaces
 IS = "is now|is|ist|lautet|est|es|è|é|jest|to|är"
 MARKS = r"[\"'`*_\\]{0,4}"
 PREFILTER = (
     f"(?i:{WORDS}|{SHORT}|{KEYS})[A-Za-z0-9_-]{{0,40}}[ \\t\\xa0]{{0,4}}[\"'`*_\\\\]{{0,4}}[ \\t\\xa0]{{0,4}}"
-    f"(?::|=|：|(?i:{IS})[ \\t\\xa0])"
+    f"(?::|=|：|{IS_CJK}|(?i:{IS})[ \\t\\xa0])"
 )
 PRIORITY = 5
 ASSIGNED = re.compile(
@@ -39,7 +40,8 @@ ASSIGNED = re.compile(
     rf"(?i:(?<=client)secret))|(?P<key>(?i:{KEYS})))"
     rf"(?P<suffix>(?:[_-]?[A-Za-z0-9]{{1,16}}){{0,2}}){MARKS}[ \t\xa0]{{0,4}}"
     r"(?:(?::[ \t]*(?:&?str|[sS]tring|bytes|SecretStr|Optional\[str\]|str[ \t]*\|[ \t]*None)[ \t]*)?"
-    rf"(?::=|=>|[:=：](?![:=~]))\*{{0,2}}[ \t\xa0]{{0,4}}|(?P<prose>(?i:{IS}))[ \t\xa0]{{1,4}}:?[ \t]?)"
+    r"(?::=|=>|[:=：](?![:=~]))\*{0,2}[ \t\xa0]{0,4}|"
+    rf"(?P<prose>(?i:{IS})(?=[ \t\xa0])|{IS_CJK})[ \t\xa0]{{0,4}}[:：]?[ \t]?)"
     r"(?:[bBrRuUfF]{0,2}(?:\\\"(?P<a>[^\"\n\\]{4,200})\\\"|\"(?P<b>(?:[^\"\n\\]|\\.){4,200}+)\"|"
     r"'(?P<c>(?:[^'\n\\]|\\.){4,200}+)'|`(?P<d>[^`\n]{4,200}+)`|"
     r"[“„](?P<e>[^“”\n]{4,200}+)[“”]|«[ \xa0]?(?P<f>[^«»\n]{4,200}?)[ \xa0]?»)"
