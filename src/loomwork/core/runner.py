@@ -19,11 +19,11 @@ from typing import Any, Self
 
 from loomwork.core.artifact import Artifact
 from loomwork.core.call import find
-from loomwork.core.errors import InputError, LoomError
+from loomwork.core.errors import InputError, LoomError, did_you_mean
 from loomwork.core.executor import Executor, open_executor
 from loomwork.core.home import Home
 from loomwork.core.processes import environment_rank, environment_size
-from loomwork.core.recipe import Recipe, load_recipe
+from loomwork.core.recipe import Recipe, Reference, load_recipe
 from loomwork.core.schedule import Listen, Schedule, Status, StepResult
 from loomwork.core.score import Ruling, Verdict
 from loomwork.core.step import Card
@@ -107,6 +107,7 @@ class Runner:
     def run(self, recipe: Recipe) -> RecipeRun:
         """Bring every step of a recipe to a result, then let the gates decide. What a step raises is in the result."""
         started, ledger = time.time(), self.home.ledger
+        self._require_names(recipe)
         remove_leftovers(self.home)
         parts = {"recipe": recipe.name, "file": str(recipe.file), "text": recipe.text, "settings": recipe.settings}
         run = self._begin(recipe, parts)
@@ -135,6 +136,23 @@ class Runner:
         result.seconds = time.time() - started
         self._close(result)
         return result
+
+    def _require_names(self, recipe: Recipe) -> None:
+        """Refuse an optional input whose name neither exists nor is given by this recipe: with a misspelt baseline a
+        gate would be the first of its kind for ever, and pass.
+
+        Raises:
+            InputError: says which, and which name may be meant.
+        """
+        known = [f"{n['name']}@{n['label']}" for n in self.home.ledger.names()]
+        for step in recipe.steps.values():
+            for role, value in step.inputs.items():
+                name = value.target if isinstance(value, Reference) and value.kind == "name" else ""
+                if name and step.step.inputs[role].shape == "optional" and name not in (*recipe.names, *known):
+                    raise InputError(
+                        f"step {step.name}: {role} is {name}, which does not exist, and this recipe does not give it",
+                        did_you_mean(name, [*recipe.names, *known]),
+                    )
 
     def _begin(self, recipe: Recipe, parts: dict[str, Any]) -> str:
         """The recipe's run in the ledger; while gc deletes, it is waited for."""
