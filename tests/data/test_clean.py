@@ -238,4 +238,5 @@ def test_texts_that_spelling_passes_over_are_counted(make_dataset, run_step):
     data = make_dataset([{"text": "they recieve the goverment"}, {"text": german}])
     _, card = run_step(clean, data=data, spelling=True, spelling_common=0)
     assert (card.metrics["words_corrected"], card.metrics["texts_not_spelled"]) == (2, 1)
+    assert any("goverment -> government, recieve -> receive" in note for note in card.notes)
     assert any("spelling of 1 texts was not corrected" in note for note in card.notes)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 COMMON = 5  # documents that make an unknown word a term
 
+SHOWN_WORDS = 30  # that were corrected
+
 
 @step(makes="dataset", uses=["polars"], version=versions())
 def clean(
@@ -205,6 +207,10 @@ class _Finish:
             for key, documents in self.learned.examples.items()
             if key in self.shown
         ]
+        if self.speller and (changes := self.speller.changes()):
+            shown = ", ".join(f"{word} -> {right}" for word, right in list(changes.items())[:SHOWN_WORDS])
+            more = f" and {len(changes) - SHOWN_WORDS} more" if len(changes) > SHOWN_WORDS else ""
+            found.append(f"spelling: {shown}{more}; a word that was right goes into spelling_protected")
         if left := self.counts.get("texts_not_spelled"):
             found.append(
                 f"the spelling of {left:.0f} texts was not corrected: too many of their words are in no dictionary"

@@ -75,6 +75,10 @@ class Speller:
         """Let further words stay."""
         self._known.update(words)
 
+    def changes(self) -> dict[str, str]:
+        """The words that were corrected so far, in order of the alphabet."""
+        return {word: right for word, right in sorted(self._found.items()) if right != word}
+
     def correction(self, word: str) -> str:
         """The word that was probably meant, or the word itself."""
         if word in self._known:
