@@ -182,3 +182,11 @@ def test_show_lists_the_columns_of_a_dataset(scored: Project) -> None:
     assert "loom rows" in text
     data = scored.json("show", "long")["made"][0]
     assert f"loom rows {data[:8]}/dropped" in scored.result("show", f"{data[:8]}/dropped", code=2).stderr
+
+
+def test_the_items_of_scores_are_rows(ran: Project) -> None:
+    found = ran.json("rows", "measure", "--where", "coverage < 1")
+    assert (found["part"], found["rows_in_part"]) == ("items", len(LINES))
+    assert 0 < found["matching"] == len(found["rows"]) < len(LINES)
+    assert ran.json("rows", "measure/items")["matching"] == len(LINES)
+    assert "is a scores and has no rows" in ran.result("rows", "measure/other", code=2).stderr

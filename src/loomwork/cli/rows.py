@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loomwork.core.home import Home
 
 SHOWN_ROWS = 10
+ITEMS = "items"  # the part of scores that has a row for each item
 CELL_CHARS = 12  # narrower than this no column is cut
 
 
@@ -23,7 +24,8 @@ def rows(
         str,
         typer.Argument(
             metavar="DATASET[/PART]",
-            help="A dataset's name or id, or the name of the step that made it; /dropped for what it dropped.",
+            help="A dataset's name or id, or the name of the step that made it; /dropped for what it dropped. Scores "
+            "have their items as rows.",
             autocompletion=complete_name,
         ),
     ],
@@ -48,6 +50,7 @@ def rows(
     Examples:
       loom rows docs@data                    the first rows
       loom rows dedup/dropped -n 50          what the step dedup dropped, with the reason
+      loom rows scores --where "acc = 0"     the items that a model got wrong
       loom rows 3f2a91c0d4e1/train --where "language = 'en' AND length(text) < 80"
       loom rows docs@data --where "label = 'spam'" --columns text,label --out spam.jsonl
     """
@@ -82,17 +85,21 @@ def rows(
 
 
 def find_dataset(home: Home, text: str) -> Dataset:
-    """The dataset, and part, that a person means: `NAME@LABEL/PART`, an id, or the last thing that a step made.
+    """The dataset, and part, that a person means: `NAME@LABEL/PART`, an id, or the last thing that a step made; of
+    scores their items.
 
     Raises:
         InputError: nothing is meant, or no dataset; there is no such part, or several and none is chosen.
     """
     from loomwork.core.dataset import SET_ASIDE, Dataset
     from loomwork.core.errors import InputError, did_you_mean
+    from loomwork.core.score import Scores
 
     name, _, part = text.partition("/")
     artifact_id = find_artifact(home, name)
     kind = (home.ledger.artifact(artifact_id) or {}).get("kind")
+    if kind == Scores.kind and part in ("", ITEMS):
+        return Dataset(home.store.open(artifact_id, Scores).path, ITEMS)
     if kind and kind != Dataset.kind:
         raise InputError(f"{name} is a {kind} and has no rows", f"loom show {name}")
     data = home.store.open(artifact_id, Dataset)
