@@ -147,6 +147,18 @@ def test_items_hold_what_a_comparison_needs(task, stories, run_step):
     assert few.items().column("row_id").to_pylist() == items.column("row_id").to_pylist()[:5]
 
 
+def test_labels_that_are_no_choice_are_counted(task, stories, run_step, tmp_path):
+    file = task(CHOICE.replace(", {metric: f1}, {metric: mcc}", ""))
+    rows = [json.loads(line) for line in (tmp_path / "tasks/rows.jsonl").read_text().splitlines()]
+    for row, label in zip(rows, (7, None, float("nan")), strict=False):
+        row["answer"] = label
+    (tmp_path / "tasks/rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    found, card = run_step(run_task, model=stories, task=file)
+    assert card.metrics["unlabelled"] == 3
+    assert any("3 documents have a label that is none of their choices" in note for note in card.notes)
+    assert found.items().column("acc").to_pylist()[:3] == [0, 0, 0]
+
+
 def test_a_killed_run_reads_its_answers_again(task, stories, run_step, tmp_path):
     with use_context(Context(work_folder=tmp_path / "work")):
         _, first = run_step(run_task, model=stories, task=task(LAST))

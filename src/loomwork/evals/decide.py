@@ -127,12 +127,13 @@ def decide(
     order = np.array(different)[np.random.default_rng(seed).permutation(total)]
     scorers = [scorer_of(model, max_tokens) for model in (candidate, baseline)]
     found: list[Floats] = []
-    failed, look = 0, None
+    failed, unlabelled, look = 0, 0, None
     for part in np.array_split(order, range(look_every, total, look_every)):
         if context().stop_requested:
             raise Stopped(f"stopped after {sum(map(len, found))} of {total} documents; the answers are kept")
         pair = [_values(one, name, _some(documents, part), s, num_fewshot, shots_seed) for s in scorers]
-        differences = turn * (pair[0] - pair[1])
+        differences = turn * (pair[0][0] - pair[1][0])
+        unlabelled += pair[0][1]
         answered = np.isfinite(differences)
         failed += int((~answered).sum())
         found.append(differences[answered])
@@ -153,6 +154,10 @@ def decide(
     notes = [f"{ruling.decision}: {reason}", "contamination is unknown: it was not looked for"]
     if repeated:
         notes.append(f"{repeated} documents are repetitions of others: each was asked once, for it is evidence once")
+    if unlabelled:
+        notes.append(
+            f"{unlabelled} of the documents asked have a label that is none of their choices: both are wrong there"
+        )
     if failed:
         notes.append(f"{failed} documents were not answered by both models and are left out")
     return Card(metrics=dict(ruling.numbers), notes=notes)
@@ -219,8 +224,8 @@ def _some(documents: Documents, chosen: Any) -> Documents:
 
 def _values(
     task: Task, name: str, documents: Documents, scorer: Scorer, num_fewshot: int | None, shots_seed: int
-) -> Floats:
-    """The metric of each document, NaN where it was not answered."""
+) -> tuple[Floats, int]:
+    """The metric of each document, NaN where it was not answered, and how many labels are none of the choices."""
     from loomwork.evals.tasks.asked import ask
     from loomwork.evals.tasks.measured import measure
 
@@ -234,7 +239,7 @@ def _values(
             f"{name} is not a mean of values between 0 and 1, one for each document",
             "evals.decide takes acc, exact_match and the like; evals.compare takes any",
         )
-    return measured.values
+    return measured.values, asked.unlabelled
 
 
 def _look(differences: Floats, limit: float, alpha: float) -> Look:

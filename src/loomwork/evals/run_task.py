@@ -260,6 +260,11 @@ def _card(asked: Sequence[Asked], scores: list[Score], note: str, metrics: dict[
     notes = [f"scored by {asked[0].engine}: {asked[0].why}", note]
     if failed:
         notes.insert(0, f"{len(failed)} of {total} documents failed and are left out: {failed[0]}")
+    if wrong := sum(a.unlabelled for a in asked):
+        numbers["unlabelled"] = wrong
+        notes.append(
+            f"{wrong} documents have a label that is none of their choices; whatever the answer, it counts as wrong"
+        )
     if cut := sum(a.cut for a in asked):
         notes.append(f"{cut:,} tokens at the beginnings of contexts did not fit into the model and were left out")
     if again := sum(a.repeated_shots for a in asked):

@@ -56,6 +56,11 @@ class Asked:
     counts: dict[str, int]
     repeated_shots: int
 
+    @property
+    def unlabelled(self) -> int:
+        """How many documents have a label that is none of their choices: as in the harness, each answer is wrong."""
+        return sum(bool(item.choices) and not gold_numbers(item) for item in self.items)
+
 
 def ask(
     task: Task,
