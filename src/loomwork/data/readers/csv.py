@@ -101,8 +101,8 @@ def _pieces(file: SourceFile) -> Iterator[Piece]:
                 file.named = True
                 if len(set(names)) < len(names) or any(map(_undecodable, names)):
                     reason = (
-                        "bad header: a column's name is repeated or not UTF-8; give names (columns=[a, b] header=yes), or "
-                        "say that there are none: header=no"
+                        "bad header: a column's name is repeated or not UTF-8; give names (columns=[a, b] header=yes) "
+                        "or say that there are none: header=no"
                     )
                     faults.append(Fault(place, reason, _joined(values)))
                     ended = True
