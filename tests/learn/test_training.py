@@ -263,17 +263,3 @@ def test_how_many_steps_epochs_are():
 def test_a_run_needs_something_to_train(tmp_path):
     with pytest.raises(InputError, match="nothing to train"):
         run(torch.nn.ReLU(), tmp_path, steps=1)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"schedule": "constant", "floor": 0.1}, "takes no floor"),
-        ({"optimizer": "sgd", "beta2": 0.9}, "sgd takes no beta2"),
-        ({"optimizer": "adafactor", "beta2": 0.9}, "adafactor takes no beta2"),
-    ],
-)
-def test_settings_without_a_use_are_refused(settings, message):
-    with pytest.raises(InputError, match=message):
-        Training(**settings).check()
-    Training(schedule="wsd", floor=0.1, beta2=0.9).check()

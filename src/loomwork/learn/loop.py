@@ -106,7 +106,6 @@ def fit(
     trained = {n: p for n, p in objective.named_parameters() if p.requires_grad}
     if not trained:
         raise InputError("there is nothing to train: no parameter of the model requires a gradient")
-    how.check()
     if how.patience and watch is None:
         raise InputError("patience needs held-out data to look at", "give holdout, or leave patience out")
     keep_freed_memory()

@@ -63,17 +63,6 @@ class Training:
     keep_every: Annotated[int, Ge(0)] = 0
     seed: Seed = 7
 
-    def check(self) -> None:
-        """Refuse settings that the schedule or the optimizer has no use for.
-
-        Raises:
-            InputError: one of them is not at its default.
-        """
-        if self.floor and self.schedule == "constant":
-            raise InputError("schedule: constant takes no floor: the rate does not fall", "leave floor out")
-        if self.beta2 != Training.beta2 and not self.optimizer.startswith("adamw"):
-            raise InputError(f"optimizer: {self.optimizer} takes no beta2", "leave it out, or take adamw")
-
     def refuse(self, step: str, names: Sequence[str], why: str) -> None:
         """Refuse settings that a step has no use for, rather than take and ignore them.
 
