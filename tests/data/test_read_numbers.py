@@ -128,3 +128,19 @@ def test_a_column_of_many_mixed_values_is_read_as_text(tmp_path, run_step):
     assert rows[1]["n"] == 0  # one value of another type in 500 is set aside, and so is a list
     assert reasons(data) == [("2.jsonl:1", "another type"), ("2.jsonl:2", "another type")]
     assert any("id held values of several types" in note and "as_text=[id]" in note for note in card.notes)
+
+
+def test_mixed_columns_with_names_that_reading_changes_become_text_too(tmp_path, run_step):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"source": "u", "n": 1}\n')
+    (folder / "b.jsonl").write_text('{"source": 5, "n": 2}\n')
+    twice = pa.table([pa.array([3]), pa.array([7]), pa.array(["x"])], names=["n", "k", "k"])
+    other = pa.table([pa.array([4]), pa.array(["y"]), pa.array([8])], names=["n", "k", "k"])
+    pq.write_table(twice, folder / "c.parquet")
+    pq.write_table(other, folder / "d.parquet")
+    data, card = run_step(read, path=folder)
+    rows = {r["n"]: r for r in rows_of(data)}
+    assert [rows[n]["given_source"] for n in (1, 2)] == ["u", "5"]
+    assert [(rows[n]["k"], rows[n]["k_2"]) for n in (3, 4)] == [("7", "x"), ("y", "8")]
+    assert card.metrics["rows_dropped"] == 0

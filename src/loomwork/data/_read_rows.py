@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -40,18 +41,19 @@ class RowWriter:
 
         self._writer, self._schema = writer, pa.schema([])
         self.first: dict[str, str] = {}  # by reason, where it was met first, and what was wrong
-        self.clashing: Counter[str] = (
-            Counter()
-        )  # rows with a value of another type than their column's first, by column
+        # by column, how many rows have a value of another type than its first ones
+        self.clashing: Counter[str] = Counter()
+        self._given: dict[str, str] = {}  # the name that a column has in the file, by the one that it gets
         self._nested: set[str] = set()  # of these columns, those with lists or objects
         self.missing = set(as_text)  # of `as_text`, what no row had
         self._as_text = frozenset(as_text)
         self._large: set[str] = set()  # columns of whole numbers that float64 does not hold
 
     def mixed(self) -> list[str]:
-        """Columns for whose types too many rows were set aside, but for lists and objects."""
+        """Columns, as files name them, for whose types too many rows were set aside, but for lists and objects."""
         few = MIXED_SHARE * (self._writer.reasons[ANOTHER] + self._writer.counts[MAIN])
-        return [name for name, rows in self.clashing.items() if rows > few and name not in self._nested]
+        found = [self._given[name] for name, rows in self.clashing.items() if rows > few and name not in self._nested]
+        return [name for name in dict.fromkeys(found) if name not in self._as_text]
 
     @property
     def names(self) -> list[str]:
@@ -67,7 +69,7 @@ class RowWriter:
         faults = chunk.faults + mixed
         if len(rows):
             try:
-                table = _renamed(rows if isinstance(rows, pa.Table) else as_table(rows))
+                table = self._renamed(rows if isinstance(rows, pa.Table) else as_table(rows))
             except TYPE_ERRORS:
                 table, places, unfit = self._row_by_row(rows, places)
                 faults += unfit
@@ -87,6 +89,12 @@ class RowWriter:
             reason, _, detail = fault.reason.partition(":")
             self.first.setdefault(reason, f"{file.name}{f':{fault.place}' if fault.place else ''}: {detail.strip()}")
         set_aside(self._writer, [_dropped(file.name, fault) for fault in faults])
+
+    def _renamed(self, table: pa.Table) -> pa.Table:
+        """Columns with names of ours get a prefix; of two with one name the second gets a number."""
+        new = given_names(_numbered(table.column_names), OWN_NAMES)
+        self._given.update(zip(new, table.column_names, strict=True))
+        return table.rename_columns(new)
 
     def _with_texts(self, rows: Any) -> Any:
         """The rows with the columns of `as_text` as texts; null stays null."""
@@ -111,7 +119,7 @@ class RowWriter:
         schema = self._schema
         for row, place in zip(rows, places, strict=True):
             try:
-                table, fits, unfit = self._held(_renamed(as_table([row])), [place], schema)
+                table, fits, unfit = self._held(self._renamed(as_table([row])), [place], schema)
                 if not fits:
                     faults += unfit
                     continue
@@ -134,9 +142,12 @@ class RowWriter:
         """
         import pyarrow as pa
         import pyarrow.compute as pc
+        import pyarrow.types as t
 
         original, unfit, why = table, pa.repeat(False, len(table)), ""
         for at, field in enumerate(table.schema):
+            if not (t.is_integer(field.type) or t.is_floating(field.type) or t.is_timestamp(field.type)):
+                continue
             known = schema.field(field.name).type if field.name in schema.names else None
             column = table.column(at).combine_chunks()
             fits, column, said = _as_held(column, known, large=field.name in self._large)
@@ -144,7 +155,7 @@ class RowWriter:
                 unfit, why = pc.or_(unfit, pc.invert(fits)), why or f"{said}: in {field.name!r}"
                 self.clashing[field.name] += fits.false_count
                 column = pc.if_else(fits, column, pa.scalar(None, column.type))
-            if pa.types.is_integer(column.type) and _has_large(column):
+            if t.is_integer(column.type) and _has_large(column):
                 self._large.add(field.name)
             if column.type != field.type or fits is not None:
                 table = table.set_column(at, field.name, column)
@@ -328,20 +339,16 @@ def _wider(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
     return pa.unify_schemas([schema, other.remove_metadata()], promote_options="permissive")
 
 
-def _renamed(table: pa.Table) -> pa.Table:
-    """The user's columns that have the names of ours get a prefix; of two with one name the second gets a number."""
-    if len(set(table.column_names)) < len(table.column_names):
-        table = table.rename_columns(_numbered(table.column_names))
-    return table.rename_columns(given_names(table.column_names, OWN_NAMES))
-
-
 def _numbered(names: Sequence[str]) -> list[str]:
-    found: list[str] = []
+    """The names, those that come again with a number."""
+    taken, seen = set(names), set[str]()
+    found = []
     for name in names:
-        new, number = name, 1
-        while new in found or (number > 1 and new in names):
-            number += 1
-            new = f"{name}_{number}"
+        new = name
+        if name in seen:
+            new = next(f"{name}_{n}" for n in itertools.count(2) if f"{name}_{n}" not in taken)
+        seen.add(name)
+        taken.add(new)
         found.append(new)
     return found
 

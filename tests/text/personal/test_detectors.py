@@ -206,6 +206,8 @@ KEY = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
         ("authorization", "Proxy-Authorization: Basic Ym9iOmhxOGZLMno=", "Ym9iOmhxOGZLMno="),
         ("phone", '<a href="tel:+1-415-555-2671">', "+1-415-555-2671"),
         ("phone", "Phone:415-555-2671", "415-555-2671"),
+        ("phone", "(+44) 20 7946 0958", "(+44) 20 7946 0958"),
+        ("phone", "from (+49)30-901820 on", "(+49)30-901820"),
         ("authorization", "curl -H 'Authorization: Basic Ym9iOmhxOGZLMno='", "Ym9iOmhxOGZLMno="),
         ("authorization", f'{{"authorization": "Token {KEY}"}}', KEY),
         ("authorization", f"It sends Bearer {KEY}.", KEY),

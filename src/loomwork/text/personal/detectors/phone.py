@@ -104,7 +104,7 @@ def _windows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _is_phone(text: str, start: int, end: int, regions: tuple[str, ...]) -> bool:
     value = text[start:end]
     if value.startswith("(+"):  # the country code alone in parentheses
-        value = value[1:].replace(")", "", 1) if value.find(")") < value.find(" ") else value
+        value = value[1:].replace(")", "", 1)
     if value[0] == "+":
         value = value.replace("/", " ")
     groups = GROUP.findall(value)
