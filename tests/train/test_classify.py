@@ -19,6 +19,7 @@ from loomwork.learn.objectives import class_weights
 from loomwork.learn.order import positions
 from loomwork.learn.settings import Adapter, Rows, Training
 from loomwork.models.classifier import load_classifier
+from loomwork.models.encoder import load_tokenizer
 from loomwork.models.folder import read_about
 from loomwork.train.classify import classify
 
@@ -59,6 +60,9 @@ def trained(minilm, messages, tmp_path_factory):
 def test_it_learns(trained, messages, make_dataset, run_step):
     model, card, _ = trained
     assert (card.metrics["classes"], card.metrics["rows"], card.metrics["rows_left_out"]) == (2, 240, 2)
+    tokenizer = load_tokenizer(model)
+    tokenizer.no_truncation()
+    assert card.metrics["rows_cut"] == sum(len(tokenizer.encode(m["text"]).ids) > 48 for m in messages[:240]) > 0
     found, _ = run_step(score, data=make_dataset(messages[240:]), model=model)
     assert found.score("accuracy").value > 0.9
     assert found.score("accuracy").model == model.digest

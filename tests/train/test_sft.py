@@ -19,6 +19,7 @@ from loomwork.models.chat_template import TEMPLATES
 from loomwork.models.decoder import load_decoder
 from loomwork.models.folder import read_about
 from loomwork.models.scoring.requests import LogLikelihood
+from loomwork.train.extend import extend
 from loomwork.train.sft import sft
 
 FAST = {"template": "plain", "steps": 12, "batch": 4, "learning_rate": 3e-3, "warmup_share": 0.0}
@@ -121,6 +122,30 @@ def test_the_template_goes_with_the_model_and_the_order_too(stories, make_datase
     assert positions(model.path, ids) == [0, 1, 2]
     assert all(positions(model.path, {one}) for one in ids)
     assert positions(model.path, {bytes(16)}) == []
+
+
+def test_an_answer_ends_at_the_token_that_the_template_ends_it_with(stories, make_dataset, run_step):
+    wider, _ = run_step(extend, base=stories, tokens=["<|im_start|>", "<|im_end|>"])
+    data = make_dataset([talk("zzz qqq xxx vvv jjj", "Yes")] * 4)
+    model, _ = run_step(sft, base=wider, data=data, **FAST | {"steps": 40, "template": "chatml"})
+    decoder = load_decoder(model, threads=1)
+    mark = decoder.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    ends = transformers.GenerationConfig.from_pretrained(model.path).eos_token_id  # what transformers and vLLM read
+    assert ends == [decoder.tokenizer.eos_token_id, mark]
+    question = next(data.rows())["messages"][:1]
+    said = decoder.chat(question, max_tokens=20, temperature=0)
+    assert ("".join(said).strip(), said.finish) == ("Yes", "stop")
+    # what it reads is what it was taught with: chatml writes no beginning-of-text token, though texts begin with one
+    told = decoder.tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=False)
+    assert said.prompt_tokens == len(told)
+    assert decoder.generate(decoder.chat_prompt(question)).prompt_tokens == len(told) + 1
+
+
+def test_an_answer_ends_at_a_mark_that_the_tokenizer_does_not_know(stories, make_dataset, run_step):
+    data = make_dataset([talk("zzz qqq xxx vvv jjj", "Yes")] * 4)
+    model, _ = run_step(sft, base=stories, data=data, **FAST | {"steps": 60, "template": "chatml"})
+    said = load_decoder(model, threads=1).chat(next(data.rows())["messages"][:1], max_tokens=40, temperature=0)
+    assert ("".join(said).strip(), said.finish) == ("Yes", "stop")
 
 
 def test_what_is_left_out_is_counted(stories, make_dataset, run_step):

@@ -12,7 +12,7 @@ from loomwork.models.chat_template import ChatTemplate
 from loomwork.models.decoder import load_decoder
 from loomwork.train.pretrain import pretrain
 from loomwork.train.sft import sft
-from loomwork.train.teacher_text import teacher_text, turn_end
+from loomwork.train.teacher_text import teacher_text
 
 BEGINNINGS = ["Once upon a time", "Tom saw a big dog. The dog", "", "Lily and Ben", "Tom saw a big dog. The dog"]
 
@@ -79,8 +79,8 @@ def test_conversations_become_conversations(stories, make_dataset, run_step):
 def test_an_answer_ends_where_the_template_ends_a_turn(stories):
     decoder = load_decoder(stories)
     before = set(decoder.end_ids)
-    assert turn_end(ChatTemplate(decoder.tokenizer, "chatml"), decoder) == ["<|im_end|>"]
-    assert turn_end(ChatTemplate(decoder.tokenizer, "plain"), decoder) == []
+    assert ChatTemplate(decoder.tokenizer, "chatml").turn_end() == (None, "<|im_end|>")
+    assert ChatTemplate(decoder.tokenizer, "plain").turn_end() == (decoder.tokenizer.eos_token_id, "")
     assert decoder.end_ids == before | {decoder.tokenizer.eos_token_id}
 
 

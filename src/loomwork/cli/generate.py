@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,14 +44,18 @@ def generate(
     from loomwork.models.decoder import load_decoder
 
     decoder = load_decoder(model)
-    stops = list(stop or [])
-    if chat and not decoder.tokenizer.chat_template:
-        stops.append("\nuser:")
-        typer.echo(
-            "warning: the model has no chat template: the prompt is made of lines `user: ` and `assistant:`", err=True
-        )
-    given = decoder.chat_prompt([{"role": "user", "content": prompt}]) if chat else prompt
-    made = decoder.generate(given, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stops)
+    sampling: dict[str, Any] = {
+        "max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed, "stop": stop or []
+    }  # fmt: skip
+    given = prompt
+    if chat:
+        turns = [{"role": "user", "content": prompt}]
+        given, made = decoder.chat_prompt(turns), decoder.chat(turns, **sampling)
+        if not decoder.tokenizer.chat_template:
+            told = "the model has no chat template: the prompt is made of lines `user: ` and `assistant:`"
+            typer.echo(f"warning: {told}", err=True)
+    else:
+        made = decoder.generate(prompt, **sampling)
     stale = stale_reasons(here, model.id)
     if as_json:
         text.echo_json({"name": name, "model": model.id, "stale": stale, "prompt": given, "text": "".join(made),

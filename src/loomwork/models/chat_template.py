@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loomwork.core.artifact import Artifact
@@ -18,6 +21,7 @@ Span = tuple[int, int]
 
 MARK = re.compile(r"<\|\w+\|>|\[/?INST\]")
 TEMPLATE_FILE = "chat_template.jinja"  # in a model folder, as transformers writes it
+GENERATION_FILE = "generation_config.json"
 TEMPLATES = {
     # Each begins with the tokenizer's beginning-of-text token where it has one, and marks every turn's end.
     "chatml": (
@@ -134,6 +138,19 @@ class ChatTemplate:
             answers.append((start, end))
         return Rendered(text, tuple(answers))
 
+    def turn_end(self) -> tuple[int | None, str]:
+        """What the template writes after an answer: a control token, else a text, else neither (None, "")."""
+        from jinja2 import TemplateError
+
+        said = "Hm!"
+        try:
+            whole = self.text([{"role": "user", "content": "Hm?"}, {"role": "assistant", "content": said}])
+        except TemplateError:  # it wants another conversation than this
+            return None, ""
+        end = whole.rpartition(said)[2].strip()
+        first = next(iter(self.tokenizer.encode(end, add_special_tokens=False)), None) if end else None
+        return (first, "") if first in self.tokenizer.added_tokens_decoder else (None, end)
+
     def _rendered(self, messages: Sequence[Message], *, ask: bool = False) -> str:
         from jinja2 import TemplateError
 
@@ -141,6 +158,27 @@ class ChatTemplate:
             return self.text(messages, ask=ask)
         except TemplateError as error:
             raise InputError(f"the template refuses it: {error}") from None
+
+
+def save_chat(chats: ChatTemplate, out: Path) -> None:
+    """Make a model folder say how one talks with it: its template, and the token that ends an answer.
+
+    Args:
+        chats: what it was taught with.
+        out: the folder; the template goes into its folder `adapter` too, for whoever puts that on another copy.
+    """
+    if chats.template:
+        chats.tokenizer.chat_template = chats.template
+        chats.tokenizer.save_pretrained(out)
+        if (out / "adapter").is_dir():
+            shutil.copyfile(out / TEMPLATE_FILE, out / "adapter" / TEMPLATE_FILE)
+    end, _ = chats.turn_end()
+    file = out / GENERATION_FILE
+    config = json.loads(file.read_bytes()) if file.is_file() else {}
+    ends = config.get("eos_token_id", chats.tokenizer.eos_token_id)
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    if end is not None and end not in ends:
+        file.write_text(json.dumps(config | {"eos_token_id": [*ends, end]}, indent=2) + "\n", encoding="utf-8")
 
 
 def encode_rendered(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[list[int], list[Span]]]:

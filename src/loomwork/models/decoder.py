@@ -147,6 +147,7 @@ class Decoder:
         top_p: float = 1.0,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        begin: bool = True,
     ) -> Generation:
         """Continue a prompt, piece by piece.
 
@@ -157,6 +158,7 @@ class Decoder:
             top_p: sample from the smallest set of tokens with at least this probability.
             seed: of the sampling; None draws another each time.
             stop: strings that end the text; they are not part of it.
+            begin: whether the tokenizer begins the prompt, as it begins texts.
 
         Returns: pieces of text that together are the continuation; no piece ends within a character. Iterating
             computes; what is not asked for is not computed.
@@ -167,7 +169,7 @@ class Decoder:
         if max_tokens < 0 or temperature < 0 or not 0 < top_p <= 1:
             raise InputError(f"cannot generate with {max_tokens=}, {temperature=}, {top_p=}",
                              "max_tokens and temperature are 0 or more, top_p is above 0 and at most 1")  # fmt: skip
-        ids = self._prompt_ids(prompt)
+        ids = self._prompt_ids(prompt, begin)
         room = self.context_tokens - len(ids)
         if room < 1:
             raise InputError(
@@ -178,11 +180,41 @@ class Decoder:
         made.pieces = until(stop, self._characters(ids, tokens))
         return made
 
-    def _prompt_ids(self, prompt: str) -> list[int]:
+    def chat(self, messages: Sequence[dict[str, str]], *, stop: Sequence[str] = (), **sampling: Any) -> Generation:
+        """Answer a conversation.
+
+        Args:
+            messages: see `chat_prompt`.
+            stop: strings that end the answer, beside what the chat template writes after one.
+            sampling: as `generate` takes it.
+
+        Raises:
+            InputError: see `chat_prompt` and `generate`.
+        """
+        return self.generate(
+            self.chat_prompt(messages),
+            stop=[*stop, *self._turn_ends],
+            begin=not self.tokenizer.chat_template,  # a template writes all that was there in training
+            **sampling,
+        )
+
+    @cached_property
+    def _turn_ends(self) -> list[str]:
+        """What ends an answer as text; a control token joins `end_ids`."""
+        from loomwork.models.chat_template import ChatTemplate
+
+        if not self.tokenizer.chat_template:
+            return ["\nuser:"]
+        token, end = ChatTemplate(self.tokenizer).turn_end()
+        if token is not None:
+            self.end_ids.add(token)
+        return [end] if end else []
+
+    def _prompt_ids(self, prompt: str, add: bool = True) -> list[int]:
         """As the tokenizer begins texts; a template that wrote the beginning-of-text token does not get a second."""
         bos = self.tokenizer.bos_token_id
         begin, *rest = re.split("{}([^{}]*){}".format(PLAIN[0], "".join(PLAIN), PLAIN[1]), prompt)
-        ids = list(self.tokenizer.encode(begin, verbose=False)) if prompt else []
+        ids = list(self.tokenizer.encode(begin, add_special_tokens=add, verbose=False)) if prompt else []
         for number, piece in enumerate(rest):  # plain text and the template's own by turns
             if number % 2:
                 ids += self.tokenizer.encode(piece, add_special_tokens=False, verbose=False)
@@ -244,7 +276,7 @@ class Decoder:
         Names of control tokens in a message are plain characters to `generate`, which finds them marked.
         With a chat template in the tokenizer folder, that template decides (transformers runs it in jinja2's
         ImmutableSandboxedEnvironment). Without one, a message is a line `role: content`, and the last line is
-        `assistant:`; give `stop=["\\nuser:"]` when generating.
+        `assistant:`.
 
         Args:
             messages: {"role": "system" | "user" | "assistant", "content": text}, in order.

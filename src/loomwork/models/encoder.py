@@ -102,6 +102,13 @@ def encode(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[Ids]:
     return [e.ids for e in tokenizer.encode_batch_fast(list(texts))]
 
 
+def encode_counted(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> tuple[list[Ids], int]:
+    """The same, and how many of the texts were cut."""
+    tokenizer.enable_truncation(max_tokens)
+    found = tokenizer.encode_batch_fast(list(texts))
+    return [e.ids for e in found], sum(bool(e.overflowing) for e in found)
+
+
 def encode_pieces(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[Ids]]:
     """The token ids of each text in pieces of at most `max_tokens`, each with its control tokens."""
     tokenizer.enable_truncation(max_tokens)

@@ -124,6 +124,14 @@ def read_context(model: Model) -> int:
     return int(positions) - behind
 
 
+def within_context(model: Model, max_tokens: int) -> tuple[int, list[str]]:
+    """As many tokens, or all that the model reads where that is fewer, and then a note that says so."""
+    most = read_context(model)
+    if most >= max_tokens:
+        return max_tokens, []
+    return most, [f"max_tokens is {most:,}, not {max_tokens:,}: more the base does not read"]
+
+
 NO_LIMIT = 1 << 30  # tokens: the architecture has no positions of its own (T5, say)
 BEHIND_PADDING = (
     "roberta",

@@ -170,27 +170,21 @@ def embedded(encoder: Encoder, texts: list[str]) -> Iterator[Embedded]:
 
 def said(decoder: Decoder, request: Sampling) -> Iterator[Said]:
     """The pieces of a completion. Runs in the worker's thread; every prompt is checked before the first piece."""
-    prompts, stop, most = [""], list(request.stops), request.max_tokens
+    sampling: dict[str, Any] = {
+        "temperature": 1.0 if request.temperature is None else request.temperature,
+        "top_p": 1.0 if request.top_p is None else request.top_p,
+        "seed": request.seed,
+        "stop": list(request.stops),
+    }
+    most = request.max_tokens
     if isinstance(request, Chat):
-        prompts = [decoder.chat_prompt([message.plain() for message in request.messages])]
         most = request.max_completion_tokens if request.max_completion_tokens is not None else most
         most = decoder.context_tokens if most is None else most
-        if not decoder.tokenizer.chat_template:
-            stop.append("\nuser:")  # the plain form of a chat that chat_prompt then writes
-    elif isinstance(request, Completion):
-        prompts = request.prompts
+        made = [decoder.chat([message.plain() for message in request.messages], max_tokens=most, **sampling)]
+    else:
+        assert isinstance(request, Completion)
         most = COMPLETION_TOKENS if most is None else most
-    made = [
-        decoder.generate(
-            prompt,
-            max_tokens=most or 0,
-            temperature=1.0 if request.temperature is None else request.temperature,
-            top_p=1.0 if request.top_p is None else request.top_p,
-            seed=request.seed,
-            stop=stop,
-        )
-        for prompt in prompts
-    ]
+        made = [decoder.generate(prompt, max_tokens=most, **sampling) for prompt in request.prompts]
     for number, generation in enumerate(made):
         for text in generation:
             yield Said(number, text)

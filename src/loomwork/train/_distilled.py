@@ -55,10 +55,11 @@ def distil_causal(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
 
     from loomwork.learn.causal_run import run_causal
     from loomwork.learn.distill_causal import DistilledCausal
+    from loomwork.learn.distributed import rank
     from loomwork.learn.order import RowOrder
     from loomwork.learn.teachers import CachedTeacher, LiveTeacher, Teacher
     from loomwork.learn.written import write_trained
-    from loomwork.models.chat_template import TEMPLATES, load_tokenizer
+    from loomwork.models.chat_template import ChatTemplate, load_tokenizer, save_chat
     from loomwork.models.folder import read_about
     from loomwork.train._token_rows import columns_of, read_learned, require_one_tokenizer
 
@@ -101,10 +102,8 @@ def distil_causal(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
         done, run.base, "causal", about_of(run, past, *columns), run.tuning, out,
         order=order, row_ids=sequences.row_ids, lengths=sequences.lengths,
     )  # fmt: skip
-    if columns == ("messages",) and run.template:
-        tokenizer = load_tokenizer(run.base)
-        tokenizer.chat_template = TEMPLATES[run.template]
-        tokenizer.save_pretrained(out)
+    if columns == ("messages",) and not rank():
+        save_chat(ChatTemplate(load_tokenizer(run.base), run.template), out)
     return done.metrics | {"epochs": steps * run.rows.batch / len(sequences)}, done.notes
 
 
@@ -177,6 +176,7 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
         "epochs": steps * run.rows.batch / len(read.ids),
         "rows": float(len(read.ids)),
         "rows_left_out": float(read.left_out),
+        "rows_cut": float(read.cut),
         "classes": float(len(classes)),
     }
     return metrics, done.notes
@@ -191,6 +191,7 @@ class Read:
     targets: list[int]
     row_ids: list[bytes]
     left_out: int
+    cut: int
 
 
 def read_rows(run: Run, data: Dataset, classes: list[str], max_tokens: int) -> Read:
@@ -199,7 +200,7 @@ def read_rows(run: Run, data: Dataset, classes: list[str], max_tokens: int) -> R
     Raises:
         InputError: no row has a text, or a class is none of the teacher's.
     """
-    from loomwork.models.encoder import encode, load_tokenizer
+    from loomwork.models.encoder import encode_counted, load_tokenizer
 
     labelled = run.mix.teacher_share < 1
     columns = [run.text, *([run.label] if labelled else [])]
@@ -225,7 +226,8 @@ def read_rows(run: Run, data: Dataset, classes: list[str], max_tokens: int) -> R
         row_ids.append(bytes(row["row_id"]))
     if not texts:
         raise InputError(f"no row of {data.path} has a text in {run.text!r}" + (" and a label" if labelled else ""))
-    return Read(texts, encode(tokenizer, texts, max_tokens), targets, row_ids, left_out)
+    ids, cut = encode_counted(tokenizer, texts, max_tokens)
+    return Read(texts, ids, targets, row_ids, left_out, cut)
 
 
 def projections_of(run: Run, width: int, teacher_width: int) -> Projections:

@@ -72,12 +72,12 @@ def answer(
     from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import pad_targets
     from loomwork.learn.written import about_trained, write_trained
-    from loomwork.models.folder import read_context
+    from loomwork.models.folder import within_context
     from loomwork.models.reader import UNANSWERABLE, reads_types
 
     training.refuse("train.answer", ["shard"], "it runs in one process")
     columns = (question, context, answers)
-    max_tokens = min(max_tokens, read_context(base))
+    max_tokens, notes = within_context(base, max_tokens)
     asked = read_questions(base, data, columns, max_tokens, overlap_tokens)
     held = None if holdout is None else read_questions(base, holdout, columns, max_tokens, overlap_tokens)
     config = {"num_labels": 2}
@@ -118,7 +118,7 @@ def answer(
         "windows": len(asked.ids),
         "windows_without_the_answer": sum(place == (0, 0) for place in asked.places),
     }
-    notes = [f"left out: {n} rows, {why}" for why, n in sorted(asked.left_out.items())]
+    notes += [f"left out: {n} rows, {why}" for why, n in sorted(asked.left_out.items())]
     return Card(run.metrics | {n: float(v) for n, v in counted.items()}, notes=[*run.notes, *notes])
 
 

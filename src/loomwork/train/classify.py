@@ -78,14 +78,14 @@ def classify(
     from loomwork.learn.order import RowOrder
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.classifier import TASK
-    from loomwork.models.folder import read_context
+    from loomwork.models.folder import within_context
 
     if weights and class_weights != "none":
         raise InputError("weights and class_weights are both given", "one of them: a row is weighed once")
     numbers = target == "number"
     if numbers and (label_smoothing or class_weights != "none"):
         raise InputError("label_smoothing and class_weights are for classes", "leave them out where target is number")
-    max_tokens = min(max_tokens, read_context(base))
+    max_tokens, notes = within_context(base, max_tokens)
     read = partial(read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=numbers, weights=weights)
     labelled = read(data)
     held = None if holdout is None else read(holdout, classes=labelled.classes)
@@ -125,8 +125,9 @@ def classify(
         "epochs": steps * rows.batch / len(labelled.ids),
         "rows": float(len(labelled.ids)),
         "rows_left_out": float(labelled.left_out),
+        "rows_cut": float(labelled.cut),
     }
-    notes = list(run.notes)
+    notes = [*run.notes, *notes]
     if target == "classes":
         counted["classes"] = float(len(labelled.classes))
         notes.append(f"classes: {', '.join(labelled.classes[:20])}")
@@ -149,6 +150,7 @@ class Labelled:
         classes: their names in order; none for numbers.
         row_ids: of the dataset.
         left_out: how many rows had no text or no label.
+        cut: how many texts were longer than what is read.
     """
 
     ids: list[list[int]]
@@ -157,6 +159,7 @@ class Labelled:
     classes: list[str]
     row_ids: list[bytes]
     left_out: int
+    cut: int
 
 
 def read_labelled(
@@ -183,7 +186,7 @@ def read_labelled(
     """
     import math
 
-    from loomwork.models.encoder import encode, load_tokenizer
+    from loomwork.models.encoder import encode_counted, load_tokenizer
 
     columns = [text, label, "row_id", *([weights] if weights else [])]
     data.require(*columns)
@@ -193,14 +196,16 @@ def read_labelled(
     labels: list[Any] = []
     weighed: list[float] = []
     row_ids: list[bytes] = []
-    left_out = 0
+    left_out = cut = 0
     for table in data.tables(columns):
         found = zip(*(table.column(n).to_pylist() for n in columns), strict=True)
         good = [
             (t, c, *m) for t, c, *m in found if isinstance(t, str) and t.strip() and c is not None and str(c).strip()
         ]
         left_out += len(table) - len(good)
-        ids += encode(tokenizer, [row[0] for row in good], max_tokens)
+        some, over = encode_counted(tokenizer, [row[0] for row in good], max_tokens)
+        ids += some
+        cut += over
         labels += [row[1] for row in good]
         row_ids += [bytes(row[2]) for row in good]
         weighed += [_weight(row[3], weights) for row in good] if weights else [1.0] * len(good)
@@ -219,7 +224,7 @@ def read_labelled(
             ) from error
         if not all(map(math.isfinite, values)):
             raise InputError(f"column {label!r} has a label that is not finite", "drop these rows first: data.filter")
-        return Labelled(ids, values, weighed, [], row_ids, left_out)
+        return Labelled(ids, values, weighed, [], row_ids, left_out, cut)
     names = [str(c) for c in labels]
     known = classes or sorted(set(names))
     if not 2 <= len(known) <= MOST_CLASSES:
@@ -231,7 +236,7 @@ def read_labelled(
     strange = next((name for name in names if name not in place), None)
     if strange is not None:
         raise InputError(f"the held-out label {strange!r} is none of the training data's", "split with stratify")
-    return Labelled(ids, [place[c] for c in names], weighed, known, row_ids, left_out)
+    return Labelled(ids, [place[c] for c in names], weighed, known, row_ids, left_out, cut)
 
 
 def _weight(value: Any, column: str) -> float:

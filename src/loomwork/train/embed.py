@@ -109,6 +109,7 @@ def embed(
             "epochs": count * batch / len(pairs),
             "pairs": len(pairs),
             "pairs_left_out": pairs.left_out,
+            "texts_cut": pairs.cut,
             "final_loss": history.last_loss(),
             "train_seconds": history.seconds,
             "tokens_per_second": history.tokens / history.seconds if history.seconds else 0.0,
@@ -124,6 +125,7 @@ class Pairs:
     numbers: list[int]
     row_ids: list[bytes]
     left_out: int
+    cut: int
 
     def __len__(self) -> int:
         return len(self.ids) // 2
@@ -139,10 +141,10 @@ class Pairs:
 
 def read_pairs(base: Model, data: Dataset, query: str, passage: str, max_tokens: int) -> Pairs:
     """Read and tokenise the pairs, in the order of the data."""
-    from loomwork.models.encoder import encode, load_tokenizer
+    from loomwork.models.encoder import encode_counted, load_tokenizer
 
     tokenizer = load_tokenizer(base)
-    pairs = Pairs([], [], [], 0)
+    pairs = Pairs([], [], [], 0, 0)
     seen: dict[str, int] = {}
     for table in data.tables(columns=[query, passage, "row_id"]):
         columns = zip(*(table.column(n).to_pylist() for n in (query, passage, "row_id")), strict=True)
@@ -150,7 +152,9 @@ def read_pairs(base: Model, data: Dataset, query: str, passage: str, max_tokens:
         pairs.left_out += len(table) - len(good)
         pairs.row_ids += [bytes(r) for _, _, r in good]
         texts = [text for q, p, _ in good for text in (q, p)]
-        pairs.ids += encode(tokenizer, texts, max_tokens)
+        ids, cut = encode_counted(tokenizer, texts, max_tokens)
+        pairs.ids += ids
+        pairs.cut += cut
         pairs.numbers += [seen.setdefault(text, len(seen)) for text in texts]
     return pairs
 

@@ -62,11 +62,11 @@ def pretrain_masked(
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
     from loomwork.models.encoder import load_tokenizer
-    from loomwork.models.folder import read_context
+    from loomwork.models.folder import within_context
 
     training.refuse("train.pretrain_masked", ["shard"], "it runs in one process")
     special = read_special(base.path)
-    longest = min(max_tokens, read_context(base))
+    longest, notes = within_context(base, max_tokens)
 
     def read(given: Dataset, name: str) -> Pieces:
         given.require(text)
@@ -106,4 +106,4 @@ def pretrain_masked(
         "rows_cut": pieces.cut,
         "pieces": len(pieces),
     }
-    return Card(run.metrics | {n: float(v) for n, v in counted.items()}, notes=run.notes)
+    return Card(run.metrics | {n: float(v) for n, v in counted.items()}, notes=[*run.notes, *notes])

@@ -53,18 +53,16 @@ def sft(
 
     Source: Wei et al. 2021, arXiv:2109.01652 (instruction tuning).
     """
-    import shutil
-
-    from loomwork.learn.adapters import FOLDER
     from loomwork.learn.causal_run import run_causal
+    from loomwork.learn.distributed import rank
     from loomwork.learn.order import RowOrder
     from loomwork.learn.sequences import Sequences, read_chats, read_token_rows
     from loomwork.learn.written import about_trained, write_trained
-    from loomwork.models.chat_template import TEMPLATE_FILE, ChatTemplate, load_tokenizer
-    from loomwork.models.folder import read_context
+    from loomwork.models.chat_template import ChatTemplate, load_tokenizer, save_chat
+    from loomwork.models.folder import within_context
 
     tokenizer = load_tokenizer(base)
-    longest = min(max_tokens, read_context(base))
+    longest, notes = within_context(base, max_tokens)
     columns = ("messages",) if "messages" in data.schema.names else ("input_ids",)
     if template and columns != ("messages",):
         raise InputError("template is for conversations, and the data has no column 'messages'", "leave it out")
@@ -96,9 +94,6 @@ def sft(
     steps = write_trained(
         run, base, "causal", about, tuning, out, order=order, row_ids=sequences.row_ids, lengths=sequences.lengths
     )
-    if chats and template:
-        tokenizer.chat_template = chats.template
-        tokenizer.save_pretrained(out)
-        if (out / FOLDER).is_dir():  # whoever puts the adapter on another copy of the base needs it too
-            shutil.copyfile(out / TEMPLATE_FILE, out / FOLDER / TEMPLATE_FILE)
-    return Card(metrics=run.metrics | {"epochs": steps * rows.batch / len(sequences)}, notes=run.notes)
+    if chats and not rank():
+        save_chat(chats, out)
+    return Card(metrics=run.metrics | {"epochs": steps * rows.batch / len(sequences)}, notes=[*run.notes, *notes])

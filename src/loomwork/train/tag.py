@@ -72,10 +72,10 @@ def tag(
     from loomwork.learn.padded import pad_targets
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
-    from loomwork.models.folder import read_context
+    from loomwork.models.folder import within_context
     from loomwork.train.classify import label_config
 
-    max_tokens = min(max_tokens, read_context(base))
+    max_tokens, notes = within_context(base, max_tokens)
     tagged = read_tagged(base, data, words, tags, max_tokens)
     held = read_tagged(base, holdout, words, tags, max_tokens, tagged.classes) if holdout is not None else None
     config = label_config(tagged.classes) | {"problem_type": None}
@@ -114,7 +114,7 @@ def tag(
         "words_beyond_max_tokens": float(tagged.beyond),
         "classes": float(len(tagged.classes)),
     }
-    return Card(metrics=run.metrics | counted, notes=[*run.notes, f"tags: {', '.join(tagged.classes[:20])}"])
+    return Card(metrics=run.metrics | counted, notes=[*run.notes, *notes, f"tags: {', '.join(tagged.classes[:20])}"])
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,9 @@ def teacher_text(
     chats = ChatTemplate(decoder.tokenizer, template) if column == "messages" else None
     ends = list(stop or [])
     if chats:
-        ends += turn_end(chats, decoder)
+        token, text_end = chats.turn_end()
+        decoder.end_ids |= {token} - {None}
+        ends += [text_end] if text_end else []
     keep = context().work / "answers"
     counts = {"answers": 0, "tokens": 0, "cut": 0}
     with DatasetWriter(out) as writer:
@@ -77,7 +79,11 @@ def teacher_text(
             rows = table.to_pylist()
             prompts = [_prompt(row[column], chats) for row in rows]
             asked = [
-                (row, text_, Generate(text_, tuple(ends), max_tokens, temperature, top_p, seed + number))
+                (
+                    row,
+                    text_,
+                    Generate(text_, tuple(ends), max_tokens, temperature, top_p, seed + number, begin=not chats),
+                )
                 for number in range(samples)
                 for row, (text_, why) in enumerate(prompts)
                 if not why
@@ -137,21 +143,3 @@ def _prompt(value: Any, chats: Any) -> tuple[str, str]:
         return chats.text(turns, ask=True), ""
     except InputError as error:
         return "", error.what
-
-
-def turn_end(chats: Any, decoder: Any) -> list[str]:
-    """What a template writes after an answer, as strings to stop at; a single control token ends texts instead.
-
-    Args:
-        chats: a ChatTemplate.
-        decoder: its `end_ids` get the token.
-    """
-    whole = chats.text([{"role": "user", "content": "Hm?"}, {"role": "assistant", "content": "Hm!"}])
-    end = whole.rpartition("Hm!")[2].strip()
-    if not end:
-        return []
-    ids = decoder.tokenizer.encode(end, add_special_tokens=False)
-    if len(ids) == 1:
-        decoder.end_ids.add(ids[0])
-        return []
-    return [end]

@@ -90,11 +90,12 @@ def generate(
         most: the most tokens that the model reads.
         counts: what was done is added to it.
     """
-    begun = Cutter(decoder, most, most).begun(r.context for r in requests)
+    cutter = Cutter(decoder, most, most)
+    begun = {begin: cutter.begun([r.context for r in requests if r.begin is begin], begin) for begin in (True, False)}
     answers: dict[Request, Answer] = {}
     texts: dict[bytes, Text] = {}
     for request in requests:
-        ids = begun[request.context] or Cutter(decoder, most, most).first
+        ids = begun[request.begin][request.context] or cutter.first
         room = most - request.max_tokens
         if room < 1:
             why = f"{request.max_tokens} tokens were asked for, and the model's context has {most}"

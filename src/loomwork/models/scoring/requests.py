@@ -47,6 +47,7 @@ class Generate:
         temperature: 0 takes the likeliest token each time.
         top_p: sample from the smallest set of tokens with at least this probability.
         seed: of the sampling; the same seed gives the same text, whatever is asked beside it.
+        begin: whether the tokenizer begins the context, as it begins texts; a chat template has done it itself.
 
     Raises:
         InputError: a setting is out of range.
@@ -58,6 +59,7 @@ class Generate:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    begin: bool = True
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1 or self.temperature < 0 or not 0 < self.top_p <= 1:

@@ -76,12 +76,15 @@ class Cutter:
         first = decoder.first_id
         self.first_text = "" if first is None else str(self.tokenizer.decode([first]))
 
-    def begun(self, texts: Iterable[str]) -> dict[str, list[int]]:
-        """Tokens as the tokenizer begins texts; one that starts with the beginning-of-text token gets no second."""
+    def begun(self, texts: Iterable[str], begin: bool = True) -> dict[str, list[int]]:
+        """Tokens as the tokenizer begins texts; one that starts with the beginning-of-text token gets no second.
+
+        Without `begin` none gets one.
+        """
         found: dict[str, list[int]] = {}
         unique = dict.fromkeys(texts)
         marked = [t for t in unique if self.first_text and t.startswith(self.first_text)]
-        for group, add in ((marked, False), ([t for t in unique if t not in set(marked)], True)):
+        for group, add in ((marked, False), ([t for t in unique if t not in set(marked)], begin)):
             if group:
                 ids = self.tokenizer(group, add_special_tokens=add, verbose=False)["input_ids"]
                 found.update(zip(group, ids, strict=True))
