@@ -62,6 +62,7 @@ class Ready:
             inputs=_places(self.inputs),
             folder=str(home.folder("tmp") / run_id),
             work=str(home.folder("work") / self.key),
+            kept=str(home.folder("kept") / keys.same_code(self.parts)),
             log=str(log),
             stop_file=str(stop_file),
             store=str(home.store.root),
@@ -111,7 +112,7 @@ class Lookup(NamedTuple):
 
     Args:
         hit: its finished run, whose artifact can be opened.
-        lost: a finished run of it whose artifact cannot, and `why`.
+        lost: a finished run of it whose artifact cannot, or that came to less than it was to, and `why`.
     """
 
     hit: dict[str, Any] | None = None
@@ -128,6 +129,8 @@ def look_up(home: Home, key: str) -> Lookup:
         home.store.open(done["artifact"])
     except (LostArtifact, DamagedArtifact) as error:
         return Lookup(lost=done["run"], why=error.what)
+    if lacks := done.get("incomplete"):
+        return Lookup(lost=done["run"], why=f"its result was incomplete: {lacks}")
     return Lookup(done)
 
 

@@ -23,6 +23,8 @@ class Context:
     Args:
         key: the step's cache key; names its `work` folder.
         work_folder: kept across kills until the step has succeeded, so that a step can resume.
+        kept_folder: kept across calls of the step by the same code, libraries, device and precision, whatever their
+            settings and inputs.
         device: where models run ("cpu", "cuda:0", "mps").
         precision: the resolved number format ("float32", "bfloat16", "float16").
         threads: how many threads the step may use.
@@ -33,6 +35,7 @@ class Context:
 
     key: str = ""
     work_folder: Path | None = None
+    kept_folder: Path | None = None
     device: str = "cpu"
     precision: str = "float32"
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -47,6 +50,14 @@ class Context:
             return scratch_folder()
         self.work_folder.mkdir(parents=True, exist_ok=True)
         return self.work_folder
+
+    @property
+    def kept(self) -> Path:
+        """A folder for what other calls of the step may need too, under keys of its own; `loom gc` empties it."""
+        if self.kept_folder is None:
+            return self.work
+        self.kept_folder.mkdir(parents=True, exist_ok=True)
+        return self.kept_folder
 
     @property
     def stop_requested(self) -> bool:

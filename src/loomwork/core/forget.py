@@ -6,6 +6,7 @@ the source again leaves them out, and every row that came from those goes too. N
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -124,6 +125,7 @@ def forget(home: Home, plan: ForgetPlan, *, reason: str = "") -> Forgotten:
     for place in plan.places:
         by_dataset.setdefault(place.artifact, set()).update(place.rows)
     home.ledger.add_events("forgotten", {r.hex(): {"reason": reason} for r in _remembered_ids(home, plan)})
+    shutil.rmtree(home.root / "kept", ignore_errors=True)  # what models answered to them may stand there
     result.versions = _new_versions(home, by_dataset) if by_dataset else {}
     home.ledger.add_events(SUPERSEDED, {old: {"by": new} for old, new in result.versions.items()})
     for name in home.ledger.names():

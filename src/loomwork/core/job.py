@@ -41,7 +41,7 @@ class Job:
         settings: JSON values.
         inputs: by parameter: a place, a list or dict of places, or None.
         folder: for the output while it is written; removed afterwards.
-        work, log, stop_file: see core/context.py.
+        work, kept, log, stop_file: see core/context.py.
         store, store_url: where the result is published.
         processes: how many carry it out together.
         rank: of this one among them. The first one, 0, makes the result; what the others write is thrown away.
@@ -55,6 +55,7 @@ class Job:
     inputs: dict[str, Any]
     folder: str
     work: str
+    kept: str
     log: str
     stop_file: str
     store: str
@@ -79,7 +80,7 @@ class Outcome:
     Args:
         artifact: the id of what it made, "" if it failed.
         error: why it failed, "" if it did not. `stopped`: because the user asked. `died`: its process did.
-        metrics, scores, notes: its card.
+        metrics, scores, notes, incomplete: its card.
     """
 
     artifact: str = ""
@@ -89,13 +90,14 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     scores: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    incomplete: str = ""
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     died: bool = False
 
     @property
     def card(self) -> Card:
-        return Card(self.metrics, [Score.from_json(s) for s in self.scores], self.notes)
+        return Card(self.metrics, [Score.from_json(s) for s in self.scores], self.notes, self.incomplete)
 
 
 def carry_out(job: Job, report: Callable[[Event], None]) -> Outcome:
@@ -121,7 +123,7 @@ def carry_out(job: Job, report: Callable[[Event], None]) -> Outcome:
     finally:
         shutil.rmtree(out, ignore_errors=True)
     scores = [asdict(s) for s in card.scores]
-    return Outcome(artifact_id, size, "", False, card.metrics, scores, card.notes, **usage.spent())
+    return Outcome(artifact_id, size, "", False, card.metrics, scores, card.notes, card.incomplete, **usage.spent())
 
 
 def call(step: Step, job: Job, out: Path, report: Callable[[Event], None]) -> Card:
@@ -129,6 +131,7 @@ def call(step: Step, job: Job, out: Path, report: Callable[[Event], None]) -> Ca
     context = Context(
         key=job.key,
         work_folder=Path(job.work),
+        kept_folder=Path(job.kept),
         device=job.device if job.processes == 1 else job.device.partition(":")[0],  # each takes its own
         precision=job.precision,
         threads=job.threads,
@@ -170,7 +173,7 @@ def checked(card: Card) -> Card:
     bad = next((n for n, v in metrics.items() if not math.isfinite(v)), None)
     if bad:
         raise InputError(f"the card's metric {bad!r} is {metrics[bad]}", "leave out what could not be measured")
-    return Card(metrics, card.scores, [str(n) for n in card.notes])
+    return Card(metrics, card.scores, [str(n) for n in card.notes], card.incomplete)
 
 
 def opened(step: Step, role: str, value: Any) -> Any:

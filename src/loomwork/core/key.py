@@ -97,6 +97,12 @@ def key_parts(
     return parts
 
 
+def same_code(parts: Parts) -> str:
+    """The part of a key that calls of one step share, whatever their settings and inputs."""
+    shared = ("step", "version", "python", "code", "uses", "device", "precision")
+    return digest({name: parts[name] for name in shared if name in parts})[:24]
+
+
 def code_of(step: Step, settings: Mapping[str, Any]) -> dict[str, str]:
     """The code parts of a call: of the step's function, and of all that its settings name.
 

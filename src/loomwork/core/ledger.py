@@ -54,14 +54,20 @@ class Overtaken(LoomError):
     """Rows that a step read were forgotten while it ran."""
 
 
+def _told(card: Card) -> Record:
+    return {"notes": card.notes} | ({"incomplete": card.incomplete} if card.incomplete else {})
+
+
 class Ledger(Database):
     """A ledger at a SQLAlchemy URL, brought up to date on opening."""
 
     # -- runs and leases
 
     def find_done(self, key: str) -> Record | None:
-        """The last finished run of a cache key: {"run", "artifact", "kind"}."""
-        return self.row(q.FIND_DONE, key=key)
+        """The last finished run of a cache key: {"run", "artifact", "kind"}, and why it is "incomplete" if it is."""
+        found = self.row(q.FIND_DONE, key=key)
+        lacks = found and json.loads(found.pop("outcome") or "{}").get("incomplete")
+        return {**found, "incomplete": lacks} if found and lacks else found
 
     def begin(
         self,
@@ -156,7 +162,7 @@ class Ledger(Database):
             connection.execute(
                 q.FINISH,
                 dict(run_id=run_id, status="done", now=now, cpu=cpu_seconds, memory=peak_memory_bytes,
-                     outcome=json.dumps(outcome if outcome is not None else {"notes": card.notes}), error=None),
+                     outcome=json.dumps(outcome if outcome is not None else _told(card)), error=None),
             )  # fmt: skip
 
     def adopt(self, run_id: str, inputs: Mapping[str, Used]) -> str:

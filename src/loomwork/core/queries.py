@@ -28,7 +28,7 @@ def upsert(dialect: str, table: str) -> Any:
 
 _out = t.edge.alias("made")
 FIND_DONE = (
-    sa.select(t.run.c.id.label("run"), _out.c.artifact, t.artifact.c.kind)
+    sa.select(t.run.c.id.label("run"), _out.c.artifact, t.artifact.c.kind, t.run.c.outcome)
     .join(_out, sa.and_(_out.c.run == t.run.c.id, _out.c.direction == "out"))
     .join(t.artifact, t.artifact.c.id == _out.c.artifact)
     .where(t.run.c.key == sa.bindparam("key"), t.run.c.status == "done")

@@ -146,6 +146,7 @@ def _run_again(
         inputs=inputs_of(home, step, edges),
         folder=str(home.folder("tmp") / name),
         work=str(home.folder("tmp") / f"{name}.work"),
+        kept=str(home.folder("tmp") / f"{name}.work"),  # it is made again, not looked up
         log=str(home.folder("logs") / f"{time.strftime('%Y%m%d-%H%M%S')}-remake-{name}.log"),
         stop_file=str(home.folder("tmp") / f"{name}.stop"),
         store=str(home.store.root),

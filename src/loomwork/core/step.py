@@ -43,11 +43,13 @@ class Card:
         metrics: plain numbers (counts, bytes, seconds).
         scores: measured qualities, each with its interval.
         notes: sentences for people.
+        incomplete: why the same call may come to more another time: it is then done again, and is no hit.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    incomplete: str = ""
 
 
 @dataclass(frozen=True)

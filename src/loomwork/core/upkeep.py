@@ -25,6 +25,7 @@ from loomwork.core.step import Card
 
 # ---- collect
 
+KEPT_SECONDS = 30 * 86_400.0
 CLOCKS_SECONDS = 1.0  # by how much a file system's clock may lie behind this process's
 
 
@@ -156,9 +157,9 @@ def _with_lineage(home: Home, roots: set[Made]) -> set[str]:
 
 
 def _half_done(home: Home) -> list[Path]:
-    """Work that was begun and not ended, and what was set aside as damaged."""
+    """Work that was begun and not ended, what steps kept for later calls, and what was set aside as damaged."""
     root = home.store.root
-    folders = [home.folder("work"), home.folder("tmp"), root / "fetching", root / "quarantine"]
+    folders = [home.folder("work"), home.folder("kept"), home.folder("tmp"), root / "fetching", root / "quarantine"]
     found = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     return [p for p in found if p.is_dir() or p.parent.name != "work"] + list((root / "artifacts").glob(".*"))
 
@@ -168,6 +169,9 @@ def _is_of_none(path: Path, live: list[dict[str, Any]]) -> bool:
     place = path.parent.name
     if place == "tmp":
         return path.name.split(".")[0] not in {r["id"] for r in live}
+    if place == "kept":  # what no call has written to for so long is of an earlier version, most likely
+        newest = max((f.stat().st_mtime for f in path.rglob("*")), default=0.0)
+        return newest < time.time() - KEPT_SECONDS and not live
     recipes = any(r["step"] == RECIPE for r in live)
     return place == "quarantine" or not (recipes or path.name in {r["key"] for r in live})
 

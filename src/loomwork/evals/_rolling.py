@@ -1,4 +1,4 @@
-"""Whole texts under a model, wherever it runs; what was answered is kept in the step's work folder."""
+"""Whole texts under a model, wherever it runs; what was answered is kept in the step's folder `kept`."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def rolled(model: Model, texts: list[str], windows: Windows, max_tokens: int | N
         from loomwork.models.scoring.run import Settings
 
         settings = Settings(max_tokens=max_tokens)
-    keep = context().work / "answers.sqlite" if context().work_folder else None  # alone, nothing could read it again
+    keep = context().kept / "answers.sqlite" if context().work_folder else None  # alone, nothing could read it again
     return load_scorer(model, settings=settings).score([Rolling(text, windows) for text in texts], keep=keep)

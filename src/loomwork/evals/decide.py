@@ -229,7 +229,7 @@ def _values(
     from loomwork.evals.tasks.asked import ask
     from loomwork.evals.tasks.measured import measure
 
-    keep = context().work / "answers.sqlite" if context().work_folder else None
+    keep = context().kept / "answers.sqlite" if context().work_folder else None
     asked = ask(task, documents, scorer, num_fewshot=num_fewshot, seed=shots_seed, keep=keep)
     metric = next(m for m in task.metrics if m.name == name)
     values = [None if v is None else v.get((name, task.pipelines[0].name)) for v in asked.values]

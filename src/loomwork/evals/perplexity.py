@@ -123,7 +123,7 @@ def perplexity(
         notes.insert(0, f"{int((~here).sum())} of {len(documents)} documents failed and are left out: {first}")
     metrics = {"documents": len(documents), "failed": int((~here).sum()), **found.metrics}
     metrics |= {name: answers.counts[name] for name in ("kept", "tokens_computed") if name in answers.counts}
-    return Card(metrics=metrics, scores=scores, notes=notes)
+    return Card(metrics=metrics, scores=scores, notes=notes, incomplete=answers.incomplete)
 
 
 def _score(

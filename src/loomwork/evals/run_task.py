@@ -91,7 +91,7 @@ def run_task(
     for one in tasks:
         functions_of_answers_only(one)
     scorer = scorer_of(model, max_tokens)
-    keep = context().work / "answers.sqlite" if context().work_folder else None
+    keep = context().kept / "answers.sqlite" if context().work_folder else None
     asked = []
     for one in tasks:
         documents = labelled(read_documents(one, data, num_fewshot=num_fewshot), labels)
@@ -269,4 +269,5 @@ def _card(asked: Sequence[Asked], scores: list[Score], note: str, metrics: dict[
         notes.append(f"{cut:,} tokens at the beginnings of contexts did not fit into the model and were left out")
     if again := sum(a.repeated_shots for a in asked):
         notes.append(f"{again} questions would have been among their own examples, and got others")
-    return Card(metrics={**numbers, **metrics}, scores=scores, notes=notes)
+    incomplete = next((a.incomplete for a in asked if a.incomplete), "")
+    return Card(metrics={**numbers, **metrics}, scores=scores, notes=notes, incomplete=incomplete)

@@ -72,7 +72,7 @@ def teacher_text(
         token, text_end = chats.turn_end()
         decoder.end_ids |= {token} - {None}
         ends += [text_end] if text_end else []
-    keep = context().work / "answers"
+    keep = context().kept / "answers.sqlite"
     counts = {"answers": 0, "tokens": 0, "cut": 0}
     with DatasetWriter(out) as writer:
         for table in data.tables():

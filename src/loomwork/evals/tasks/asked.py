@@ -37,7 +37,7 @@ class Asked:
         targets: the right answer, in the same form.
         confidence: of a multiple choice the probability of the choice that was taken, among the choices; else NaN.
         cut: how many tokens of the contexts did not fit.
-        engine, why, counts: of the scoring.
+        engine, why, counts, incomplete: of the scoring.
         repeated_shots: questions that would have stood among their own examples.
     """
 
@@ -54,6 +54,7 @@ class Asked:
     engine: str
     why: str
     counts: dict[str, int]
+    incomplete: str
     repeated_shots: int
 
     @property
@@ -140,8 +141,8 @@ def question_of(item: Item) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else "…" + text[1 - SHOWN_CHARACTERS :]
 
 
-def _how(scored: Scoring) -> tuple[str, str, dict[str, int]]:
-    return scored.engine, scored.why, scored.counts
+def _how(scored: Scoring) -> tuple[str, str, dict[str, int], str]:
+    return scored.engine, scored.why, scored.counts, scored.incomplete
 
 
 def _responses(task: Task, own: Sequence[Answer]) -> list[Any]:

@@ -8,7 +8,7 @@ The model is a folder with a `loomwork.json` alone:
 (the text of the beginning-of-text token, for empty contexts), `timeout_seconds`, `attempts`, `at_once` (calls under
 way at the same time) and `window_characters` (of one call of a rolling text). A server that is not there, or refuses
 the key, is an error; a call that times out, is told to wait, or is answered with rubbish is made again, later each
-time, and in the end its request is marked failed.
+time, and in the end its request is marked failed. After 16 such in a row the rest is not asked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 from loomwork.core.artifact import Model, canonical_json
 from loomwork.core.context import context
-from loomwork.core.errors import InputError, Stopped, did_you_mean
+from loomwork.core.errors import InputError, StepFailed, Stopped, did_you_mean
 from loomwork.models.engines._completions import Question, Rubbish, questions_of, read_answer
 from loomwork.models.folder import ABOUT, About
 from loomwork.models.scoring.keep import Keep
@@ -38,6 +38,7 @@ from loomwork.models.scoring.requests import Answer, Generate, LogLikelihood, Re
 AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)  # what may be better later
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 60.0
 LARGEST_ANSWER = 64 << 20
+GIVE_UP = 16  # requests that fail one after another, each after all its attempts: the server is not well
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Endpoint:
         made = cls(**given)
         if not made.url.startswith(("http://", "https://")):
             raise InputError(f"{where}: the endpoint's url {made.url!r} is neither http:// nor https://")
+        if made.url.rstrip("/").endswith("/completions"):
+            raise InputError(f"{where}: the endpoint's url {made.url!r} is that of one call", "end it at /v1")
         if made.timeout_seconds <= 0 or min(made.attempts, made.at_once) < 1 or made.window_characters < 2:
             raise InputError(f"{where}: timeout_seconds is above 0, attempts and at_once 1 or more")
         return made
@@ -136,6 +139,7 @@ class HttpScorer:
 
     def _ask_all(self, left: list[Any], answers: dict[Any, Answer], kept: Keep, keys: dict[Any, bytes]) -> None:
         pool = ThreadPoolExecutor(self.endpoint.at_once)
+        lost = 0  # one after another
         try:
             jobs = {pool.submit(self._answer, request): request for request in left}
             for done, job in enumerate(as_completed(jobs), 1):
@@ -143,6 +147,12 @@ class HttpScorer:
                 answer = answers[request] = job.result()
                 if not answer.failed:  # what failed is asked again next time
                     kept.write({keys[request]: (0.0, False, json.dumps(asdict(answer)))})
+                lost = lost + 1 if answer.again else 0
+                if lost >= GIVE_UP and done < len(left):
+                    raise StepFailed(
+                        f"{lost} requests in a row failed: {answer.failed}",
+                        "what was answered is kept: run it again when the server is well",
+                    )
                 context().progress(done, len(left), "requests")
                 if context().stop_requested:
                     raise Stopped(f"stopped after {done} of {len(left)} requests; they are kept")
@@ -158,7 +168,7 @@ class HttpScorer:
         try:
             parts = [self._call(request, question) for question in self._questions(request)]
         except (Again, Refused) as error:
-            return Answer(bytes=size, failed=str(error))
+            return Answer(bytes=size, failed=str(error), again=isinstance(error, Again))
         if isinstance(request, Generate):
             return parts[0]
         return Answer(

@@ -35,7 +35,8 @@ class Keep:
             try:
                 self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
                 # What a crash of the machine loses is computed again; a killed process loses nothing.
-                self._connection.execute("PRAGMA synchronous=OFF")
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=NORMAL")
                 self._connection.execute(SCHEMA)
             except sqlite3.DatabaseError as error:
                 raise InputError(f"{path} is no file of kept answers: {error}", "remove it, or name another") from None

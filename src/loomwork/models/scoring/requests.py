@@ -85,6 +85,7 @@ class Answer:
         text: what was generated.
         cut_tokens: how many tokens at the context's beginning were left out: more than the model can read.
         failed: why there is no answer, or "".
+        again: whether it may be answered another time: the server was busy, say.
     """
 
     log_probability: float = math.nan
@@ -94,6 +95,7 @@ class Answer:
     text: str = ""
     cut_tokens: int = 0
     failed: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,12 @@ class Scoring(Sequence[Answer]):
 
     def __getitem__(self, at: int) -> Answer:  # type: ignore[override]
         return self.answers[at]
+
+    @property
+    def incomplete(self) -> str:
+        """What may be answered another time, for a card; "" where nothing is."""
+        again = sum(a.again for a in self.answers)
+        return f"{again} of {len(self)} requests failed and may be answered another time" if again else ""
 
     def __len__(self) -> int:
         return len(self.answers)
