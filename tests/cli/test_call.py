@@ -30,6 +30,17 @@ def test_call_on_a_name_keeps_the_result_and_finds_it_again(ran: Project) -> Non
     assert "not an empty folder" in ran.result("call", "sample_steps:longer", "data=x", "--out", "kept", code=2).stderr
 
 
+def test_a_verdict_that_refuses_ends_a_call_as_a_gate_ends_a_recipe(project: Project) -> None:
+    pytest.importorskip("scipy")
+    asked = ("call", "data.expect", "data=lines.txt", "columns={text: {max_chars: 5}}")
+    for _ in range(2):  # as it ran, and as a hit
+        told = project(*asked, "min_rows=7", code=3)
+        assert re.search(r"✗\s+expect\s+gate\s+REFUSE", told)
+        assert told.count("not met: ") == 3  # each check, and the verdict's reason
+    assert project.json(*asked, "min_rows=7", code=3)["steps"]["expect"]["status"] == "hit"
+    assert re.search(r"✓\s+expect\s+gate\s+pass", project("call", "data.expect", "data=lines.txt", "min_rows=1"))
+
+
 def test_a_page_is_told_of_where_it_lies(ran: Project) -> None:
     data = f"data={ran.json('show', 'long')['made'][0]}"
     kept = re.search(r"its page: (.+)", ran("call", "sample_steps:page", data))

@@ -31,6 +31,7 @@ def call(
 ) -> None:
     """Call one step on files, names or artifacts. The result is kept, and found again next time.
 
+    A verdict that is not "pass" or "first" ends it with exit code 3, as a gate ends a recipe.
     An input is a path, a glob or a URL (read by data.read; - is the standard input), a name, or an artifact's id, with
     /part after it to choose a part. For a step that takes several, give it twice, or by name as in models.naive=...
 
@@ -56,7 +57,8 @@ def call(
         raise InputError(f"--out {out} is there already and is not an empty folder", "take another, or empty it")
     wanted = find_step(step)
     name = wanted.function.__name__
-    recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {name: as_step(wanted, given or [])}})
+    gate = {"gate": f"${name}"} if wanted.makes == "verdict" else {}
+    recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {name: as_step(wanted, given or [])}, **gate})
     with (
         open_display(recipe.steps, silent=as_json) as display,
         Runner(opened, processes=processes, listen=display.listen) as runner,
@@ -71,7 +73,10 @@ def call(
         for section in outcome.sections(opened, result, recipe.steps):
             typer.echo(f"\n{section}")
     else:
-        _tell(opened, made.run, made.artifact, out)
+        ruled = outcome.find_verdicts(opened, result, [name])
+        _tell(opened, made.run, made.artifact, out, told=[r.reason for r in ruled.values()])
+        if ruled:
+            typer.echo(f"\n{outcome.verdicts(opened, result, [name])}")
     raise typer.Exit(outcome.exit_code(result))
 
 
@@ -129,7 +134,8 @@ def copy_out(home: Home, artifact_id: str, out: Path) -> None:
         shutil.copyfile(path, target)
 
 
-def _tell(home: Home, run_id: str, artifact_id: str, out: Path | None) -> None:
+def _tell(home: Home, run_id: str, artifact_id: str, out: Path | None, told: list[str]) -> None:
+    """What a call came to; of its notes those that do not repeat what is told elsewhere."""
     from loomwork.cli.card import recorded, scores_table
     from loomwork.cli.text import columns, number, short
 
@@ -141,7 +147,8 @@ def _tell(home: Home, run_id: str, artifact_id: str, out: Path | None) -> None:
     if card.metrics:
         typer.echo(columns([(n, number(v)) for n, v in card.metrics.items()], right="b"))
     for note in card.notes:
-        typer.echo(f"  {note}")
+        if not any(reason in note for reason in told):
+            typer.echo(f"  {note}")
     kind = (home.ledger.artifact(artifact_id) or {}).get("kind", "")
     typer.echo(f"\n  {kind} {artifact_id}")
     for page in sorted((out or home.store.path(artifact_id)).glob("*.html")):

@@ -61,10 +61,9 @@ def sections(home: Home, result: RecipeRun, order: Iterable[str]) -> Iterator[st
         pairs = (sample.partition("▸") for sample in samples)
         rows = [(prompt or "(nothing)", " ".join(text.split())) for prompt, _, text in pairs]
         yield f"{heading('Samples')}\n{columns(rows, header=('prompt', 'went on'), wrap=True)}"
-    verdicts = find_verdicts(home, result, order)
-    if verdicts:
-        yield f"{heading('Verdicts')}\n{_verdicts(verdicts, set(result.rulings))}"
-        for name, ruling in verdicts.items():
+    if ruled := find_verdicts(home, result, order):
+        yield verdicts(home, result, order)
+        for name, ruling in ruled.items():
             unmet = [] if ruling.passed else _notes(home, result.steps[name], ruling)
             if unmet:
                 more = f"\n  and {len(unmet) - NOTES} more: loom show {name}" if len(unmet) > NOTES else ""
@@ -111,14 +110,15 @@ def find_verdicts(home: Home, result: RecipeRun, order: Iterable[str]) -> dict[s
     return {n: home.store.open(s.artifact, Verdict).ruling for n, s in made if s.good and s.kind == Verdict.kind}
 
 
-def _verdicts(rulings: dict[str, Ruling], gates: set[str]) -> str:
-    rows = []
-    for name, ruling in rulings.items():
+def verdicts(home: Home, result: RecipeRun, order: Iterable[str]) -> str:
+    """A line for each verdict, under a heading."""
+    rows, gates = [], set(result.rulings)
+    for name, ruling in find_verdicts(home, result, order).items():
         mark, colour = DECISIONS[ruling.decision]
         decision = paint(ruling.decision if ruling.passed else ruling.decision.upper(), colour)
         told = f"{ruling.reason} (alpha {ruling.alpha:g})"
         rows.append((paint(mark, colour), name, "gate" if name in gates else "", decision, told))
-    return columns(rows, wrap=True)
+    return f"{heading('Verdicts')}\n{columns(rows, wrap=True)}"
 
 
 def _names(result: RecipeRun) -> str:
