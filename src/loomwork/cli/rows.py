@@ -152,7 +152,7 @@ def _cell(name: str, value: Any) -> str:
 
     from loomwork.cli.text import short
 
-    if name == "row_id":
+    if name == "row_id" and len(value) == 32:  # ours; those of official files are shown whole
         return short(value)
     if value is None:
         return "null"

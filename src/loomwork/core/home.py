@@ -84,7 +84,8 @@ class Home:
         if len(own) == 1:  # a name with one label needs none
             return str(own[0])
         known = [f"{n['name']}@{n['label']}" for n in names]
-        raise InputError(f"there is no name or artifact {text!r} in {self.root}", did_you_mean(text, known))
+        hint = did_you_mean(text, known) if known else "an artifact's id, or a name: loom name gives one"
+        raise InputError(f"there is no name or artifact {text!r} in {self.root}", hint)
 
     def open(self, text: str, kind: type[Kind] = Artifact) -> Kind:  # type: ignore[assignment]
         """The artifact that a person means, with `/part` after it if one is chosen."""

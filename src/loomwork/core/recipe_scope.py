@@ -269,7 +269,9 @@ class Scope:
                 return Reference(kind, found[1], found[2] or "")
         if text == STANDARD_INPUT or glob.has_magic(text) or is_url(text) or Path(text).expanduser().exists():
             return Reference("path", text)
-        hint = f"did you mean ${text}?" if text.split("/")[0] in self.calls else "write $step, name@label or an id"
+        hint = "give a path that is there, name@label, an artifact's id, or in a recipe $step"
+        if text.split("/")[0] in self.calls:
+            hint = f"did you mean ${text}?"
         raise where.error(f"{key}: {text!r} is not a reference, and no such file", hint, key)
 
 
