@@ -123,7 +123,10 @@ app = typer.Typer(
 @app.callback()
 def loom(
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="LOOMWORK_DEBUG", help="Show the traceback of an error; that of a step is in its log.")
+        bool,
+        typer.Option(
+            "--debug", envvar="LOOMWORK_DEBUG", help="Show the traceback of an error; that of a step is in its log."
+        ),
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and leave.")

@@ -1,5 +1,7 @@
 """BIG-Bench Hard, any of its tasks: documents with `input` and `target`, as the official files have under `examples`.
 
+The question alone, with no description and no solved examples: lm-evaluation-harness has those in a file for each task.
+
 Source: Suzgun et al. (2022), Challenging BIG-Bench Tasks; https://github.com/suzgunmirac/BIG-Bench-Hard
 """
 
@@ -14,7 +16,7 @@ TASK = Task(
     test_split="test",
     doc_to_text="Q: {{input}}\nA:",
     doc_to_target="target",
-    generation=Generation(until=("Q:",), max_tokens=256),
+    generation=Generation(until=("Q:", "</s>", "<|im_end|>"), max_tokens=256),
     pipelines=(
         Pipeline("whole", (Step("remove_whitespace"), Step("take_first"))),
         Pipeline(

@@ -10,6 +10,10 @@ from __future__ import annotations
 from loomwork.evals.tasks.task import Metric, Row, Shots, Source, Task
 
 LETTERS = ("A", "B", "C", "D")
+SUBJECT = (  # where the documents say it, as the hub's do
+    "{% if subject is defined and subject %}The following are multiple choice questions (with answers) about "
+    "{{subject.replace('_', ' ')}}.\n\n{% endif %}"
+)
 
 
 def parts(doc: Row) -> tuple[str, list[str], int]:
@@ -32,6 +36,7 @@ TASK = Task(
     source=Source("cais/mmlu", "all"),
     test_split="test",
     shots=Shots(sampler="first_n", split="dev"),
+    description=SUBJECT,
     doc_to_text=question,
     doc_to_choice=list(LETTERS),
     doc_to_target=lambda doc: parts(doc)[2],
