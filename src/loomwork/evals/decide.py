@@ -58,6 +58,7 @@ def decide(
     candidate: Model,
     baseline: Model | None = None,
     data: Dataset | None = None,
+    examples: Dataset | None = None,
     *,
     task: Annotated[str, Reads("loomwork.evals.tasks.find:files_of")],
     metric: str = "",
@@ -93,6 +94,7 @@ def decide(
         candidate: the model that is judged.
         baseline: the model it is compared with.
         data: the documents, where the task names none that are here.
+        examples: the documents that examples are drawn from, as for evals.run_task.
         task: one of ours, a task file, or a Python file, as for evals.run_task, but no group of tasks.
         metric: one that single documents have, between 0 and 1 ("acc", "exact_match"...); "" takes the task's first.
         not_worse_than: the loss that is accepted (0.01).
@@ -120,7 +122,7 @@ def decide(
         ruling = _of_one_model(limit, alpha, model_digest(candidate))
         write_verdict(out, ruling)
         return Card(notes=[f"{ruling.decision}: {ruling.reason}"])
-    one, documents = _read(task, data, labels, num_fewshot, trust=trust)
+    one, documents = _read(task, data, examples, labels, num_fewshot, trust=trust)
     name, turn = _metric(one, metric)
     different = list({i: n for n, i in reversed(list(enumerate(documents.ids)))}.values())  # the first of equal ones
     total, repeated = len(different), len(documents.ids) - len(different)
@@ -192,7 +194,13 @@ def _of_one_model(limit: float, alpha: float, subject: str) -> Ruling:
 
 
 def _read(
-    task: str, data: Dataset | None, labels: Path | None, num_fewshot: int | None, *, trust: bool
+    task: str,
+    data: Dataset | None,
+    examples: Dataset | None,
+    labels: Path | None,
+    num_fewshot: int | None,
+    *,
+    trust: bool,
 ) -> tuple[Task, Documents]:
     from loomwork.evals.tasks.documents import read_documents
     from loomwork.evals.tasks.find import find_task
@@ -202,7 +210,7 @@ def _read(
     if not isinstance(found, Task):
         raise InputError(f"{task} is a group of tasks", "give one of them, or use evals.run_task and evals.compare")
     functions_of_answers_only(found)
-    return found, labelled(read_documents(found, data, num_fewshot=num_fewshot), labels)
+    return found, labelled(read_documents(found, data, examples, num_fewshot=num_fewshot), labels)
 
 
 def _metric(task: Task, wanted: str) -> tuple[str, float]:

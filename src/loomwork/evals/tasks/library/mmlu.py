@@ -12,7 +12,7 @@ from loomwork.evals.tasks.task import Metric, Row, Shots, Source, Task
 
 LETTERS = ("A", "B", "C", "D")
 NOT_THEIRS = ("source", "encoding", "subject")  # the first two are of data.read
-AS_IT_IS = "read it with `loom call data.read path=FILE.csv header=no`, and give the artifact as `data`"
+AS_IT_IS = "read it with `loom call data.read path=FILE.csv header=no`, and give the artifact in its place"
 
 
 def parts(doc: Row) -> tuple[str, list[str], int]:
