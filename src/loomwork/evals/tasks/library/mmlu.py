@@ -30,7 +30,7 @@ def parts(doc: Row) -> tuple[str, list[str], int]:
     *names, last = fields
     if last.strip() in LETTERS:
         raise InputError(
-            f"the columns have the names of a question, {names[0]!r:.60}: the file has no header", AS_IT_IS
+            f"the columns have the names of a question, {names[0][:60]!r}: the file has no header", AS_IT_IS
         )
     question, *answers, letter = map(str, fields.values())
     if letter.strip() not in LETTERS:
