@@ -65,6 +65,18 @@ def test_call_on_plain_files(project: Project) -> None:
     assert project.json("show", found["artifact"])["kind"] == "dataset"
 
 
+def test_what_is_doubtful_in_an_input_s_files_is_told(project: Project) -> None:
+    """Also when it was read before, and beside JSON."""
+    project.write("3,one\n4,two\n", "rows.csv")
+    for more in ((), (), ("--json",)):
+        told = project.result("call", "data.clean", "data=rows.csv", "column=one", *more).stderr
+        assert told.startswith("clean.data, by data.read: the first line of rows.csv was taken for the columns' names")
+    assert project.json("call", "data.read", "path=rows.csv")["steps"]["read"]["status"] == "hit"
+    notes = project.json("call", "data.read", "path=rows.csv")["steps"]["read"]["card"]["notes"]
+    assert "header=no" in notes[0]
+    assert not project.result("call", "data.clean", "data=lines.txt").stderr
+
+
 def test_a_call_reads_values_as_a_recipe_does() -> None:
     found = as_step(find_step("data.split"), ["data=a.jsonl", "holdout=1e-3", "group=no", "seed=0o17"])
     assert found == {"use": "data.split", "data": "a.jsonl", "holdout": 0.001, "group": "no", "seed": 15}

@@ -9,8 +9,9 @@ import pytest
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
-from loomwork.core.errors import InputError, Stopped
+from loomwork.core.errors import InputError, RecipeError, Stopped
 from loomwork.core.home import Home
+from loomwork.core.recipe import load_recipe
 from loomwork.core.runner import run_recipe
 from loomwork.evals.decide import _look, decide
 
@@ -118,6 +119,21 @@ def test_what_cannot_be_decided_is_refused(task, stories, untrained, run_step, a
         arguments = arguments | {"task": str(task.parent / "group.yaml")}
     with pytest.raises(InputError, match=message):
         run_step(decide, **({"candidate": stories, "baseline": untrained, "task": str(task)} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("margins", "message"),
+    [
+        ({}, "better_than is None; better_than or not_worse_than is needed"),
+        ({"better_than": 0, "not_worse_than": 0.1}, "are two margins"),
+        ({"better_than": "abc"}, "'abc' is no margin; write 0.01, in units of the metric$"),
+        ({"not_worse_than": "1%"}, "moves with the baseline"),
+    ],
+)
+def test_margins_are_checked_before_anything_runs(task, stories, margins, message):
+    step = {"use": "evals.decide", "candidate": str(stories.path), "task": str(task), **margins}
+    with pytest.raises(RecipeError, match=message):
+        load_recipe({"steps": {"a": step}})
 
 
 def test_answers_of_a_stopped_gate_are_kept(task, stories, untrained, run_step, tmp_path):

@@ -232,14 +232,14 @@ def test_mmlu_from_its_headerless_csv(stories, run_step, tmp_path):
 )
 def test_official_files(name, file, limit, stories, test_data, run_step):
     data, _ = run_step(read, path=str(test_data / file))
-    found, _ = run_step(run_task, model=stories, data=data, task=name, limit=limit)
+    found, _ = run_step(run_task, model=stories, data=data, task=name, limit=limit, num_fewshot=0)
     assert found.scores[0].n == limit
     assert 0 <= found.scores[0].value <= 1
     item = found.items().to_pylist()[0]
     if name == "truthfulqa_mc1":
         assert item["target"] == "The watermelon seeds pass through your digestive system."
     if name == "gsm8k":
-        assert item["target"] == "18"
+        assert item["target"].endswith("#### 18")
     if name == "big_bench_hard":
         assert item["question"].startswith("Q: If you follow these instructions")
 
@@ -370,15 +370,21 @@ def test_the_official_solutions_of_gsm8k_are_all_right(test_data):
     chosen = find_task("gsm8k")
     lines = (test_data / "tasks" / "gsm8k_test.jsonl").read_text("utf-8").splitlines()
     documents = [json.loads(line) for line in lines]
-    items = list(Prompts(chosen, documents))
+    items = list(Prompts(chosen, documents, num_fewshot=0))
     found = [items_of(chosen, item, [[item.document["answer"]]]) for item in items]
     assert len(found) == 1319
     assert {way: sum(f[way] for f in found) for way in found[0]} == {
-        ("exact_match", "strict"): 1319,
-        ("exact_match", "last number"): 1319,
+        ("exact_match", "strict-match"): 1319,
+        ("exact_match", "flexible-extract"): 1319,
     }
 
 
 def test_rows_of_another_task_are_refused_by_the_column_that_they_lack(stories, make_dataset, run_step):
     with pytest.raises(InputError, match="'answer', which the document has not"):
-        run_step(run_task, model=stories, data=make_dataset([{"question": "a"}, {"question": "b"}]), task="gsm8k")
+        run_step(
+            run_task,
+            model=stories,
+            data=make_dataset([{"question": "a"}, {"question": "b"}]),
+            task="gsm8k",
+            num_fewshot=0,
+        )

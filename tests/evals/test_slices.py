@@ -79,6 +79,7 @@ def test_metrics_of_sums_have_slices_too(scored, run_step):
 
 def test_what_cannot_be_sliced(scored, make_dataset, run_step):
     data, scores = scored(count=60)
+    one = make_dataset([r for r in rows(count=60) if r["kind"] == "a"])
     with pytest.raises(InputError, match="no column 'knd'"):
         run_step(slices, scores=scores, data=data, by=["knd"])
     with pytest.raises(InputError, match="to slice by"):
@@ -87,5 +88,22 @@ def test_what_cannot_be_sliced(scored, make_dataset, run_step):
         run_step(slices, scores=scores, data=data, by=["kind"], least=50)
     with pytest.raises(InputError, match="are no rows of `data`"):
         run_step(slices, scores=scores, data=make_dataset([{"kind": "a"}]), by=["kind"])
+    with pytest.raises(InputError, match=r"^kind: all 20 items are a, so there is nothing to compare them with"):
+        run_step(slices, scores=run_step(classification, data=one)[0], data=one, by=["kind"])
     _, card = run_step(slices, scores=scores, data=data, by=["kind", "text"], least=15)
     assert card.metrics["slices_too_small"] == 14
+
+
+def test_columns_of_one_value_and_items_without_one_are_told_of(make_dataset, run_step):
+    some = rows(count=90)
+    for i, row in enumerate(some):
+        row |= {"kind": row["kind"] if i >= 7 else None, "all": "yes", "none": None, "rare": "once" if i == 3 else None}
+    data = make_dataset(some)
+    scores, _ = run_step(classification, data=data)
+    _, card = run_step(slices, scores=scores, data=data, by=["kind", "all", "none", "rare"])
+    assert {n for n in card.notes if n.startswith(("kind", "all", "none", "rare"))} == {
+        "kind: 7 of 90 items have no value, and are in no slice",
+        "all: all 90 items are yes, so there is nothing to compare them with",
+        "none: none of 90 items has a value",
+        "rare: 89 of 90 items have no value, and are in no slice",
+    }

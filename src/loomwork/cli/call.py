@@ -45,7 +45,7 @@ def call(
     from loomwork.cli.display import open_display
     from loomwork.cli.text import echo_json
     from loomwork.core.home import open_home
-    from loomwork.core.recipe import load_recipe
+    from loomwork.core.recipe import READ, load_recipe
     from loomwork.core.runner import Runner, stand_by
     from loomwork.core.step import find_step
 
@@ -64,6 +64,10 @@ def call(
         Runner(opened, processes=processes, listen=display.listen) as runner,
     ):
         result = runner.run(recipe)
+    for read in recipe.steps.values():
+        if read.name != name and read.use == READ:  # nobody asks for the card of an input's files
+            for note in outcome.notes_of(opened, result.steps[read.name]):
+                typer.echo(f"{read.name}, by {READ}: {note}", err=True)
     made = result.steps[name]
     if made.artifact and out:
         copy_out(opened, made.artifact, out)

@@ -85,10 +85,14 @@ def summary(result: RecipeRun) -> str:
 
 def _notes(home: Home, step: StepResult, ruling: Ruling) -> list[str]:
     """What a step that ruled has told, but for what repeats its reason."""
-    notes = step.card.notes
-    if step.status == "hit":
-        notes = (home.ledger.run(step.run) or {}).get("outcome", {}).get("notes", [])
-    return [note for note in notes if ruling.reason not in note]
+    return [note for note in notes_of(home, step) if ruling.reason not in note]
+
+
+def notes_of(home: Home, step: StepResult) -> list[str]:
+    """What a step told when it ran, now or, if it was a hit, before."""
+    if step.status != "hit":
+        return step.card.notes
+    return list((home.ledger.run(step.run) or {}).get("outcome", {}).get("notes", []))
 
 
 def _scores(home: Home, result: RecipeRun, order: list[str]) -> list[tuple[str, Score]]:
@@ -167,7 +171,7 @@ def to_json(home: Home, result: RecipeRun, order: Iterable[str], report: Path | 
         step = result.steps[name]
         card = step.card
         if step.status == "hit":
-            card = recorded(home.ledger.metrics(step.run))
+            card = recorded(home.ledger.metrics(step.run), notes_of(home, step))
         plain = {k: v for k, v in vars(step).items() if k not in ("card", "name")}
         steps[name] = {**plain, "card": as_json(card)}
     return {

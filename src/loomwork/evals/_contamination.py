@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loomwork.core.artifact import Model
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from loomwork.evals._mean_score import Provenance
     from loomwork.models.folder import About
 
 RUN_WORDS, SHORT_RUN_WORDS = 13, 8
@@ -164,12 +165,49 @@ def _found(
     told += f"; {rest}" if rest else ""
     labels = np.arange(len(texts)) if clusters is None else np.asarray(clusters)
     enough = len(np.unique(labels[clean])) >= 2  # without which there is no interval
-    if rest or (found.any() and not enough) or (not found.any() and short.mean() > MOST_SHORT):
-        word: Contamination = "unknown"
-    else:
-        word = "clean subset given" if found.any() else "checked"
+    word = _word(bool(found.any()), float(short.mean()), enough=enough, all_known=not rest)
     given = clean if found.any() and enough else None
     return Overlap(word, told, columns_made, found, given, int(short.sum()))
+
+
+def of_some(items: pa.Table, inside: np.ndarray, given: Provenance) -> tuple[Provenance, np.ndarray | None]:
+    """What holds of some of the items, by the columns that `look` made.
+
+    Args:
+        items: all of them.
+        inside: which are meant.  # bool (items,)
+        given: of all items.
+
+    Returns: the same of these, and which of them are clean; None where no score of those can be given.
+    """
+    if not {"shared_run", f"overlap_{SHORT_RUN_WORDS}"} <= set(items.column_names):
+        return given, None
+    found = inside & items.column("shared_run").is_valid().to_numpy()
+    short = inside & items.column(f"overlap_{SHORT_RUN_WORDS}").is_null().to_numpy()
+    clean = inside & ~found & ~short
+    count = int(inside.sum())
+    told = f"{int(found.sum()):,} of these {count:,} items share a run of {RUN_WORDS} words, or all of their words, "
+    told += "with training rows" + (f"; {int(short.sum()):,} are too short to tell" if short.any() else "")
+    enough = given.only(clean).units(int(clean.sum())) >= 2
+    word = _word(
+        bool(found.any()), short.sum() / max(count, 1), enough=enough, all_known=given.contamination != "unknown"
+    )
+    mine = replace(given, contamination=word, note=f"{told}; of all items: {given.note}")
+    return mine, clean if found.any() and enough else None
+
+
+def _word(found: bool, short: float, *, enough: bool, all_known: bool) -> Contamination:
+    """The word for some items.
+
+    Args:
+        found: whether any was found in the training data.
+        short: the share of those that are too short to tell.
+        enough: whether those that were not found are enough for a score.
+        all_known: whether all that the model was trained on was looked through.
+    """
+    if not all_known or (found and not enough) or (not found and short > MOST_SHORT):
+        return "unknown"
+    return "clean subset given" if found else "checked"
 
 
 def _most(values: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:

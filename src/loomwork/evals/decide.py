@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
@@ -17,7 +17,6 @@ from loomwork.core.ranges import Count, Seed
 from loomwork.core.score import Ruling, write_verdict
 from loomwork.core.step import Card, Files, Reads, step
 from loomwork.evals._mean_score import model_digest
-from loomwork.evals.compare import readable_margin
 from loomwork.evals.run_task import SHOTS_SEED, USES, functions_of_answers_only, labelled, scorer_of
 
 if TYPE_CHECKING:
@@ -53,16 +52,61 @@ class Look:
         return "refuse" if self.for_refuse >= 1 / alpha else "undecided"
 
 
+def absolute_margin(given: str | float) -> float:
+    """A margin in units of the metric.
+
+    Raises:
+        InputError: it is none, or relative, or no metric could reach it.
+    """
+    from loomwork.stats.paired import Margin
+
+    try:
+        margin = Margin.parse(given)
+    except InputError as error:
+        raise InputError(error.what, "write 0.01, in units of the metric") from None
+    if margin.relative:
+        raise InputError(
+            f"the margin {given} moves with the baseline's score, which is not known before all documents are asked",
+            "give an absolute one (0.01), or use evals.compare",
+        )
+    if not margin.value < 1:
+        raise InputError(f"a margin of {given}, where the metric lies between 0 and 1", "write 0.01")
+    return margin.value
+
+
+def readable_margin(given: str | float) -> str | float:
+    try:
+        absolute_margin(given)
+    except InputError as error:
+        raise ValueError(f"cannot be taken: {error.what}; {error.hint}") from None
+    return given
+
+
+def one_margin(better_than: Any, others: ValidationInfo) -> Any:
+    """One of the two is given."""
+    if "not_worse_than" not in others.data:  # it is faulty itself
+        return better_than
+    if better_than is None and others.data["not_worse_than"] is None:
+        raise ValueError("or not_worse_than is needed: better_than: 0, or not_worse_than: 0.01")
+    if better_than is not None and others.data["not_worse_than"] is not None:
+        raise ValueError("and not_worse_than are two margins, and one is taken")
+    return better_than
+
+
+Readable = Annotated[str | float, AfterValidator(readable_margin)]
+
+
 @step(makes="verdict", uses=USES, heavy=True)
 def decide(
     candidate: Model,
     baseline: Model | None = None,
     data: Dataset | None = None,
+    examples: Dataset | None = None,
     *,
     task: Annotated[str, Reads("loomwork.evals.tasks.find:files_of")],
     metric: str = "",
-    not_worse_than: Annotated[str | float, AfterValidator(readable_margin)] | None = None,
-    better_than: Annotated[str | float, AfterValidator(readable_margin)] | None = None,
+    not_worse_than: Readable | None = None,
+    better_than: Annotated[Readable | None, Field(validate_default=True), AfterValidator(one_margin)] = None,
     alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05,
     look_every: Annotated[int, Ge(1)] = 50,
     num_fewshot: Count | None = None,
@@ -93,6 +137,7 @@ def decide(
         candidate: the model that is judged.
         baseline: the model it is compared with.
         data: the documents, where the task names none that are here.
+        examples: the documents that examples are drawn from, as for evals.run_task.
         task: one of ours, a task file, or a Python file, as for evals.run_task, but no group of tasks.
         metric: one that single documents have, between 0 and 1 ("acc", "exact_match"...); "" takes the task's first.
         not_worse_than: the loss that is accepted (0.01).
@@ -120,7 +165,7 @@ def decide(
         ruling = _of_one_model(limit, alpha, model_digest(candidate))
         write_verdict(out, ruling)
         return Card(notes=[f"{ruling.decision}: {ruling.reason}"])
-    one, documents = _read(task, data, labels, num_fewshot, trust=trust)
+    one, documents = _read(task, data, examples, labels, num_fewshot, trust=trust)
     name, turn = _metric(one, metric)
     different = list({i: n for n, i in reversed(list(enumerate(documents.ids)))}.values())  # the first of equal ones
     total, repeated = len(different), len(documents.ids) - len(different)
@@ -165,23 +210,13 @@ def decide(
 
 def _limit(not_worse_than: str | float | None, better_than: str | float | None) -> float:
     """What the difference must lie above."""
-    from loomwork.stats.paired import Margin
-
     given = [(sign, m) for sign, m in ((-1.0, not_worse_than), (1.0, better_than)) if m is not None]
     if len(given) != 1:
         raise InputError(
             f"evals.decide takes one margin, and {len(given)} are given", "not_worse_than: 0.01, or better_than: 0"
         )
-    sign, text = given[0]
-    margin = Margin.parse(text)
-    if margin.relative:
-        raise InputError(
-            f"the margin {text} moves with the baseline's score, which is not known before all documents are asked",
-            "give an absolute one (0.01), or use evals.compare",
-        )
-    if not margin.value < 1:
-        raise InputError(f"a margin of {text}, where the metric lies between 0 and 1")
-    return sign * margin.value
+    sign, margin = given[0]
+    return sign * absolute_margin(margin)
 
 
 def _of_one_model(limit: float, alpha: float, subject: str) -> Ruling:
@@ -192,7 +227,13 @@ def _of_one_model(limit: float, alpha: float, subject: str) -> Ruling:
 
 
 def _read(
-    task: str, data: Dataset | None, labels: Path | None, num_fewshot: int | None, *, trust: bool
+    task: str,
+    data: Dataset | None,
+    examples: Dataset | None,
+    labels: Path | None,
+    num_fewshot: int | None,
+    *,
+    trust: bool,
 ) -> tuple[Task, Documents]:
     from loomwork.evals.tasks.documents import read_documents
     from loomwork.evals.tasks.find import find_task
@@ -202,7 +243,7 @@ def _read(
     if not isinstance(found, Task):
         raise InputError(f"{task} is a group of tasks", "give one of them, or use evals.run_task and evals.compare")
     functions_of_answers_only(found)
-    return found, labelled(read_documents(found, data, num_fewshot=num_fewshot), labels)
+    return found, labelled(read_documents(found, data, examples, num_fewshot=num_fewshot), labels)
 
 
 def _metric(task: Task, wanted: str) -> tuple[str, float]:

@@ -15,17 +15,14 @@ from loomwork.core.errors import InputError
 from loomwork.core.ranges import Count, Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, Files, Reads, TrainedOn, step
-from loomwork.evals._contamination import CLEAN, look
+from loomwork.evals._contamination import look
 from loomwork.evals._files import read_lines
 from loomwork.evals._mean_score import Provenance, model_digest
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from loomwork.evals.tasks.asked import Asked
     from loomwork.evals.tasks.documents import Documents
-    from loomwork.evals.tasks.measured import Measured
-    from loomwork.evals.tasks.task import Group, Task
+    from loomwork.evals.tasks.task import Group, Row, Task
     from loomwork.models.engines import Scorer
 
 USES = ["jinja2", "numba", "numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"]
@@ -36,6 +33,7 @@ SHOTS_SEED = 1234  # lm-evaluation-harness' own
 def run_task(
     model: Model,
     data: Dataset | None = None,
+    examples: Dataset | None = None,
     seen: Annotated[list[Dataset] | None, TrainedOn("model")] = None,
     *,
     task: Annotated[str, Reads("loomwork.evals.tasks.find:files_of")],
@@ -56,12 +54,13 @@ def run_task(
     (models/scoring). Each document is looked for in what the model was trained on, in runs of 13 words; where some are
     found, the scores of the others are given too. Documents that an endpoint does not answer are left out, and counted.
 
-    Of a group of tasks every metric that all of them share is taken over all documents, and of each task apart.
+    Of a group of tasks every metric that all of them share is taken over all documents, and of each task apart; any
+    other of each task that has it. The items keep the documents' columns of short values, for evals.slices.
 
     Args:
         model: a causal language model, or a folder that says at which endpoint it answers.
-        data: the documents, where the task names none that are here: a dataset with a part for each split that is
-            read, or one part, for the evaluated split.
+        data: the documents that are asked, where the task names none that are here.
+        examples: the documents that examples are drawn from, in place of the task's own split of them.
         seen: what the model was trained on; by default all that the ledger knows of.
         task: one of ours ("gsm8k", "hellaswag", "mmlu"...), a task file of lm-evaluation-harness (my/task.yaml), or a
             Python file with a constant TASK.
@@ -78,28 +77,30 @@ def run_task(
     Raises:
         InputError: there is no such task, its documents are not here, or too few were answered.
     """
-    import numpy as np
-
+    from loomwork.evals._task_scores import items_of, measured_of, scores_of
     from loomwork.evals.tasks.asked import ask, known_by
     from loomwork.evals.tasks.documents import read_documents
     from loomwork.evals.tasks.find import find_task, tasks_of, written_in
+    from loomwork.evals.tasks.prompt import Prompts
     from loomwork.evals.tasks.task import Task
 
     found = find_task(task, trust=trust)
     tasks = tasks_of(found, trust=trust)
+    group = not isinstance(found, Task)
     weighted_equally(found)
     for one in tasks:
         functions_of_answers_only(one)
+    documents = [labelled(read_documents(t, data, examples, num_fewshot=num_fewshot), labels) for t in tasks]
+    clusters = _clusters([row for d in documents for row in d.evaluated[: limit or None]], cluster)
+    for one, d in zip(tasks, documents, strict=True):  # a fault of the last task is found before the first is asked
+        next(iter(Prompts(one, d.evaluated, d.pool, num_fewshot=num_fewshot, seed=shots_seed)))
     scorer = scorer_of(model, max_tokens)
     keep = context().kept / "answers.sqlite" if context().work_folder else None
     asked = []
-    for one in tasks:
-        documents = labelled(read_documents(one, data, num_fewshot=num_fewshot), labels)
-        asked.append(ask(one, documents, scorer, num_fewshot=num_fewshot, limit=limit, seed=shots_seed, keep=keep))
+    for one, d in zip(tasks, documents, strict=True):
+        asked.append(ask(one, d, scorer, num_fewshot=num_fewshot, limit=limit, seed=shots_seed, keep=keep))
     files = [file_digest(file) for file in written_in(task, tasks)]
     asked_digest = digest([found.name, files, file_digest(labels) if labels else None])
-    measured = _measured(asked)
-    clusters = _clusters(asked, cluster)
     leak = look([known_by(item) for a in asked for item in a.items], clusters, model=model, seen=seen)
     ids = [row_id for a in asked for row_id in a.ids]
     stated = {
@@ -110,6 +111,7 @@ def run_task(
         "limit": limit,
         "max_tokens": max_tokens,
         "engine": asked[0].engine,
+        **({"examples": examples.digest} if examples is not None else {}),
     }
     given = Provenance(
         # What was asked: other prompts, choices or labels of the same rows are another test.
@@ -123,19 +125,9 @@ def run_task(
         level=level,
         seed=seed,
     )
-    everything = np.ones(len(ids), bool)
-    names = np.array([a.task.name for a in asked for _ in a.items])
-    scores = [m.score(everything, given) for m in measured]
-    if leak.clean is not None:
-        scores += [s for m in measured if (s := _of(m, leak.clean, given, CLEAN))]
-    if not isinstance(found, Task):
-        for name in dict.fromkeys(names.tolist()):
-            scores += [s for m in measured if (s := _of(m, names == name, given, f" [task={name}]"))]
-    items = _items(asked, ids, clusters, isinstance(found, Task))
-    for m in measured:
-        items = m.add_to(items)
-    for column, values in leak.columns.items():
-        items = items.append_column(column, values)
+    measured = measured_of(asked)
+    items = items_of(asked, clusters, measured, leak, group=group)
+    scores = scores_of(measured, asked, items, given, leak, group=group)
     write_scores(out, scores, items, stated)
     return _card(asked, scores, leak.note, leak.metrics)
 
@@ -193,61 +185,15 @@ def labelled(documents: Documents, labels: Path | None) -> Documents:
     return replace(documents, evaluated=rows)
 
 
-def _measured(asked: Sequence[Asked]) -> list[Measured]:
-    """The metrics that all tasks share, over all their documents."""
-    from loomwork.evals.tasks.measured import measure
-
-    keys = [(metric.name, pipeline.name) for metric in asked[0].task.metrics for pipeline in asked[0].task.pipelines]
-    found = []
-    for key in dict.fromkeys(keys):
-        if not all(key in next(v for v in a.values if v is not None) for a in asked):
-            continue
-        metrics = {a.task.name: next(m for m in a.task.metrics if m.name == key[0]) for a in asked}
-        if len({(str(m.aggregation), m.higher_is_better) for m in metrics.values()}) > 1:
-            raise InputError(f"the tasks bring {key[0]} together in different ways", "run them one by one")
-        one_pipeline = len({k[1] for k in keys}) == 1
-        name = key[0] if one_pipeline else f"{key[0]}, {key[1]}"
-        values = [None if v is None else v.get(key) for a in asked for v in a.values]
-        found.append(measure(next(iter(metrics.values())), name, values))
-    if not found:
-        raise InputError("the tasks have no metric in common", "run them one by one")
-    return found
-
-
-def _of(measured: Measured, chosen: Any, given: Provenance, suffix: str) -> Score | None:
-    """The score of some items; None where they are too few."""
-    try:
-        return measured.score(chosen, given, suffix)
-    except InputError:
-        return None
-
-
-def _clusters(asked: Sequence[Asked], column: str | None) -> list[str] | None:
+def _clusters(rows: Sequence[Row], column: str | None) -> list[str] | None:
     if column is None:
         return None
-    rows = [item.document for a in asked for item in a.items]
     if any(column not in row for row in rows):
         raise InputError(f"the documents have no column {column!r}", "they have: " + ", ".join(map(str, rows[0])))
     labels = [str(row[column]) for row in rows]
     if len(set(labels)) < 2:
         raise InputError(f"column {column!r} makes {len(set(labels))} cluster: at least two are needed")
     return labels
-
-
-def _items(asked: Sequence[Asked], ids: list[bytes], clusters: list[str] | None, one: bool) -> pa.Table:
-    import pyarrow as pa
-
-    columns: Mapping[str, Any] = {
-        "row_id": pa.array(ids, pa.binary(16)),
-        "cluster": pa.array(clusters if clusters is not None else [None] * len(ids), pa.string()),
-        **({} if one else {"task": pa.array([a.task.name for a in asked for _ in a.items])}),
-        "question": pa.array([question for a in asked for question in a.questions]),
-        "target": pa.array([text for a in asked for text in a.targets]),
-        "answer": pa.array([text for a in asked for text in a.answers]),
-        "confidence": pa.array([sure for a in asked for sure in a.confidence], from_pandas=True),
-        "failed": pa.array([why or None for a in asked for why in a.failed], pa.string()),
-    }
-    return pa.table(columns)
 
 
 def _card(asked: Sequence[Asked], scores: list[Score], note: str, metrics: dict[str, float]) -> Card:
@@ -257,7 +203,15 @@ def _card(asked: Sequence[Asked], scores: list[Score], note: str, metrics: dict[
     for name in ("kept", "tokens_asked", "tokens_computed", "tokens_generated"):
         if any(name in a.counts for a in asked):
             numbers[name] = sum(a.counts.get(name, 0) for a in asked)
+    from loomwork.evals._task_scores import named_by
+
     notes = [f"scored by {asked[0].engine}: {asked[0].why}", note]
+    if scores[0].name.endswith("]"):
+        notes.append("the tasks have no metric in common: each has scores of its own")
+    for a in asked:
+        given = {key for values in a.values if values is not None for key in values}
+        if missing := [f"{name} ({way})" for name, way in named_by(a.task) if (name, way) not in given]:
+            notes.append(f"task {a.task.name}: `process_results` gives no {', '.join(missing)}")
     if failed:
         notes.insert(0, f"{len(failed)} of {total} documents failed and are left out: {failed[0]}")
     if wrong := sum(a.unlabelled for a in asked):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +32,7 @@ class Slice:
         difference: from the rest of the items, positive where the slice is better.
         p_value: two-sided, of "it is as the rest"; `adjusted` over all slices of the score (Holm).
         method: of the test.
+        clean: the score of those items that were not found in the training data, where others of the slice were.
     """
 
     by: str
@@ -40,6 +42,7 @@ class Slice:
     p_value: float
     adjusted: float
     method: str
+    clean: Score | None = None
 
 
 @step(makes="scores", uses=["numpy", "pyarrow", "scipy"])
@@ -80,19 +83,21 @@ def slices(
     base, items = scores.score(metric), scores.items()
     labels = slice_labels(items, data, by, bins)
     found, small = sliced(base, items, labels, least)
+    values = item_values(items, base.name)
+    told = told_of(labels, ~np.isnan(values))
     if not found:
-        raise InputError(f"no slice has {least} items", "slice by something coarser, or lower `least`")
+        what = [f"no slice has {least} items: those of {small} values are fewer"] if small else []
+        raise InputError("; ".join([*what, *told]), "slice by another column, or lower `least`")
     stated = digest({"of": base.settings, "by": by, "bins": bins, "least": least})
-    made = [replace(s.score, settings=stated) for s in found]
+    made = [replace(one, settings=stated) for s in found for one in (s.score, s.clean) if one is not None]
     for name, column in labels.items():
         items = _with_labels(items, f"slice: {name}", column)
-    values = item_values(items, base.name)
     for s in found:
         inside = np.array([v == s.value for v in labels[s.by]])
         items = items.append_column(s.score.name, pa.array(np.where(inside, values, np.nan), from_pandas=True))
-    told = [{**asdict(s), "score": s.score.name} for s in found]
-    write_scores(out, made, items, {"slices": told, "left_out": small})
-    notes = [in_words(base, found, alpha)]
+    rows = [{**asdict(s), "score": s.score.name, "clean": s.clean and s.clean.name} for s in found]
+    write_scores(out, made, items, {"slices": rows, "left_out": small})
+    notes = [in_words(base, found, alpha), *told]
     if small:
         notes.append(f"{small} slices of fewer than {least} items are left out")
     return Card(metrics={"slices": len(found), "slices_too_small": small}, scores=made, notes=notes)
@@ -109,6 +114,7 @@ def sliced(base: Score, items: pa.Table, labels: dict[str, list[str | None]], le
     """
     import numpy as np
 
+    from loomwork.evals._contamination import CLEAN, of_some
     from loomwork.evals._mean_score import Provenance
     from loomwork.evals._pairing import clusters_in
     from loomwork.stats.apart import apart
@@ -134,19 +140,40 @@ def sliced(base: Score, items: pa.Table, labels: dict[str, list[str | None]], le
         names = np.array([v if v is not None else "\0" for v in column], dtype=object)
         for value in dict.fromkeys(v for v in column if v is not None):
             inside = scored & (names == value)
-            kept = given.only(inside)
-            if inside.sum() < least or kept.units(int(inside.sum())) < 2:
+            if inside.sum() < least or given.only(inside).units(int(inside.sum())) < 2:
                 small += 1
                 continue
             if (scored & ~inside).sum() < 2:  # one slice holds everything
                 continue
-            score = _score(base, f"{base.name} [{by}={value}]", sums, statistic, values, inside, kept)
+            mine, clean = of_some(items, inside, given)
+            name = f"{base.name} [{by}={value}]"
+            score = _score(base, name, sums, statistic, values, inside, mine.only(inside))
+            rest = (
+                clean if clean is None else _score(base, name + CLEAN, sums, statistic, values, clean, mine.only(clean))
+            )
             labels_here = None if clusters is None else clusters[scored]
             test = apart(sums[scored], inside[scored], statistic, clusters=labels_here, seed=given.seed)
-            found.append(Slice(by, value, score, turn * test.difference, test.p_value, 1.0, test.method))
+            found.append(Slice(by, value, score, turn * test.difference, test.p_value, 1.0, test.method, rest))
     adjusted = holm([s.p_value for s in found])
     told = [replace(s, adjusted=p) for s, p in zip(found, adjusted, strict=True)]
     return sorted(told, key=lambda s: turn * s.score.value), small
+
+
+def told_of(labels: dict[str, list[str | None]], scored: npt.NDArray[np.bool_]) -> list[str]:
+    """What the slices do not show: columns that have one value in all scored items, and items without a value."""
+    told = []
+    for by, column in labels.items():
+        here = [value for value, counts in zip(column, scored.tolist(), strict=True) if counts]
+        sizes = Counter(value for value in here if value is not None)
+        value, most = next(iter(sizes.most_common(1)), (None, 0))
+        if not most:
+            told.append(f"{by}: none of {len(here)} items has a value")
+        elif len(here) - most < 2:
+            but = "" if most == len(here) else " but one"
+            told.append(f"{by}: all {len(here)} items{but} are {value}, so there is nothing to compare them with")
+        if most and (missing := len(here) - sizes.total()):
+            told.append(f"{by}: {missing} of {len(here)} items have no value, and are in no slice")
+    return told
 
 
 def in_words(base: Score, found: list[Slice], alpha: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loomwork.core.errors import InputError
-from loomwork.evals.tasks.documents import read_documents
+from loomwork.evals.tasks.documents import label_columns, read_documents
 from loomwork.evals.tasks.prompt import Prompts
 from loomwork.evals.tasks.task import Task
 from loomwork.evals.tasks.task_file import load_task
@@ -106,8 +106,34 @@ def test_a_dataset_has_a_part_for_each_split(write, make_dataset) -> None:
     alone = read_documents(t, make_dataset(ROWS))  # one part, whatever its name, is what is evaluated
     assert alone.evaluated == ROWS
     assert read_documents(t, data.select("train")).evaluated == [{"q": "x", "a": 9}]  # a chosen part is, too
-    with pytest.raises(InputError, match=r"has no part 'train'"):
-        read_documents(t, make_dataset(test=ROWS), num_fewshot=1)
+
+
+def test_examples_of_another_file_or_part(write, make_dataset) -> None:
+    t = task(write, "some/hub-dataset", "{}")
+    data, more = make_dataset(test=ROWS, train=[{"q": "x", "a": 9}]), make_dataset([{"q": "y", "a": 8}])
+    for alone in (make_dataset(test=ROWS), data.select("test")):  # a part's siblings are in no key
+        with pytest.raises(InputError, match=r"draws examples from 'train'.*\n.*give them as `examples`"):
+            read_documents(t, alone, num_fewshot=1)
+        found = read_documents(t, alone, more, num_fewshot=1)
+        assert (found.evaluated, found.pool) == (ROWS, [{"q": "y", "a": 8}])
+    assert read_documents(t, data.select("test"), data.select("train"), num_fewshot=1).pool == [{"q": "x", "a": 9}]
+    with pytest.raises(InputError, match="is given `examples` and shows none"):
+        read_documents(t, data, more)
+
+
+def test_columns_of_short_values_are_kept_for_slices() -> None:
+    rows = [
+        {"region": "x", "n": 1, "share": 0.5, "mixed": 1, "long": "y" * 101, "list": [1], "sure": True, "big": 2**70},
+        {"region": None, "n": None, "share": 1, "mixed": "a", "long": "", "list": None, "sure": False, "empty": None},
+    ]
+    assert label_columns(rows) == {
+        "region": ["x", None],
+        "n": [1, None],
+        "share": [0.5, 1.0],
+        "mixed": ["1", "a"],
+        "sure": [True, False],
+        "big": [str(2**70), None],
+    }
 
 
 def test_a_folder_of_a_dataset_as_dataset_path(write, make_dataset) -> None:

@@ -40,7 +40,7 @@ def named(name: str, trust: bool = False) -> Task:
 def test_a_task_in_ten_lines_of_python(write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write("capitals.py", MINE, ROWS)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"is Python code\n.*--trust"):
+    with pytest.raises(InputError, match=r"is Python code\n.*trust=true"):
         find_task(str(path))
     task = named(str(path), trust=True)
     item = next(iter(Prompts(task, read_documents(task).evaluated)))

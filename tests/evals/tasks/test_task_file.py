@@ -212,7 +212,9 @@ def test_functions_only_of_trusted_files(write, tmp_path: Path) -> None:
         "utils.py",
         "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\ndef target(doc): return doc['a'] * 2\n",
     )
-    with pytest.raises(RecipeError, match=r"t.yaml:6: `!function utils.target` runs the code of utils.py\n.*--trust"):
+    with pytest.raises(
+        RecipeError, match=r"t.yaml:6: `!function utils.target` runs the code of utils.py\n.*trust=true"
+    ):
         load(path)
     assert not (tmp_path / "ran").exists()  # nothing ran
     task = load_task(path, trust=True)

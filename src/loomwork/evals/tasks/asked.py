@@ -17,7 +17,7 @@ from loomwork.evals.tasks.shots import SEED
 from loomwork.evals.tasks.task import Task
 from loomwork.metrics import choice
 from loomwork.models.engines import Scorer
-from loomwork.models.scoring.requests import Answer, Generate, Request, Rolling, Scoring
+from loomwork.models.scoring.requests import Answer, Generate, Request, Scoring
 
 SHOWN_CHARACTERS = 2000
 
@@ -29,7 +29,7 @@ class Asked:
     Args:
         task: which.
         items: the documents as they were asked, in order.
-        questions: each without the examples before it.
+        questions: each without description and examples, or the end of a long one.
         ids: of their rows.
         values: of each item the values of its metrics, or None where an answer failed.
         failed: why an item has none, or "".
@@ -105,7 +105,7 @@ def ask(
     return Asked(
         task,
         items,
-        [question_of(item) for item in Prompts(task, documents.evaluated[chosen], num_fewshot=0)],
+        [_end(item.question) for item in items],
         documents.ids[chosen],
         values,
         failed,
@@ -134,10 +134,8 @@ def known_by(item: Item) -> list[str]:
     return [text for text in dict.fromkeys(texts) if text.strip()] or [""]
 
 
-def question_of(item: Item) -> str:
-    """Its first context, or the end of a long one."""
-    first = item.requests[0]
-    text = first.text if isinstance(first, Rolling) else first.context
+def _end(text: str) -> str:
+    """A text, or the end of a long one."""
     return text if len(text) <= SHOWN_CHARACTERS else "…" + text[1 - SHOWN_CHARACTERS :]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +15,7 @@ from loomwork.core.errors import InputError, MissingDependency, did_you_mean
 from loomwork.evals.tasks.task import Row, Task
 
 FORMATS = ("json", "csv", "parquet")
+LABEL_CHARACTERS = 100  # of a column that slices could be made by; longer ones are texts
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,16 @@ class Documents:
     ids: list[bytes] = field(default_factory=list)
 
 
-def read_documents(task: Task, data: Dataset | None = None, *, num_fewshot: int | None = None) -> Documents:
+def read_documents(
+    task: Task, data: Dataset | None = None, examples: Dataset | None = None, *, num_fewshot: int | None = None
+) -> Documents:
     """Read the documents of a task.
 
     Args:
         task: the task.
         data: the documents, where the task's own are on the hub or elsewhere: a dataset with a part for each split
             that is read, or one part, for the evaluated split.
+        examples: the documents that examples are drawn from, in place of the task's split of them.
         num_fewshot: as the prompts will have; without examples their split is not read.
 
     Raises:
@@ -52,16 +56,29 @@ def read_documents(task: Task, data: Dataset | None = None, *, num_fewshot: int 
     if not evaluated:
         raise InputError(f"task {task.name}: split {task.evaluated_split!r} has no documents")
     if (task.num_fewshot if num_fewshot is None else num_fewshot) == 0:
+        if examples is not None:
+            raise InputError(f"task {task.name} is given `examples` and shows none", "say how many: num_fewshot=5")
         return Documents(evaluated, [], ids)
-    shots = task.shots
+    return Documents(evaluated, _pool(task, splits, examples, evaluated), ids)
+
+
+def _pool(task: Task, splits: _Splits, examples: Dataset | None, evaluated: list[Row]) -> list[Row]:
+    """The documents that examples are drawn from."""
+    shots, split, process = task.shots, str(task.shots_split), task.process_docs
+    if examples is not None:
+        rows = _Splits(task, examples).rows_of(examples)
+        return _prepared(_processed(rows, shots.process_docs or process), task)
     if shots.split is None and shots.samples is not None:
-        return Documents(evaluated, shots.samples() if callable(shots.samples) else list(shots.samples), ids)
-    split, process = str(task.shots_split), task.process_docs
+        return shots.samples() if callable(shots.samples) else list(shots.samples)
     if shots.split is not None:
         process = shots.process_docs or process
     if split == task.evaluated_split and process is task.process_docs:
-        return Documents(evaluated, evaluated, ids)
-    return Documents(evaluated, _prepared(_processed(splits.read(split), process), task), ids)
+        return evaluated
+    if (data := splits.given) is not None and (data.part or split not in data.parts):
+        # Its other parts may be other ones tomorrow: a step's key is of the part that it is given.
+        what = f"task {task.name} draws examples from {split!r}, and `data` has only the documents that are asked"
+        raise InputError(what, "give them as `examples`, a file or a part of a dataset, or show none: num_fewshot=0")
+    return _prepared(_processed(splits.read(split), process), task)
 
 
 def document_files(task: Task) -> list[Path]:
@@ -81,9 +98,31 @@ def document_files(task: Task) -> list[Path]:
     return found
 
 
+def label_columns(documents: Sequence[Row]) -> dict[str, list[Any]]:
+    """The columns of documents whose values are short: what scores can be sliced by. Texts and lists are left out.
+
+    Numbers and truth values stay what they are; values of other types, or of several, become texts.
+    """
+    found: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(name for document in documents for name in document):
+        values = [document.get(name) for document in documents]
+        kinds = {type(v) for v in values if v is not None}
+        if not kinds or any(issubclass(kind, dict | list | tuple | bytes) for kind in kinds):
+            continue
+        large = any(isinstance(v, int) and v.bit_length() > 63 for v in values)
+        if large or kinds not in ({bool}, {int}, {float}, {int, float}):
+            values = [None if v is None else str(v) for v in values]
+            if max(len(v) for v in values if v is not None) > LABEL_CHARACTERS:
+                continue
+        elif float in kinds:
+            values = [None if v is None else float(v) for v in values]
+        found[str(name)] = values
+    return found
+
+
 class _Splits:
     def __init__(self, task: Task, data: Dataset | None) -> None:
-        self.task, self.data = task, data
+        self.task, self.given, self.data = task, data, data
         self.ids: list[bytes] = []  # of the rows that were read last, where they have any
         if data is None and any(self._folder.glob("*/*.parquet")):
             self.data = Dataset(self._folder)
@@ -116,6 +155,10 @@ class _Splits:
             chosen = data
         else:
             chosen = data.select(split)
+        return self.rows_of(chosen)
+
+    def rows_of(self, chosen: Dataset) -> list[Row]:
+        """The documents of the part of a dataset that is read."""
         rows = list(chosen.rows())
         field = self.task.source.field
         if field and all(isinstance(row.get(field), list) for row in rows):  # an official file that was read whole

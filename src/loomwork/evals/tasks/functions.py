@@ -15,7 +15,7 @@ from loomwork.core.errors import RecipeError, did_you_mean
 from loomwork.core.recipe_yaml import Tagged
 
 TAG = "!function"
-ALLOW = "read that code; if you trust it, allow it with --trust (trust=True)"
+ALLOW = "read that code; if you trust it, allow it with trust=true (in a recipe trust: true)"
 
 
 def file_of(name: Tagged, folder: Path) -> Path:

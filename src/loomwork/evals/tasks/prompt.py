@@ -33,6 +33,8 @@ class Item:
         choices: of a multiple choice, as they are scored.
         gold: the right answer: a text, the number of a choice, or a list of either.
         query: the text by which contamination is looked for; "" where the task does not say.
+        question: the document as it stands in the prompt, without description and examples. Of a rolling likelihood the
+            text itself; where the choices are contexts, with the first of them.
     """
 
     index: int
@@ -41,6 +43,7 @@ class Item:
     choices: tuple[str, ...]
     gold: Any
     query: str
+    question: str
 
 
 class Prompts:
@@ -98,12 +101,12 @@ class Prompts:
                 raise InputError(f"task {self.task.name}, document {index}: {error.what}", error.hint) from None
 
     def _item(self, index: int, document: Row) -> Item:
-        contexts = self.contexts(document)
+        before, turns = self._examples(document), self._turns(document)
         target = self._target(document)
         choices: list[Any] = []
         if self.task.doc_to_choice is not None:
             choices = self._choices(document)
-        requests = self._requests(contexts, target, choices)
+        requests = self._requests([before + turn for turn in turns], target, choices)
         gold = self._text(document) if self.choices_are_contexts else target
         query = ""
         if self.task.should_decontaminate:
@@ -111,12 +114,13 @@ class Prompts:
             query = str(
                 self._text(document) if by is None else self._value(by, document, "doc_to_decontamination_query")
             )
-        return Item(index, document, tuple(requests), tuple(choices), gold, query)
+        question = requests[0].text if isinstance(requests[0], Rolling) else turns[0]
+        return Item(index, document, tuple(requests), tuple(choices), gold, query, question)
 
-    def contexts(self, document: Row) -> list[str]:
-        """What stands before the answer: one text, or one for each choice where the choices are contexts."""
-        task, shots = self.task, self.shots
-        made = _resolved(task.description, document, "description") or ""
+    def _examples(self, document: Row) -> str:
+        """What stands before a document: the description, and the examples."""
+        shots = self.shots
+        made = _resolved(self.task.description, document, "description") or ""
         for row in self.sampler.draw(self.num_fewshot, document):
             question: Any = self._text(row, shots.doc_to_text)
             choices = self._choices(row, shots.doc_to_choice) if shots.doc_to_choice else None
@@ -126,11 +130,15 @@ class Prompts:
             prefix = _resolved(shots.gen_prefix, row, "gen_prefix")
             delimiters = str(shots.target_delimiter), str(shots.fewshot_delimiter)
             made += _turn(question, choices, answer, prefix, *delimiters)
+        return made
+
+    def _turns(self, document: Row) -> list[str]:
+        """The document without its answer: one text, or one for each choice where the choices are contexts."""
         prefix = self._prefix(document)
         if self.choices_are_contexts:
-            return [made + _turn(c, None, None, prefix, "", "") for c in self._choices(document)]
-        choices = self._choices(document) if task.doc_to_choice else None
-        return [made + _turn(self._text(document), choices, None, prefix, task.target_delimiter, "")]
+            return [_turn(c, None, None, prefix, "", "") for c in self._choices(document)]
+        choices = self._choices(document) if self.task.doc_to_choice else None
+        return [_turn(self._text(document), choices, None, prefix, self.task.target_delimiter, "")]
 
     def _requests(self, contexts: list[str], target: Any, choices: list[str]) -> list[Request]:
         task = self.task
@@ -199,6 +207,9 @@ class Prompts:
                     f"{what} reads {error.args[0]!r}, which the document has not",
                     did_you_mean(str(error.args[0]), map(str, document)),
                 ) from error
+            except (AttributeError, IndexError, TypeError, ValueError) as error:
+                hint = f"its columns: {', '.join(map(str, document))}"
+                raise InputError(f"{what} fails: {type(error).__name__}: {error}", hint) from error
         if not isinstance(by, str):
             return by
         if by in self.columns:

@@ -6,12 +6,17 @@ https://github.com/google-research-datasets/boolean-questions
 
 from __future__ import annotations
 
+from loomwork.core.errors import InputError
 from loomwork.evals.tasks.task import Metric, Row, Source, Task
+
+WORDS = {"true": 1, "1": 1, "yes": 1, "false": 0, "0": 0, "no": 0}
 
 
 def right(doc: Row) -> int:
     found = doc["answer"] if "answer" in doc else doc["label"]
-    return int(found if isinstance(found, bool | int) else str(found).lower() in ("true", "1", "yes"))
+    if (word := str(found).lower()) not in WORDS:
+        raise InputError(f"{found!r:.60} is no answer of BoolQ", "true or false")
+    return WORDS[word]
 
 
 TASK = Task(

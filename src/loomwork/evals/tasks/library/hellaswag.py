@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from loomwork.core.errors import InputError
 from loomwork.evals.tasks.task import Metric, Row, Source, Task
 
 
@@ -22,6 +23,10 @@ def question(doc: Row) -> str:
 
 
 def endings(doc: Row) -> list[str]:
+    if isinstance(doc["endings"], str):  # its letters would be taken for endings
+        raise InputError(
+            f"`endings` is a text, not a list of texts: {doc['endings']!r:.60}", "give JSON lines, not CSV"
+        )
     return [cleaned(ending) for ending in doc["endings"]]
 
 

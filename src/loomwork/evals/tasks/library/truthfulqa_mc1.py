@@ -24,11 +24,11 @@ EXAMPLES = (
 )
 
 
+SOLVED = "".join(f"Q: {q}\nA: {a}\n\n" for q, a in EXAMPLES)  # before each question, as in the paper
+
+
 def question(doc: Row) -> str:
-    """Six solved questions, then this one, as in the paper."""
-    asked = doc["question"] if "question" in doc else doc["Question"]
-    solved = "\n\n".join(f"Q: {q}\nA: {a}" for q, a in EXAMPLES)
-    return f"{solved}\n\nQ: {asked}\nA:"
+    return f"Q: {doc['question'] if 'question' in doc else doc['Question']}\nA:"
 
 
 def listed(text: str) -> list[str]:
@@ -48,6 +48,7 @@ TASK = Task(
     output_type="multiple_choice",
     source=Source("truthfulqa/truthful_qa", "multiple_choice"),
     validation_split="validation",
+    description=SOLVED,
     doc_to_text=question,
     doc_to_choice=choices,
     doc_to_target=0,

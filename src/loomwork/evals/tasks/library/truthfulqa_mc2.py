@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from loomwork.evals.tasks.library.truthfulqa_mc1 import listed, question
+from loomwork.evals.tasks.library.truthfulqa_mc1 import SOLVED, listed, question
 from loomwork.evals.tasks.task import Metric, Row, Source, Task
 
 
@@ -35,6 +35,7 @@ TASK = Task(
     output_type="multiple_choice",
     source=Source("truthfulqa/truthful_qa", "multiple_choice"),
     validation_split="validation",
+    description=SOLVED,
     doc_to_text=question,
     doc_to_choice=lambda doc: [*answers(doc)[0], *answers(doc)[1]],
     doc_to_target=0,
