@@ -358,7 +358,8 @@ def test_what_an_endpoint_does_not_answer_is_marked_failed_and_counted(
     found, card = run_step(run_task, model=Model(tmp_path / "m"), task=file)
     assert (card.metrics["documents"], card.metrics["failed"]) == (24, 1)
     assert "1 of 24 documents failed and are left out: 400" in card.notes[0]
-    assert found.score("bits_per_byte").n == 23
+    assert (found.score("bits_per_byte").n, found.score("bits_per_byte").failed) == (23, 1)
+    assert found.items().column("bits_per_byte:sums").null_count == 1
     assert found.score("bits_per_byte").value == pytest.approx(1 / np.log(2))  # one nat a byte
     assert [f is not None for f in found.items().column("failed").to_pylist()].count(True) == 1
     with pytest.raises(InputError, match="how it computes cannot be set"):

@@ -125,12 +125,13 @@ def run_task(
     )
     everything = np.ones(len(ids), bool)
     names = np.array([a.task.name for a in asked for _ in a.items])
-    scores = [m.score(everything, given) for m in measured]
+    failed = np.array([bool(why) for a in asked for why in a.failed])
+    scores = [m.score(everything, given, failed=failed) for m in measured]
     if leak.clean is not None:
-        scores += [s for m in measured if (s := _of(m, leak.clean, given, CLEAN))]
+        scores += [s for m in measured if (s := _of(m, leak.clean, failed, given, CLEAN))]
     if not isinstance(found, Task):
         for name in dict.fromkeys(names.tolist()):
-            scores += [s for m in measured if (s := _of(m, names == name, given, f" [task={name}]"))]
+            scores += [s for m in measured if (s := _of(m, names == name, failed, given, f" [task={name}]"))]
     items = _items(asked, ids, clusters, isinstance(found, Task))
     for m in measured:
         items = m.add_to(items)
@@ -214,10 +215,10 @@ def _measured(asked: Sequence[Asked]) -> list[Measured]:
     return found
 
 
-def _of(measured: Measured, chosen: Any, given: Provenance, suffix: str) -> Score | None:
+def _of(measured: Measured, chosen: Any, failed: Any, given: Provenance, suffix: str) -> Score | None:
     """The score of some items; None where they are too few."""
     try:
-        return measured.score(chosen, given, suffix)
+        return measured.score(chosen, given, suffix, failed)
     except InputError:
         return None
 
