@@ -15,7 +15,7 @@ from typing import Any
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.evals.tasks.shots import SEED, Sampler
 from loomwork.evals.tasks.task import Field, Row, Task
-from loomwork.evals.tasks.template import is_template, render
+from loomwork.evals.tasks.template import fills_in_null, is_template, render
 from loomwork.models.scoring.requests import Generate, LogLikelihood, Request, Rolling
 
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -33,6 +33,7 @@ class Item:
         choices: of a multiple choice, as they are scored.
         gold: the right answer: a text, the number of a choice, or a list of either.
         query: the text by which contamination is looked for; "" where the task does not say.
+        nulls: fields of the task that take a null of the document for the text "None".
     """
 
     index: int
@@ -41,6 +42,7 @@ class Item:
     choices: tuple[str, ...]
     gold: Any
     query: str
+    nulls: tuple[str, ...] = ()
 
 
 class Prompts:
@@ -111,7 +113,20 @@ class Prompts:
             query = str(
                 self._text(document) if by is None else self._value(by, document, "doc_to_decontamination_query")
             )
-        return Item(index, document, tuple(requests), tuple(choices), gold, query)
+        return Item(index, document, tuple(requests), tuple(choices), gold, query, self._nulls(document))
+
+    def _nulls(self, document: Row) -> tuple[str, ...]:
+        if not _has_null(document):
+            return ()
+        return tuple(name for name in ("doc_to_text", "doc_to_target", "doc_to_choice") if self._null(name, document))
+
+    def _null(self, name: str, document: Row) -> bool:
+        by = getattr(self.task, name)
+        if not isinstance(by, str):
+            return False
+        if by in self.columns:  # a label of none is counted as such; a question of none is refused
+            return name == "doc_to_target" and self.task.doc_to_choice is None and document[by] is None
+        return fills_in_null(by, document)
 
     def contexts(self, document: Row) -> list[str]:
         """What stands before the answer: one text, or one for each choice where the choices are contexts."""
@@ -216,6 +231,12 @@ class Prompts:
     def _prefix(self, document: Row) -> str | None:
         by = self.task.gen_prefix
         return None if by is None else document[by] if by in self.columns else render(by, document, "gen_prefix")
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_null, value.values()))
+    return any(map(_has_null, value)) if isinstance(value, list | tuple) else value is None
 
 
 def _filled(task: Task) -> Any:
