@@ -10,6 +10,7 @@ import pytest
 from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
 from loomwork.evals.perplexity import BITS, BYTE, TOKEN, WORD, perplexity
+from loomwork.evals.run_task import run_task
 from loomwork.models.decoder import load_decoder
 
 TEXTS = [
@@ -75,6 +76,19 @@ def test_the_harness_gives_the_same(stories, documents, run_step):
     assert found.items().column("log_probability").to_pylist() == pytest.approx(theirs, abs=1e-3)
 
 
+def test_a_rolled_task_has_the_same_values_and_intervals(documents, stories, run_step, tmp_path):
+    task = "task: t\ndataset_path: given\ntest_split: test\noutput_type: loglikelihood_rolling\n"
+    (tmp_path / "t.yaml").write_text(task + 'doc_to_text: ""\ndoc_to_target: "{{text}}"\n')
+    ours, _ = run_step(perplexity, data=documents, model=stories)
+    theirs, _ = run_step(run_task, data=documents, model=stories, task=str(tmp_path / "t.yaml"))
+    for name, other in ((WORD, "word_perplexity"), (BYTE, "byte_perplexity"), (BITS, "bits_per_byte")):
+        one, two = ours.score(name), theirs.score(other)
+        assert two.value == pytest.approx(one.value)
+        assert (two.interval.low, two.interval.high) == pytest.approx((one.interval.low, one.interval.high))
+        assert two.interval.method == one.interval.method
+        assert two.interval.low >= (0 if name == BITS else 1)
+
+
 def test_clusters_and_shorter_windows(documents, stories, run_step):
     found, _ = run_step(perplexity, data=documents, model=stories, cluster="book", max_tokens=64)
     whole, _ = run_step(perplexity, data=documents, model=stories)
@@ -110,7 +124,7 @@ def test_documents_that_an_endpoint_does_not_answer_for_are_left_out_and_counted
     found, card = run_step(perplexity, data=documents, model=Model(tmp_path))
     assert card.metrics["failed"] == 1
     assert "1 of 3 documents failed and are left out: 400" in card.notes[0]
-    assert found.score(BITS).n == 2
+    assert {(s.n, s.failed) for s in found.scores} == {(2, 1)}
     assert found.score(BITS).value == pytest.approx(1 / math.log(2))  # one nat a byte
     assert [f is None for f in found.items().column("failed").to_pylist()] == [True, False, True]
     assert found.items().column("log_probability").null_count == 1

@@ -159,6 +159,15 @@ def test_labels_that_are_no_choice_are_counted(task, stories, run_step, tmp_path
     assert found.items().column("acc").to_pylist()[:3] == [0, 0, 0]
 
 
+def test_documents_with_a_null_in_their_prompt_are_counted(task, rows, stories, run_step, tmp_path):
+    lines = [json.dumps(row | ({"more": "!"} if i < 20 else {})) for i, row in enumerate(rows)]
+    file = task(CHOICE.replace("{{story}}", "{{story}}{{more}}"))
+    (tmp_path / "tasks/rows.jsonl").write_text("\n".join(lines))
+    _, card = run_step(run_task, model=stories, task=file)
+    assert card.metrics["documents_with_null"] == 4
+    assert any("4 documents have a null that doc_to_text" in n and "document 20" in n for n in card.notes)
+
+
 def test_a_killed_run_reads_its_answers_again(task, stories, run_step, tmp_path):
     with use_context(Context(work_folder=tmp_path / "work")):
         _, first = run_step(run_task, model=stories, task=task(LAST))
@@ -358,7 +367,8 @@ def test_what_an_endpoint_does_not_answer_is_marked_failed_and_counted(
     found, card = run_step(run_task, model=Model(tmp_path / "m"), task=file)
     assert (card.metrics["documents"], card.metrics["failed"]) == (24, 1)
     assert "1 of 24 documents failed and are left out: 400" in card.notes[0]
-    assert found.score("bits_per_byte").n == 23
+    assert (found.score("bits_per_byte").n, found.score("bits_per_byte").failed) == (23, 1)
+    assert found.items().column("bits_per_byte:sums").null_count == 1
     assert found.score("bits_per_byte").value == pytest.approx(1 / np.log(2))  # one nat a byte
     assert [f is not None for f in found.items().column("failed").to_pylist()].count(True) == 1
     with pytest.raises(InputError, match="how it computes cannot be set"):

@@ -64,7 +64,7 @@ def scores_table(scores: Sequence[tuple[str, Score]]) -> str:
 
 
 def _over(score: Score) -> str:
-    items = f"{score.n:,} items"
+    items = f"{score.n:,} items" + (f" ({score.failed:,} failed)" if score.failed else "")
     if score.n_clusters == score.n:
         return items
     return f"{items}, {score.n_clusters:,} {score.cluster_unit}s"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Direction = Literal["higher is better", "lower is better"]
 Contamination = Literal["checked", "clean subset given", "unknown"]
 Decision = Literal["pass", "refuse", "undecided", "first"]
+ROUNDING = 1e-9  # of the larger bound: a value outside of its interval by no more is inside
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,11 @@ class Score:
             without a model.
         contamination: whether test items were looked for in the training data; `contamination_note` says how.
         seed: of the resampling, None where nothing is drawn.
+        failed: how many items more there are that have no result and are left out, such as questions that an endpoint
+            did not answer.
 
     Raises:
-        InputError: a field is missing, not finite, or out of its range.
+        InputError: a field is missing, not finite, or out of its range; the value is outside of its interval.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Score:
     contamination: Contamination
     contamination_note: str = ""
     seed: int | None = None
+    failed: int = 0
 
     def __post_init__(self) -> None:
         faults = [
@@ -80,10 +84,18 @@ class Score:
             raise InputError(
                 f"score {self.name!r}: interval [{self.interval.low}, {self.interval.high}] is upside down"
             )
+        near = ROUNDING * max(abs(self.interval.low), abs(self.interval.high))
+        if not self.interval.low - near <= self.value <= self.interval.high + near:
+            raise InputError(
+                f"score {self.name!r}: {self.value} is outside of its own interval "
+                f"[{self.interval.low}, {self.interval.high}]"
+            )
         if not 0 < self.interval.level < 1 or not self.interval.method:
             raise InputError(f"score {self.name!r}: an interval needs a level in (0, 1) and a method")
         if self.n < 1 or self.n_clusters < 1:
             raise InputError(f"score {self.name!r} is over no items")
+        if self.failed < 0:
+            raise InputError(f"score {self.name!r}: {self.failed} items failed")
         if self.direction not in ("higher is better", "lower is better"):
             raise InputError(f"score {self.name!r}: direction {self.direction!r} is not known")
         if self.contamination not in ("checked", "clean subset given", "unknown"):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from loomwork.stats.correlation import Kind
     from loomwork.stats.sums import Statistic
 
+NO_WEIGHT = 1e-9  # of a text of no bytes, which has a log-probability all the same: its beginning-of-text token
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -106,12 +108,45 @@ def sums_score(
         statistic: the metric of their sums.
         trials: of how many decisions it is, for where no resample moves it: see choose_interval.
     """
+    from loomwork.metrics.language import bits_per_byte_of_sums, perplexity_of_sums
     from loomwork.stats.interval import choose_interval
 
+    if statistic in (perplexity_of_sums, bits_per_byte_of_sums):
+        value, interval = _of_likelihoods(sums, statistic, given, exponential=statistic is perplexity_of_sums)
+        return given.score(name, value, interval, unit, direction, len(sums))
     found = choose_interval(
         sums, statistic, clusters=given.clusters, level=given.level, seed=given.seed, within=within, trials=trials
     )
     return given.score(name, found.value, found.interval, unit, direction, len(sums))
+
+
+def _of_likelihoods(
+    sums: npt.NDArray[np.float64], statistic: Statistic, given: Provenance, *, exponential: bool
+) -> tuple[float, Interval]:
+    """A function of nats per weight, and its interval: it is found in nats, where it is as wide to both sides.
+
+    Args:
+        sums: log-probability and weight of each item.  # (n, 2)
+        exponential: whether the function is.
+    """
+    import numpy as np
+
+    from loomwork.stats.bootstrap import ratio_interval
+
+    if not sums[:, 1].sum() > 0:
+        raise InputError("the texts have no words or bytes at all", "look at what the task's target is")
+    weights = np.maximum(sums[:, 1], NO_WEIGHT)
+    nats = ratio_interval(-sums[:, 0], weights, clusters=given.clusters, level=given.level, seed=given.seed)
+    with np.errstate(over="ignore"):
+        value = float(statistic(sums.sum(axis=0)))
+        low, high = statistic(np.array([[-nats.low, 1.0], [-nats.high, 1.0]])).tolist()
+    if not np.isfinite(value):
+        raise InputError(
+            f"the metric is not finite for these {len(sums)} items: it is {value}",
+            "a perplexity of long targets overflows: take the accuracy, or one of words or bytes",
+        )
+    method = f"{nats.method}, exponentiated" if exponential else nats.method
+    return value, Interval(low, min(high, float(np.finfo(np.float64).max)), nats.level, method)
 
 
 def correlation_score(name: str, x: npt.ArrayLike, y: npt.ArrayLike, kind: Kind, given: Provenance) -> Score:

@@ -26,7 +26,7 @@ def with_sums(items: pa.Table, name: str, sums: Any, statistic: Statistic, scale
     Args:
         items: one row an item.
         name: of the score.
-        sums: sufficient statistics of each item.  # (n, k)
+        sums: sufficient statistics of each item; a row with NaN is an item that has none, and becomes null.  # (n, k)
         statistic: a function of loomwork.metrics: the metric of their sums.
         scale: what the score is of that metric; 100 for per cent.
     """
@@ -40,12 +40,15 @@ def with_sums(items: pa.Table, name: str, sums: Any, statistic: Statistic, scale
     column = f"{name}:sums"
     if column in items.column_names:
         items = items.drop_columns([column])
-    values = pa.array(np.asarray(sums, np.float64).tolist(), pa.list_(pa.float64()))
+    rows = np.asarray(sums, np.float64)
+    values = pa.array(rows.tolist(), pa.list_(pa.float64()), mask=np.isnan(rows).any(axis=1))
     return items.append_column(pa.field(column, values.type, metadata=stated), values)
 
 
 def sums_of(items: pa.Table, name: str) -> tuple[np.ndarray, Statistic] | None:
     """The statistics of each item and the metric of their sums; None where this score is no metric of sums.
+
+    An item without any, such as one that was not answered, is a row of NaN.
 
     Raises:
         InputError: the column does not name a function of loomwork.metrics.
@@ -69,7 +72,9 @@ def sums_of(items: pa.Table, name: str) -> tuple[np.ndarray, Statistic] | None:
     def metric(sums: Any) -> Any:
         return scale * found(sums)
 
-    return np.array(items.column(column).to_pylist(), dtype=np.float64), metric
+    rows = items.column(column).to_pylist()
+    nothing = [np.nan] * next((len(row) for row in rows if row is not None), 0)
+    return np.array([nothing if row is None else row for row in rows], np.float64), found if scale == 1 else metric
 
 
 def item_values(items: pa.Table, name: str) -> np.ndarray:
@@ -85,4 +90,5 @@ def item_values(items: pa.Table, name: str) -> np.ndarray:
     given = sums_of(items, name)
     if given is None:
         raise InputError(f"the items have no column {name!r}", "score the model again with this version")
-    return np.asarray(given[1](given[0]), dtype=np.float64)
+    sums, metric = given
+    return np.where(np.isnan(sums).any(axis=1), np.nan, metric(sums))

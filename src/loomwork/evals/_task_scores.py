@@ -91,26 +91,27 @@ def scores_of(
     import numpy as np
 
     everything = np.ones(len(items), bool)
-    scores = [m.score(everything, given) for m, of in measured if not of]
+    failed = np.array([bool(why) for a in asked for why in a.failed])
+    scores = [m.score(everything, given, failed=failed) for m, of in measured if not of]
     if leak.clean is not None:
-        scores += [s for m, of in measured if not of and (s := _of(m, leak.clean, given, CLEAN))]
+        scores += [s for m, of in measured if not of and (s := _of(m, leak.clean, failed, given, CLEAN))]
     names = np.array([a.task.name for a in asked for _ in a.items])
     for name in dict.fromkeys(names.tolist()) if group else ():
         inside = names == name
         mine, clean = of_some(items, inside, given)
         here = [(m, "" if of else f" [task={name}]") for m, of in measured if of in ("", name)]
-        scores += [s for m, suffix in here if (s := _of(m, inside, mine, suffix))]
+        scores += [s for m, suffix in here if (s := _of(m, inside, failed, mine, suffix))]
         if clean is not None:
-            scores += [s for m, suffix in here if (s := _of(m, clean, mine, suffix + CLEAN))]
+            scores += [s for m, suffix in here if (s := _of(m, clean, failed, mine, suffix + CLEAN))]
     if not scores:
         raise InputError("no task has two documents that were answered", "an interval needs two")
     return scores
 
 
-def _of(measured: Measured, chosen: np.ndarray, given: Provenance, suffix: str) -> Score | None:
+def _of(measured: Measured, chosen: np.ndarray, failed: np.ndarray, given: Provenance, suffix: str) -> Score | None:
     """The score of some items; None where they are too few."""
     try:
-        return measured.score(chosen, given, suffix)
+        return measured.score(chosen, given, suffix, failed)
     except InputError:
         return None
 

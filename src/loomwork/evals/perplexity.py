@@ -93,18 +93,20 @@ def perplexity(
         "contamination_note": found.note,
     }
 
-    def scored(chosen: np.ndarray, suffix: str) -> list[Score]:
+    def scored(wanted: np.ndarray, suffix: str) -> list[Score]:
+        chosen = wanted & here
         kept = None if clusters is None else [c for c, k in zip(clusters, chosen.tolist(), strict=True) if k]
         parts = {name: (surprise[chosen], size[chosen]) for name, size in sizes.items()}
         parts[BITS] = bits(-surprise[chosen]), sizes[BYTE][chosen]
-        return [_score(name, suffix, *sums, kept, level, seed, stated) for name, sums in parts.items()]
+        gone = {"failed": int((wanted & ~here).sum())}
+        return [_score(name, suffix, *sums, kept, level, seed, stated | gone) for name, sums in parts.items()]
 
-    scores = scored(here, "")
+    scores = scored(np.ones_like(here), "")
     if (
         found.clean is not None
         and len({c for c, k in zip(labels, (here & found.clean).tolist(), strict=True) if k}) > 1
     ):
-        scores += scored(here & found.clean, CLEAN)
+        scores += scored(found.clean, CLEAN)
     columns = {
         "row_id": data.table(["row_id"]).column("row_id").combine_chunks(),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(documents), pa.string()),

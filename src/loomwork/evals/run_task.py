@@ -197,6 +197,8 @@ def _clusters(rows: Sequence[Row], column: str | None) -> list[str] | None:
 
 
 def _card(asked: Sequence[Asked], scores: list[Score], note: str, metrics: dict[str, float]) -> Card:
+    from loomwork.evals.tasks.asked import null_notes
+
     failed = [why for a in asked for why in a.failed if why]
     total = sum(len(a.items) for a in asked)
     numbers: dict[str, float] = {"documents": total, "failed": len(failed)}
@@ -219,6 +221,9 @@ def _card(asked: Sequence[Asked], scores: list[Score], note: str, metrics: dict[
         notes.append(
             f"{wrong} documents have a label that is none of their choices; whatever the answer, it counts as wrong"
         )
+    if nulls := sum(bool(item.nulls) for a in asked for item in a.items):
+        numbers["documents_with_null"] = nulls
+        notes += null_notes(asked)
     if cut := sum(a.cut for a in asked):
         notes.append(f"{cut:,} tokens at the beginnings of contexts did not fit into the model and were left out")
     if again := sum(a.repeated_shots for a in asked):

@@ -30,9 +30,10 @@ def with_interval(score: Score, *, sign: bool = False) -> str:
 
 def sample(score: Score) -> str:
     """n = 704 in 28 modules."""
+    n = f"n = {numbers.plain(score.n)}" + (f" ({numbers.plain(score.failed)} failed)" if score.failed else "")
     if score.cluster_unit == "item" or score.n_clusters == score.n:
-        return f"n = {numbers.plain(score.n)}"
-    return f"n = {numbers.plain(score.n)} in {numbers.count(score.n_clusters, score.cluster_unit)}"
+        return n
+    return f"{n} in {numbers.count(score.n_clusters, score.cluster_unit)}"
 
 
 def rate(value: float) -> str:

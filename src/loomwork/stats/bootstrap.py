@@ -129,14 +129,15 @@ def bootstrap_interval(
 def ratio_interval(
     numerators: npt.ArrayLike, denominators: npt.ArrayLike, *, clusters: Any = None, level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """The interval of a ratio of sums, such as bits per byte = sum of bits / sum of bytes.
+    """The interval of a ratio of sums, such as bits per byte = sum of bits / sum of bytes; it does not go below 0.
 
     Args:
-        numerators, denominators: of each item; denominators are positive.  # (n,)
+        numerators, denominators: of each item; numerators are at least 0, denominators above it.  # (n,)
         clusters: a label for each item, or None.  # (n,)
         level: e.g. 0.95.
         seed: of the resampling.
     """
     below = np.asarray(denominators, dtype=np.float64)
     above = np.asarray(numerators, dtype=np.float64)
-    return bootstrap_interval(above / below, weights=below, clusters=clusters, level=level, seed=seed)
+    within = (0.0, np.inf)
+    return bootstrap_interval(above / below, weights=below, clusters=clusters, level=level, seed=seed, within=within)

@@ -113,14 +113,11 @@ def choose_interval(
         value, found = statistic_interval(
             x, statistic, clusters=clusters, level=level, draws=draws, seed=seed, within=within
         )
-        if found.low < found.high or (value not in within and not np.isfinite(high - low)):
+        if found.low < found.high or not np.isfinite(high - low):
             return Chosen(value, found, f"a metric of sums over {len(x)} items is bootstrapped through its sums")
         units = max(1, trials if trials is not None else _units(x, clusters))
-        if value not in within:
-            reach = (high - low) * clopper_pearson(0, units, level).high
-            around = Interval(max(low, value - reach), min(high, value + reach), level, "Clopper-Pearson")
-            return Chosen(value, around, _STILL.format(units))
-        return Chosen(value, _at_the_end(value, units, level, within), _END.format(units, unit))
+        why = _END.format(units, unit) if value in within else _STILL.format(units)
+        return Chosen(value, unmoved(value, units, level, within), why)
     mean = cluster_mean(x, weights, clusters)
     scaled = (x - low) / (high - low)
     if scaled.min() == scaled.max() and scaled[0] in (0.0, 1.0):
@@ -189,6 +186,15 @@ def korn_graubard(share: float, standard_error: float, n: int, n_clusters: int, 
 
 _END = "all at one end of the range, so that no resampling shows a spread: {} {} as trials"
 _STILL = "no resample moves the metric: as for no success in {} trials, to both sides"
+
+
+def unmoved(value: float, trials: int, level: float, within: tuple[float, float]) -> Interval:
+    """Of a metric that no resample moves: at an end of its range as for all trials alike, else to both sides."""
+    low, high = within
+    if value in within:
+        return _at_the_end(value, trials, level, within)
+    reach = (high - low) * clopper_pearson(0, trials, level).high
+    return Interval(max(low, value - reach), min(high, value + reach), level, "Clopper-Pearson")
 
 
 def _at_the_end(value: float, trials: int, level: float, within: tuple[float, float]) -> Interval:

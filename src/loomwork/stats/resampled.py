@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from loomwork.core.errors import InputError
 from loomwork.core.score import Interval
+from loomwork.stats.interval import unmoved
 
 DRAWS = 999  # each calls the function once
 
@@ -21,10 +23,12 @@ def function_interval(
     level: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
+    within: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[float, Interval]:
     """A function's value, and its percentile bootstrap interval over items or whole clusters.
 
     Rougher than the others of this package: nothing is known of the function. Where few clusters stand, it is narrow.
+    Where the resamples leave it no width, they show no spread, which is not no spread: see `unmoved` of interval.py.
 
     Args:
         items: what the function takes.
@@ -33,6 +37,8 @@ def function_interval(
         level: e.g. 0.95.
         draws: how many resamples.
         seed: of the resampling.
+        within: the range of the function, for where the resamples leave the interval no width; a value outside of it
+            widens it.
 
     Raises:
         InputError: fewer than two items or clusters, or the function is not finite for a resample.
@@ -56,4 +62,8 @@ def function_interval(
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     unit = "item" if clusters is None else "cluster"
     method = f"percentile {unit} bootstrap, {draws} draws"
-    return value, Interval(min(float(low), value), max(float(high), value), level, method)
+    low, high = min(float(low), value), max(float(high), value)
+    if low < high:
+        return value, Interval(low, high, level, method)
+    still = unmoved(value, len(members), level, (min(within[0], value), max(within[1], value)))
+    return value, replace(still, method=f"{still.method}, for no {unit} bootstrap of {draws} draws moves it")

@@ -251,3 +251,15 @@ def test_bad_prompts_say_what_and_where(changes, said) -> None:
 def test_a_task_without_documents_is_refused() -> None:
     with pytest.raises(InputError, match="no documents"):
         Prompts(task_of(), [])
+
+
+def test_nulls_that_become_the_text_none_are_named() -> None:
+    rows = [{"q": "x", "a": "y", "c": ["y"]}, {"q": None, "a": None, "c": ["y"]}, {"q": "z", "a": None, "c": None}]
+    fields = {"doc_to_text": "Q: {{q}}", "doc_to_target": "{{a}}"}
+    items = list(Prompts(task_of(**fields), rows))
+    assert [item.nulls for item in items] == [(), ("doc_to_text", "doc_to_target"), ("doc_to_target",)]
+    assert items[1].requests[0].context == "Q: None"  # as there
+    by_column = list(Prompts(task_of(**fields | {"doc_to_target": "a"}), rows))
+    assert [item.nulls for item in by_column] == [(), ("doc_to_text", "doc_to_target"), ("doc_to_target",)]
+    choice = {"doc_to_target": "a", "doc_to_choice": "c", "output_type": "multiple_choice"}  # is counted as unlabelled
+    assert [item.nulls for item in Prompts(task_of(**fields | choice), rows[:2])] == [(), ("doc_to_text",)]

@@ -176,6 +176,7 @@ def test_what_is_refused_says_file_line_and_what_to_do(write, line: str, number:
     [
         ("generate_until", "generate", r"t.yaml:7: output_type: 'generate' is none\n  did you mean 'generate_until'"),
         ("generate_until", "multiple_choice", "multiple_choice needs `doc_to_choice`"),
+        ("generate_until\n", "loglikelihood\nrepeats: 3\n", r"t.yaml:8: repeats: loglikelihood tasks generate nothing"),
         ("test_split: test\n", "", "needs a `test_split` or a `validation_split`"),
         ("dataset_path: json\n", "", "a task needs the key 'dataset_path'"),
         ('"Q: {{q}}"', '"Q: {{q}"', "t.yaml:5: doc_to_text: line 1 of the template is not Jinja"),

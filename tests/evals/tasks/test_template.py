@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loomwork.core.errors import InputError
-from loomwork.evals.tasks.template import fault_of, render
+from loomwork.evals.tasks.template import fault_of, fills_in_null, render
 
 SAME = [
     "{{ q ~ 1 ~ xs }}|{{ 'a' ~ ('b' ~ q) }}\n",
@@ -123,3 +123,20 @@ def test_threads_have_budgets_of_their_own() -> None:
     for thread in threads:
         thread.join()
     assert made == ["ok"] * 4
+
+
+@pytest.mark.parametrize(
+    ("template", "wanted"),
+    [
+        ("of {{a}}?", True),
+        ("of {{deep.a}}?", True),
+        ("{{ 'of ' ~ a }}", True),
+        ("{% if a %}{{a}}{% endif %}of {{b}}", False),
+        ("{{ a is none }} {{ a or b }}", False),
+        ("a null that is not read", False),
+    ],
+)
+def test_a_null_in_the_text_is_noticed_and_stays_what_it_is_in_jinja(template: str, wanted: bool) -> None:
+    document = {"a": None, "b": "x", "deep": {"a": None}}
+    assert fills_in_null(template, document) == wanted
+    assert render(template, document) == jinja2.Template(template).render(document)

@@ -110,7 +110,7 @@ def _provenance(report: dict[str, Any]) -> Table:
             [
                 s["system"],
                 s["name"],
-                f"{s['n']:,}",
+                f"{s['n']:,}" + (f" ({s['failed']:,} failed)" if s["failed"] else ""),
                 f"{s['n_clusters']:,} by {s['cluster_unit']}",
                 *(Cell(s[k][:12], full=s[k]) for k in ("data", "model", "settings")),
             ]

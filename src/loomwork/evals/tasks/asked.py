@@ -63,6 +63,21 @@ class Asked:
         return sum(bool(item.choices) and not gold_numbers(item) for item in self.items)
 
 
+def null_notes(asked: Sequence[Asked]) -> list[str]:
+    """For each field of the tasks how many documents have a null there, and which is the first."""
+    found: dict[str, list[str]] = {}
+    for one in asked:
+        where = f"task {one.task.name}, " if len(asked) > 1 else ""
+        for item in one.items:
+            for name in item.nulls:
+                found.setdefault(name, []).append(f"{where}document {item.index}")
+    return [
+        f'{len(rows)} documents have a null that {name} takes for the text "None", as lm-evaluation-harness does; '
+        f"the first is {rows[0]}"
+        for name, rows in found.items()
+    ]
+
+
 def ask(
     task: Task,
     documents: Documents,

@@ -10,6 +10,7 @@ from typing import Any
 
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.evals.tasks import library
+from loomwork.evals.tasks.checks import check_python
 from loomwork.evals.tasks.documents import document_files
 from loomwork.evals.tasks.functions import ALLOW, load_module
 from loomwork.evals.tasks.members import TaskFolder
@@ -67,7 +68,7 @@ def find_task(name: str, *, trust: bool = False) -> Task | Group:
         trust: whether code beside a YAML file, or a Python file of a task, may run.
 
     Raises:
-        InputError: there is none, or a Python file is not trusted or has no TASK.
+        InputError: there is none, or a Python file is not trusted, has no TASK or a faulty one.
         RecipeError: a task file is faulty.
     """
     path = Path(name)
@@ -92,4 +93,7 @@ def _from_python(path: Path, trust: bool) -> Task:
         raise InputError(f"loading {path} failed: {type(error).__name__}: {error}") from error
     if not isinstance(found, Task):
         raise InputError(f"{path} has no task in the constant TASK", "TASK = Task(name=..., ...)")
+    if fault := check_python(found):
+        where, what, hint = fault
+        raise InputError(f"{path}: {where}: {what}", hint)
     return found

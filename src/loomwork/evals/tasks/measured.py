@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,8 @@ class Measured:
     Args:
         name: of its scores.
         values: of each item, NaN where there is none; of a metric of sums what the item alone would score.  # (n,)
-        sums: of each item the statistics that add up, or None for a mean.  # (n, k)
+        within: the range of the metric; of the task's own function of the items what is known of it.
+        sums: of each item the statistics that add up, NaN where there is none, or None for a mean.  # (n, k)
         statistic: the metric of their sums.
         whole: for a metric of neither kind: the task's own function of the items, and the items.
     """
@@ -63,17 +64,31 @@ class Measured:
     statistic: Callable[[Floats], Any] | None = None
     whole: tuple[Callable[[Sequence[Any]], float], list[Any]] | None = None
 
-    def score(self, chosen: npt.NDArray[np.bool_], given: Provenance, suffix: str = "") -> Score:
+    def score(
+        self,
+        chosen: npt.NDArray[np.bool_],
+        given: Provenance,
+        suffix: str = "",
+        failed: npt.NDArray[np.bool_] | None = None,
+    ) -> Score:
         """The Score of some of the items.
+
+        Args:
+            chosen: which.  # (n,)
+            suffix: of its name.
+            failed: which of all items have no answer: the score says how many of those chosen.  # (n,)
 
         Raises:
             InputError: they are too few for an interval.
         """
+        made = self._score(chosen, given, self.name + suffix)
+        return made if failed is None else replace(made, failed=int((failed & chosen).sum()))
+
+    def _score(self, chosen: npt.NDArray[np.bool_], given: Provenance, name: str) -> Score:
         mask = chosen & ~np.isnan(self.values)
         kept = given.only(mask)
         if kept.units(int(mask.sum())) < 2:
             raise InputError(f"{self.name} has {int(mask.sum())} items: at least two, in two clusters, are needed")
-        name = self.name + suffix
         if self.sums is not None and self.statistic is not None:
             return sums_score(name, self.sums[mask], self.statistic, self.unit, self.direction, kept, self.within)
         if self.whole is not None:
@@ -86,6 +101,7 @@ class Measured:
                 clusters=kept.clusters,
                 level=kept.level,
                 seed=kept.seed,
+                within=self.within,
             )
             return kept.score(name, value, interval, self.unit, self.direction, int(mask.sum()))
         return mean_score(name, self.values[mask], self.unit, self.direction, kept, self.within)
@@ -122,29 +138,47 @@ def measure(metric: Metric, name: str, found: Sequence[Any]) -> Measured:
     made = None if callable(by) else _summed(by, some)
     if made is None:
         function: Callable[..., float] = by if callable(by) else AGGREGATIONS[by]
-        return Measured(name, unit, direction, _spread(here, np.zeros(len(some))), ANY, whole=(function, list(found)))
+        within = _range_of_function(metric, some)
+        return Measured(
+            name, unit, direction, _spread(here, np.zeros(len(some))), within, whole=(function, list(found))
+        )
     sums, statistic, within = made
-    alone = np.asarray(statistic(sums), dtype=np.float64)
+    with np.errstate(over="ignore"):  # the perplexity of one long target
+        alone = np.asarray(statistic(sums), dtype=np.float64)
     return Measured(name, unit, direction, _spread(here, alone), within, _spread(here, sums), statistic)
 
 
 def _mean(
     metric: Metric, name: str, unit: str, direction: Direction, here: npt.NDArray[np.bool_], some: list[Any]
 ) -> Measured:
-    try:
-        values = np.array([float(v) for v in some])
-    except (TypeError, ValueError):
-        raise InputError(f"{metric.name} gives {some[0]!r:.60} for an item, and a mean is taken of numbers") from None
+    values = _numbers(metric, some)
     if metric.aggregation == "mean" and not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise InputError(
             f"{metric.name} is {values[row]} for document {row}", "aggregate it by nanmean, which leaves such items out"
         )
+    return Measured(name, unit, direction, _spread(here, values), _widened(RANGES.get(metric.name, (0.0, 1.0)), values))
+
+
+def _range_of_function(metric: Metric, some: list[Any]) -> tuple[float, float]:
+    """Of a median that of its values; of Matthews' correlation its own; of another function 0 to 1 is supposed."""
+    if metric.aggregation == "median":
+        return _widened((0.0, 1.0), _numbers(metric, some))
+    return (-1.0, 1.0) if metric.aggregation == "matthews_corrcoef" else (0.0, 1.0)
+
+
+def _numbers(metric: Metric, some: list[Any]) -> Floats:
+    try:
+        return np.array([float(v) for v in some])
+    except (TypeError, ValueError):
+        what = f"{metric.name} gives {some[0]!r:.60} for an item, and a {metric.aggregation} is taken of numbers"
+        raise InputError(what) from None
+
+
+def _widened(within: tuple[float, float], values: Floats) -> tuple[float, float]:
+    """A range, and the values that lie outside of it."""
     inside = values[np.isfinite(values)]
-    within = RANGES.get(metric.name, (0.0, 1.0))
-    if inside.size and not ((inside >= within[0]) & (inside <= within[1])).all():
-        within = (float(min(inside.min(), within[0])), float(max(inside.max(), within[1])))
-    return Measured(name, unit, direction, _spread(here, values), within)
+    return float(inside.min(initial=within[0])), float(inside.max(initial=within[1]))
 
 
 def _summed(by: str, some: list[Any]) -> tuple[Floats, Callable[[Floats], Any], tuple[float, float]] | None:
@@ -174,12 +208,16 @@ def _summed(by: str, some: list[Any]) -> tuple[Floats, Callable[[Floats], Any], 
         tool = translation.make_metric(kind, word_order=word_order)
         streams = [list(stream) for stream in zip(*references, strict=True)]
         sums = translation.segment_statistics(tool, [said for _, said in some], streams)
-        return sums, translation.metric_of(kind), (0.0, np.inf)
+        statistic = translation.metric_of(kind)
+        most = (
+            max(100.0, float(statistic(sums).max())) if kind == "ter" else 100.0
+        )  # TER is not above its worst segment
+        return sums, statistic, (0.0, most)
     return None
 
 
 def _spread(here: npt.NDArray[np.bool_], values: Floats) -> Floats:
-    """Values of the items that are there at their places; NaN, or zeros for sums, elsewhere."""
-    empty = np.full(here.shape, np.nan) if values.ndim == 1 else np.zeros((len(here), values.shape[1]))
+    """Values, or sums, of the items that are there at their places; NaN elsewhere."""
+    empty = np.full((len(here), *values.shape[1:]), np.nan)
     empty[here] = values
     return empty

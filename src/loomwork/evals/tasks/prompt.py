@@ -15,7 +15,7 @@ from typing import Any
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.evals.tasks.shots import SEED, Sampler
 from loomwork.evals.tasks.task import Field, Row, Task
-from loomwork.evals.tasks.template import is_template, render
+from loomwork.evals.tasks.template import fills_in_null, is_template, render
 from loomwork.models.scoring.requests import Generate, LogLikelihood, Request, Rolling
 
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -35,6 +35,7 @@ class Item:
         query: the text by which contamination is looked for; "" where the task does not say.
         question: the document as it stands in the prompt, without description and examples. Of a rolling likelihood the
             text itself; where the choices are contexts, with the first of them.
+        nulls: fields of the task that take a null of the document for the text "None".
     """
 
     index: int
@@ -44,6 +45,7 @@ class Item:
     gold: Any
     query: str
     question: str
+    nulls: tuple[str, ...] = ()
 
 
 class Prompts:
@@ -115,7 +117,20 @@ class Prompts:
                 self._text(document) if by is None else self._value(by, document, "doc_to_decontamination_query")
             )
         question = requests[0].text if isinstance(requests[0], Rolling) else turns[0]
-        return Item(index, document, tuple(requests), tuple(choices), gold, query, question)
+        return Item(index, document, tuple(requests), tuple(choices), gold, query, question, self._nulls(document))
+
+    def _nulls(self, document: Row) -> tuple[str, ...]:
+        if not _has_null(document):
+            return ()
+        return tuple(name for name in ("doc_to_text", "doc_to_target", "doc_to_choice") if self._null(name, document))
+
+    def _null(self, name: str, document: Row) -> bool:
+        by = getattr(self.task, name)
+        if not isinstance(by, str):
+            return False
+        if by in self.columns:  # a label of none is counted as such; a question of none is refused
+            return name == "doc_to_target" and self.task.doc_to_choice is None and document[by] is None
+        return fills_in_null(by, document)
 
     def _examples(self, document: Row) -> str:
         """What stands before a document: the description, and the examples."""
@@ -227,6 +242,12 @@ class Prompts:
     def _prefix(self, document: Row) -> str | None:
         by = self.task.gen_prefix
         return None if by is None else document[by] if by in self.columns else render(by, document, "gen_prefix")
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_null, value.values()))
+    return any(map(_has_null, value)) if isinstance(value, list | tuple) else value is None
 
 
 def _filled(task: Task) -> Any:

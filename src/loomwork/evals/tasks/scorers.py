@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from loomwork.evals.tasks.task import OutputType
+if TYPE_CHECKING:
+    from loomwork.evals.tasks.task import OutputType
 
 GENERATED: tuple[OutputType, ...] = ("generate_until",)
 CHOSEN: tuple[OutputType, ...] = ("multiple_choice",)

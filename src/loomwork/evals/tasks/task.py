@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from loomwork.evals.tasks.scorers import SCORERS
+
 OutputType = Literal["multiple_choice", "loglikelihood", "loglikelihood_rolling", "generate_until"]
 OUTPUT_TYPES: tuple[str, ...] = get_args(OutputType)
 SamplerName = Literal["default", "first_n"]
+SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 MAX_TOKENS = 256  # of an answer, where the task does not say
 
 Row = Mapping[str, Any]
@@ -68,16 +71,24 @@ class Metric:
 
     Args:
         name: in evals/tasks/scorers.py; of a function, its own name.
-        aggregation: in metrics/aggregation.py, or a function of the items.
+        aggregation: in metrics/aggregation.py, or a function of the items; "" is the scorer's own, or the mean.
+        higher_is_better: None is as the scorer says, or true.
         settings: of the scorer.
         function: the scorer itself, where the task brings one.
     """
 
     name: str
-    aggregation: str | Callable[..., Any] = "mean"
-    higher_is_better: bool = True
+    aggregation: str | Callable[..., Any] = ""
+    higher_is_better: bool | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        known = SCORERS.get(self.name) if self.function is None else None
+        if self.aggregation == "":
+            object.__setattr__(self, "aggregation", known.aggregation if known else "mean")
+        if self.higher_is_better is None:
+            object.__setattr__(self, "higher_is_better", known.higher_is_better if known else True)
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class Task:
-    """A task, checked.
+    """A task. Whoever reads it checks it (checks.py).
 
     Args:
         process_docs: what is made of a split's documents; it gets a table of the library `datasets`, as in lm-eval.

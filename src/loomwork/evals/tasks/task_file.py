@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from loomwork.core.errors import RecipeError, did_you_mean
+from loomwork.core.errors import RecipeError
 from loomwork.core.recipe_yaml import Tree
+from loomwork.evals.tasks.checks import check_output, check_together
 from loomwork.evals.tasks.group_keys import group_of
 from loomwork.evals.tasks.keys import Keys, read_keys
-from loomwork.evals.tasks.task import OUTPUT_TYPES, Group, OutputType, Task
+from loomwork.evals.tasks.task import Group, OutputType, Task
 from loomwork.evals.tasks.task_parts import generation_of, metrics_of, pipelines_of, shots_of, source_of
 
 KEYS = frozenset(
@@ -76,8 +77,6 @@ def _task(keys: Keys, path: Path) -> Task:
     delimiter = keys.text("fewshot_delimiter", "\n\n")
     process = keys.only_function("process_results")
     choice = keys.field("doc_to_choice")
-    if output == "multiple_choice" and choice is None:
-        raise keys.error("output_type", "multiple_choice needs `doc_to_choice`", "give a list, a column or a template")
     if isinstance(choice, list):
         choice = list(keys.texts("doc_to_choice"))  # as they are written
     task = Task(
@@ -98,7 +97,7 @@ def _task(keys: Keys, path: Path) -> Task:
         gen_prefix=keys.template("gen_prefix") if "gen_prefix" in keys else None,
         shots=shots_of(keys),
         num_fewshot=keys.whole("num_fewshot", 0),
-        pipelines=pipelines_of(keys, output),
+        pipelines=pipelines_of(keys),
         generation=generation_of(keys, output, delimiter),
         repeats=keys.whole("repeats", 1, least=1),
         should_decontaminate=keys.flag("should_decontaminate", False),
@@ -110,15 +109,16 @@ def _task(keys: Keys, path: Path) -> Task:
         file=path,
         files=tuple(keys.files),
     )
-    if task.evaluated_split is None:
-        raise RecipeError("a task needs a `test_split` or a `validation_split`", "name the split", path, 1)
+    if fault := check_together(task):
+        key, what, hint = fault
+        raise keys.error(key, what, hint) if key in keys else RecipeError(what, hint, path, 1)
     return task
 
 
 def _output_type(keys: Keys) -> OutputType:
     word = keys.text("output_type", "generate_until")
-    if word not in OUTPUT_TYPES:
-        raise keys.error("output_type", f"{word!r} is none", did_you_mean(word, OUTPUT_TYPES))
+    if fault := check_output(word):
+        raise keys.error(*fault)
     return cast(OutputType, word)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from loomwork.core.errors import did_you_mean
-from loomwork.evals.tasks.answers import FILTERS, check_filter
+from loomwork.evals.tasks.checks import check_generation, check_metric, check_sampler, check_step
 from loomwork.evals.tasks.keys import Keys
-from loomwork.evals.tasks.scorers import DEFAULTS, SCORERS
+from loomwork.evals.tasks.scorers import DEFAULTS
 from loomwork.evals.tasks.task import (
     MAX_TOKENS,
     TAKE_FIRST,
@@ -21,7 +20,6 @@ from loomwork.evals.tasks.task import (
     Source,
     Step,
 )
-from loomwork.metrics.aggregation import AGGREGATIONS
 
 DATASET_KEYS = frozenset(
     {"data_files", "data_dir", "field", "revision", "trust_remote_code", "num_proc", "download_mode"}
@@ -67,8 +65,8 @@ def shots_of(keys: Keys) -> Shots:
         SHOT_KEYS, {"fewshot_indices": "lm-evaluation-harness 0.4.13 reads it and does not use it; write `samples`"}
     )
     sampler = inner.text("sampler", "default")
-    if sampler not in ("default", "first_n"):
-        raise inner.error("sampler", f"{sampler!r} is none", did_you_mean(sampler, ["default", "first_n"]))
+    if fault := check_sampler(sampler):
+        raise inner.error(*fault)
     return Shots(
         sampler=cast(SamplerName, sampler),
         split=inner.optional("split") or split,
@@ -99,7 +97,7 @@ def metrics_of(keys: Keys, output: OutputType, processed: bool) -> tuple[Metric,
         processed: whether the task has a function `process_results`, that may bring any metric.
     """
     if "metric_list" not in keys:
-        return tuple(Metric(n, SCORERS[n].aggregation, SCORERS[n].higher_is_better, {}) for n in DEFAULTS[output])
+        return tuple(map(Metric, DEFAULTS[output]))
     found = tuple(_metric(entry, output, processed) for entry in keys.entries("metric_list"))
     if not found:
         raise keys.error("metric_list", "is empty", "leave it out for the metrics that such tasks have by default")
@@ -111,28 +109,20 @@ def _metric(entry: Keys, output: OutputType, processed: bool) -> Metric:
         raise entry.error("metric", "is missing", "each entry names one")
     function = entry.function("metric")
     name = function.__name__ if function is not None else entry.text("metric")
-    known = SCORERS.get(name) if function is None else None
-    aggregation = entry.function("aggregation") or entry.text("aggregation", known.aggregation if known else "mean")
-    if isinstance(aggregation, str) and aggregation not in AGGREGATIONS:
-        raise entry.error("aggregation", f"{aggregation!r} is none", did_you_mean(aggregation, AGGREGATIONS))
+    aggregation = entry.function("aggregation") or entry.text("aggregation")
     settings = {k: entry.plain(k) for k in entry.tree if k not in METRIC_KEYS}
     if not entry.flag("weight_by_size", True):
         raise entry.error("weight_by_size", "is a key of a group's `aggregate_metric_list`", "set it there")
-    if function is None and not processed:
-        usable = [n for n, s in SCORERS.items() if output in s.outputs]
-        if known is None or output not in known.outputs:
-            raise entry.error("metric", f"{name!r} is no metric of {output} tasks", did_you_mean(name, usable))
-        if entry.flag("hf_evaluate", False) and name != "exact_match":
-            raise entry.error("hf_evaluate", "is supported of exact_match alone", f"{name!r} would come from the hub")
-        allowed = known.settings if output == "generate_until" else ()
-        for key in settings:
-            if key not in allowed:
-                raise entry.error(key, f"is no setting of {name} in {output} tasks", did_you_mean(key, allowed))
-    higher = entry.flag("higher_is_better", known.higher_is_better if known else True)
-    return Metric(name, aggregation, higher, settings, function)
+    higher = entry.flag("higher_is_better", True) if "higher_is_better" in entry else None
+    made = Metric(name, aggregation, higher, settings, function)
+    if fault := check_metric(made, output, processed=processed):
+        raise entry.error("metric" if fault[0] == "name" else fault[0], *fault[1:])
+    if function is None and not processed and entry.flag("hf_evaluate", False) and name != "exact_match":
+        raise entry.error("hf_evaluate", "is supported of exact_match alone", f"{name!r} would come from the hub")
+    return made
 
 
-def pipelines_of(keys: Keys, output: OutputType) -> tuple[Pipeline, ...]:
+def pipelines_of(keys: Keys) -> tuple[Pipeline, ...]:
     """What is done with answers before they are scored: `filter_list`, or the first answer as it is."""
     if "filter_list" not in keys:
         return (TAKE_FIRST,)
@@ -145,22 +135,17 @@ def pipelines_of(keys: Keys, output: OutputType) -> tuple[Pipeline, ...]:
         if name in {p.name for p in made}:
             raise entry.error("name", f"{name!r} is there twice", "each has a name of its own")
         made.append(Pipeline(name, tuple(_filter(step) for step in entry.entries("filter"))))
-    if output == "multiple_choice" and any(p.steps != TAKE_FIRST.steps for p in made):
-        raise keys.error("filter_list", "multiple_choice tasks have no answers to filter", "leave it out")
     return tuple(made)
 
 
 def _filter(step: Keys) -> Step:
     if (made := step.function("function")) is not None:
         return Step("custom", {"filter_fn": _filter_class(step, made)})
-    name = step.text("function")
-    if name not in FILTERS:
-        raise step.error("function", f"{name!r} is no filter", did_you_mean(name, FILTERS))
-    settings = {k: step.function(k) or step.plain(k) for k in step.tree if k != "function"}
-    if fault := check_filter(name, settings):
+    read = Step(step.text("function"), {k: step.function(k) or step.plain(k) for k in step.tree if k != "function"})
+    if fault := check_step(read):
         key, what, hint = fault
         raise step.error(key if key in step.tree else "function", what, hint)
-    return Step(name, settings)
+    return read
 
 
 def _filter_class(step: Keys, made: Callable[..., Any]) -> Callable[..., Any]:
@@ -186,10 +171,8 @@ def generation_of(keys: Keys, output: OutputType, delimiter: str) -> Generation:
     temperature = inner.number("temperature", 0.0)
     sample = inner.flag("do_sample", temperature > 0)
     top_p = inner.number("top_p", 1.0)
-    if not 0 < top_p <= 1:
-        raise inner.error("top_p", "is above 0 and at most 1")
-    if temperature < 0:
-        raise inner.error("temperature", "is at least 0")
+    if fault := check_generation(Generation(temperature=temperature, top_p=top_p)):
+        raise inner.error(*fault)
     if sample and temperature == 0 and "temperature" in inner:
         sample = False  # greedy, whatever is said of sampling
     return Generation(

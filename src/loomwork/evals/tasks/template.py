@@ -34,6 +34,7 @@ class _TooMuch(TemplateError):
 
 class _Budget(threading.local):
     left = MAX_STEPS
+    nulls = 0  # that the last text holds, as "None"
 
 
 _budget = _Budget()
@@ -65,9 +66,15 @@ def _small(size: int) -> None:
         raise _TooMuch(f"it makes a text, list or number of more than {MAX_CHARACTERS:,} characters")
 
 
+def _filled_in(value: Any) -> Any:
+    if value is None:
+        _budget.nulls += 1
+    return value
+
+
 @pass_context
 def _joined(_context: Context, values: list[Any]) -> str:
-    texts = [str(v) for v in values]
+    texts = [str(_filled_in(v)) for v in values]
     _small(sum(map(len, texts)))
     return "".join(texts)
 
@@ -118,7 +125,7 @@ def _regex_replace(text: str, pattern: str, replacement: str, count: int = 0) ->
 
 def _environment() -> _Environment:
     # The settings of lm_eval/utils.py `env`: undefined names are errors, the last line break stays.
-    made = _Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    made = _Environment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_filled_in)
     made.filters |= {"regex_replace": _regex_replace, "_counted": _counted, "_joined": _joined}
     return made
 
@@ -156,7 +163,7 @@ def render(template: str, document: Mapping[str, Any], what: str = "a template")
         InputError: it names a column that is not there, reaches for what a template may not have, takes too many
             steps, or fails.
     """
-    _budget.left = MAX_STEPS
+    _budget.left, _budget.nulls = MAX_STEPS, 0
     try:
         made = _compiled(template).render(document)
         _small(len(made))
@@ -184,6 +191,12 @@ def render(template: str, document: Mapping[str, Any], what: str = "a template")
     except (RecursionError, MemoryError) as error:
         raise InputError(f"{what} does not end: {type(error).__name__}", _start(template)) from None
     return made
+
+
+def fills_in_null(template: str, document: Mapping[str, Any]) -> bool:
+    """Whether a null of the document stands in the text that a template makes: it reads "None" there."""
+    render(template, document)
+    return _budget.nulls > 0
 
 
 def _start(template: str) -> str:
