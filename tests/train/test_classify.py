@@ -176,10 +176,12 @@ def test_numbers_are_predicted(small_bert, messages, make_dataset, run_step):
     assert card.metrics["rows"] == 160
 
 
-def test_a_decoder_classifies_too(stories, messages, make_dataset, run_step):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_decoder_classifies_too(precision, stories, messages, make_dataset, run_step):
     """Llama reads a text's class at its last token, so it must know which that is."""
     how = {"learning_rate": 3e-3, "batch": 16, "max_tokens": 32, "steps": 20}
-    model, card = run_step(classify, base=stories, data=make_dataset(messages[:160]), **how)
+    with use_context(Context(precision=precision, threads=1)):
+        model, card = run_step(classify, base=stories, data=make_dataset(messages[:160]), **how)
     assert card.metrics["final_loss"] < 0.69
     ours, texts = load_classifier(model), [m["text"] for m in messages[:24]]
     alone = np.concatenate([ours.probabilities([t]) for t in texts])

@@ -32,7 +32,7 @@ from loomwork.learn.sequences import Sequences
 from loomwork.learn.settings import Adapter, Training
 from loomwork.models.heap import keep_freed_memory
 from loomwork.models.packed_encoder import pack_encoder
-from loomwork.models.short_attention import register
+from loomwork.models.short_attention import set_attention
 
 WHOLE = 60_000_000  # parameters of a model that is measured as it is
 TWO_LAYERS = 200_000_000  # of one of two layers
@@ -186,8 +186,7 @@ def _learner(load: Load, layers: int | None) -> tuple[torch.nn.Module, Parts]:
             model, load.adapter, dtype, dropout=load.dropout, recompute=how.recompute, shard=how.shard
         )
         return CausalObjective(decoder), CausalBatches(sequences, RowOrder(len(ends), load.rows, 0), device).parts
-    if device == "cpu" and getattr(model, "_supports_attention_backend", False):
-        model.set_attn_implementation(register())
+    set_attention(model)
     if how.recompute:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     outputs = Outputs(model, dtype)

@@ -24,7 +24,7 @@ from loomwork.learn.settings import Adapter, Training
 from loomwork.learn.sharded import Shards
 from loomwork.learn.watch import HeldOut, Watch
 from loomwork.models.packed_encoder import is_packed, pack_encoder
-from loomwork.models.short_attention import register
+from loomwork.models.short_attention import set_attention
 
 WATCHED_ROWS = 2048  # of held-out data that a run looks at
 
@@ -34,8 +34,7 @@ def open_trained(base: Model, kind: Kind, training: Training, adapter: Adapter, 
     device = context().device
     torch.set_num_threads(context().threads)
     model = open_base(base, kind, seed=training.seed, **config)
-    if device == "cpu" and getattr(model, "_supports_attention_backend", False):
-        model.set_attn_implementation(register())
+    set_attention(model)
     if not training.shard and adapter.adapter not in PROMPTS:  # split weights are gathered by transformers' own forward
         pack_encoder(model)
     if training.recompute:
