@@ -14,6 +14,7 @@ from loomwork.core.context import Context, use_context
 from loomwork.core.errors import InputError
 from loomwork.core.home import Home
 from loomwork.core.runner import run_recipe
+from loomwork.data.balance import balance
 from loomwork.evals.classify import classify as score
 from loomwork.learn.objectives import class_weights
 from loomwork.learn.order import positions
@@ -126,6 +127,19 @@ def test_weights_of_rows(small_bert, messages, make_dataset, run_step):
         )
     with pytest.raises(InputError, match="both given"):
         run_step(classify, base=small_bert, data=make_dataset(rows), weights="weight", class_weights="balanced", **how)
+
+
+def test_held_out_rows_without_weights_count_as_1(small_bert, messages, make_dataset, run_step):
+    """data.balance weighs what is learned; what is held out stays as it is."""
+    learned, _ = run_step(balance, data=make_dataset(messages[:30] + messages[31:60:2]), column="label")
+    held = [{"text": m["text"], "label": m["label"]} for m in messages[60:100]]
+    how = {"base": small_bert, "data": learned, "weights": "weight", "steps": 1, "batch": 8, "looks": 1}
+    losses = []
+    for rows in (held, [{**r, "weight": 1.0} for r in held], [{**r, "weight": 1 + i} for i, r in enumerate(held)]):
+        with use_context(Context(threads=1)):  # a work folder of its own: no run goes on from another
+            _, card = run_step(classify, holdout=make_dataset(rows), **how)
+        losses.append(card.metrics["best_holdout_loss"])
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_the_same_inputs_give_the_same_bytes(small_bert, messages, make_dataset, run_step):

@@ -61,7 +61,8 @@ def classify(
         dropout: everywhere in the model.
         label_smoothing: how much of the target is spread over all classes.
         class_weights: "balanced" weighs each row by the inverse frequency of its class, for classes of unequal size.
-        weights: a column of weights of rows, 0 or more, as data.balance writes; "" for none. Of held-out rows too.
+        weights: a column of weights of rows, 0 or more, as data.balance writes; "" for none. Held-out rows have theirs
+            where they have the column too, else each counts as 1.
         max_tokens: how much of each text is read.
 
     Raises:
@@ -88,7 +89,10 @@ def classify(
     max_tokens, notes = within_context(base, max_tokens)
     read = partial(read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=numbers, weights=weights)
     labelled = read(data)
-    held = None if holdout is None else read(holdout, classes=labelled.classes)
+    held = None
+    if holdout is not None:
+        weighed = weights if weights in holdout.schema.names else ""  # data.balance is for what is learned
+        held = read(holdout, classes=labelled.classes, weights=weighed)
     config = label_config(labelled.classes)
     model = open_trained(base, "classes", training, tuning, dropout=dropout, **config)
     outputs = Outputs(model, getattr(torch, context().precision))
