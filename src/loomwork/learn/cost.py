@@ -23,7 +23,7 @@ from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.causal import CausalBatches, CausalObjective
 from loomwork.learn.encoder_run import batches_for
 from loomwork.learn.energy import EnergyMeter
-from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, causal_decoder
+from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, causal_decoder, set_filling
 from loomwork.learn.objectives import ClassObjective, Outputs, TokenObjective
 from loomwork.learn.optimizer import make_optimizer
 from loomwork.learn.order import RowOrder
@@ -150,6 +150,7 @@ def _model(load: Load, layers: int | None) -> Any:
     import transformers
 
     config = copy.deepcopy(load.config)
+    set_filling(config, load.kind)
     if layers is not None:
         config.num_hidden_layers = layers
         if getattr(config, "layer_types", None):

@@ -111,6 +111,8 @@ class _Asked:
             made.unknown = str(error)
         except LoomError as error:
             made.unknown = error.what
+        except Exception as error:  # what one step cannot be asked must not hide the others
+            made.unknown = f"{type(error).__name__}: {error}"
         return made
 
     def _fill(self, made: Estimate) -> None:
