@@ -22,7 +22,7 @@ from loomwork.core.memory import peak_memory_bytes
 from loomwork.learn import distributed
 from loomwork.learn.average import put_weights, update_average, with_weights
 from loomwork.learn.checkpoint import Checkpoint
-from loomwork.learn.gradients import Gradients, PartsAt
+from loomwork.learn.gradients import Gradients, PartsAt, enough_memory
 from loomwork.learn.loss_scale import LossScale
 from loomwork.learn.optimizer import add_penalties, make_optimizer
 from loomwork.learn.schedule import Schedule, make_schedule
@@ -127,7 +127,7 @@ def fit(
     tokens_since = steps_since = 0
     saving = 0.0  # seconds that the last checkpoint took
     objective.train()
-    with _reproducible():
+    with _reproducible(), enough_memory():
         for step in range(history.resumed_at, steps):
             if history.stopped_early:
                 break
