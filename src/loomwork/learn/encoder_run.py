@@ -16,6 +16,7 @@ from loomwork.learn.four_bits import parameter_count
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, Kind, open_base
+from loomwork.learn.number_unit import NumberUnit
 from loomwork.learn.order import RowOrder
 from loomwork.learn.padded import Ids, Make, PaddedBatches, Weigh
 from loomwork.learn.parts import part_tokens
@@ -80,6 +81,7 @@ def run_encoder(
     training: Training,
     adapter: Adapter,
     mark: Any,
+    unit: NumberUnit | None = None,
 ) -> EncoderRun:
     """Train.
 
@@ -91,6 +93,7 @@ def run_encoder(
         steps: how many.
         training, adapter: the settings.
         mark: whatever makes this run another one: in the name of its checkpoint.
+        unit: what is written gives numbers in it.
     """
     shards = Shards(model, training, context().device)
     limit = part_tokens(training.part_tokens, context().device)
@@ -99,9 +102,20 @@ def run_encoder(
         watch = Watch(HeldOut(objective, lambda n: held.sample(WATCHED_ROWS, n, training.seed), limit))
     settings = [asdict(training), asdict(adapter), steps, context().precision, context().device, mark]
     name = "run-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
-    kept = KeptWeights(shards.whole, context().work / f"{name}-kept", gather=shards.gather)
-    history = fit(objective, batches.parts, training, steps=steps, watch=watch, keep=kept.keep, name=name)
-    shards.gather()
+
+    def gather() -> None:
+        shards.gather()
+        if unit:
+            unit.put_on(shards.whole)
+
+    def keep(step: int) -> None:
+        kept.keep(step)
+        if unit:
+            unit.take_off(shards.whole)
+
+    kept = KeptWeights(shards.whole, context().work / f"{name}-kept", gather=gather)
+    history = fit(objective, batches.parts, training, steps=steps, watch=watch, keep=keep, name=name)
+    gather()
     metrics: dict[str, float] = {
         "parameters": parameter_count(model),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
