@@ -179,6 +179,24 @@ def test_a_classifier_on_a_base_without_a_token_that_fills(stories, monkeypatch,
     assert found.cpu_seconds > 0
 
 
+def test_rows_are_as_long_as_the_model_reads(small_bert, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("label,text\n" + f"a,{'word ' * 900}\nb,{'name ' * 900}\n" * 2)
+    recipe = {
+        "recipe": "long",
+        "steps": {
+            "raw": {"use": "data.read", "path": str(rows)},
+            "base": {"use": "train.base", "path": str(small_bert.path)},
+            "model": {"use": "train.classify", "base": "$base", "data": "$raw", "max_tokens": 600, "batch": 2},
+        },
+    }
+    home = Home(tmp_path / "home")
+    run_recipe({**recipe, "steps": {"raw": recipe["steps"]["raw"]}}, home=home)
+    (found,) = estimate(home, load_recipe(recipe))
+    assert not found.unknown
+    assert found.tokens == 512 * 2 * found.steps
+
+
 def test_what_layers_add_is_added_for_the_others(monkeypatch):
     from transformers import LlamaConfig
 

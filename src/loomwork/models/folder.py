@@ -104,7 +104,7 @@ def guess_about(folder: Path) -> About:
         _json(folder / "tokenizer_config.json").get("model_max_length"),
     ]
     said = next((int(n) for n in limits if n and n < 1 << 20), NO_LIMIT)
-    most = min(said, _positions(config))
+    most = min(said, positions(config))
     return About(
         "embed",
         pooling="cls" if cls else "mean",
@@ -116,16 +116,17 @@ def guess_about(folder: Path) -> About:
 
 def read_context(model: Model) -> int:
     """The most tokens that a model reads, as its config.json says; without a word, no limit."""
-    return _positions(model.read_json("config.json"))
+    return positions(model.read_json("config.json"))
 
 
-def _positions(config: Mapping[str, Any]) -> int:
-    positions = config.get("max_position_embeddings") or config.get("n_positions")
-    if not positions:
+def positions(config: Mapping[str, Any]) -> int:
+    """The most tokens that a model with such a config.json reads; without a word, no limit."""
+    given = config.get("max_position_embeddings") or config.get("n_positions")
+    if not given:
         return NO_LIMIT
     # RoBERTa's positions begin behind that of its padding
     behind = config.get("pad_token_id", 1) + 1 if config.get("model_type") in BEHIND_PADDING else 0
-    return int(positions) - behind
+    return int(given) - behind
 
 
 def within_context(model: Model, max_tokens: int) -> tuple[int, list[str]]:
