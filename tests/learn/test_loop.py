@@ -122,8 +122,13 @@ def test_divergence_is_refused(tmp_path):
 
 def test_divergence_within_the_first_steps_is_refused(tmp_path):
     line = Line(factor=lambda step: 1.0 if step < 3 else 1e4)
-    with pytest.raises(LoomError, match="over the 5 steps up to 5 the mean loss is"):
+    with pytest.raises(LoomError, match="over the 5 steps up to 5 the median loss is"):
         run(line, tmp_path, steps=12, learning_rate=1e-3)
+
+
+def test_single_hard_batches_are_no_divergence(tmp_path):
+    line = Line(factor=lambda step: 1e3 if step % 7 in (2, 3) else 1.0)
+    assert len(run(line, tmp_path, steps=100, learning_rate=1e-9).losses) == 100
 
 
 def test_a_resumed_run_sends_the_curve_of_the_steps_before(tmp_path):

@@ -132,6 +132,24 @@ def test_a_sentence_transformers_folder_says_how_it_pools(tmp_path):
     assert (about.pooling, about.max_tokens, about.licence, about.training_data) == ("cls", 512, "mit", ["a", "b"])
 
 
+@pytest.mark.parametrize(
+    ("sentences", "tokenizer", "config", "expected"),
+    [
+        (None, 512, {"max_position_embeddings": 32}, 32),
+        (256, 128, {"max_position_embeddings": 512}, 256),  # sentence-transformers sets its own in the tokenizer
+        (None, None, {"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 1}, 512),
+        (None, 1e30, {"n_positions": 64}, 64),
+        (None, 300, {}, 300),
+        (None, None, {}, 512),
+    ],
+)
+def test_how_much_a_folder_says_that_it_reads(sentences, tokenizer, config, expected, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": sentences}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": tokenizer}))
+    assert guess_about(tmp_path).max_tokens == expected
+
+
 def test_embedding_on_openvino_imports_no_torch(minilm, tmp_path):
     shutil.copytree(minilm.path, tmp_path / "ov")
     save_about(tmp_path / "ov", replace(read_about(minilm), engine="openvino"))

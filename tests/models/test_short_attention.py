@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from loomwork.models.short_attention import register
+from loomwork.models.short_attention import NAME, register, set_attention
 
 LENGTHS = (12, 5, 1, 9)
 
@@ -81,13 +81,27 @@ def test_a_window_that_sees_only_filling_does_no_harm(dtype):
     assert all(bool(g.isfinite().all()) for g in gradients.values())
 
 
-def test_a_decoder_with_padding_is_causal():
-    config = transformers.LlamaConfig(
-        vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, initializer_range=0.2,
-    )  # fmt: skip
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
+@pytest.mark.parametrize("family", ["Llama", "Qwen3", "GPTNeoX"])
+def test_a_decoder_with_padding_is_causal(family, dtype, tolerance):
+    """Their rotary embeddings make queries and keys float32 under autocast, and leave values in bfloat16."""
+    shape = {"num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 48}
+    shape |= {} if family == "GPTNeoX" else {"num_key_value_heads": 2, "head_dim": 8}
+    config = getattr(transformers, f"{family}Config")(vocab_size=50, initializer_range=0.2, **shape)
     torch.manual_seed(0)
-    model, (ids, seen) = transformers.LlamaModel(config), padded()
-    expected, _ = states_and_gradients(model, "sdpa", ids, seen)
-    found, _ = states_and_gradients(model, register(), ids, seen)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    model, (ids, seen) = getattr(transformers, f"{family}Model")(config), padded()
+    expected, gradients = states_and_gradients(model, "sdpa", ids, seen, dtype)
+    found, ours = states_and_gradients(model, register(), ids, seen, dtype)
+    assert (found - expected).norm() <= tolerance * expected.norm()
+    whole = torch.cat([g.flatten() for g in gradients.values()])
+    assert (torch.cat([ours[n].flatten() for n in gradients]) - whole).norm() <= tolerance * 2 * whole.norm()
+
+
+def test_a_model_that_asks_more_of_attention_keeps_its_own():
+    shape = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "head_dim": 8}
+    gemma = transformers.Gemma2Model(transformers.Gemma2Config(**shape, intermediate_size=48, num_key_value_heads=2))
+    bert = small_bert()
+    set_attention(gemma)
+    set_attention(bert)
+    assert gemma.config._attn_implementation == "eager"  # caps its scores
+    assert bert.config._attn_implementation == NAME

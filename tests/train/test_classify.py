@@ -14,6 +14,7 @@ from loomwork.core.context import Context, use_context
 from loomwork.core.errors import InputError
 from loomwork.core.home import Home
 from loomwork.core.runner import run_recipe
+from loomwork.data.balance import balance
 from loomwork.evals.classify import classify as score
 from loomwork.learn.objectives import class_weights
 from loomwork.learn.order import positions
@@ -128,6 +129,19 @@ def test_weights_of_rows(small_bert, messages, make_dataset, run_step):
         run_step(classify, base=small_bert, data=make_dataset(rows), weights="weight", class_weights="balanced", **how)
 
 
+def test_held_out_rows_without_weights_count_as_1(small_bert, messages, make_dataset, run_step):
+    """data.balance weighs what is learned; what is held out stays as it is."""
+    learned, _ = run_step(balance, data=make_dataset(messages[:30] + messages[31:60:2]), column="label")
+    held = [{"text": m["text"], "label": m["label"]} for m in messages[60:100]]
+    how = {"base": small_bert, "data": learned, "weights": "weight", "steps": 1, "batch": 8, "looks": 1}
+    losses = []
+    for rows in (held, [{**r, "weight": 1.0} for r in held], [{**r, "weight": 1 + i} for i, r in enumerate(held)]):
+        with use_context(Context(threads=1)):  # a work folder of its own: no run goes on from another
+            _, card = run_step(classify, holdout=make_dataset(rows), **how)
+        losses.append(card.metrics["best_holdout_loss"])
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_the_same_inputs_give_the_same_bytes(small_bert, messages, make_dataset, run_step):
     data, how = make_dataset(messages[:48]), {"steps": 3, "batch": 8, "freeze_layers": 1, "part_tokens": 300}
     first, _ = run_step(classify, base=small_bert, data=data, **how)
@@ -176,10 +190,12 @@ def test_numbers_are_predicted(small_bert, messages, make_dataset, run_step):
     assert card.metrics["rows"] == 160
 
 
-def test_a_decoder_classifies_too(stories, messages, make_dataset, run_step):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_decoder_classifies_too(precision, stories, messages, make_dataset, run_step):
     """Llama reads a text's class at its last token, so it must know which that is."""
     how = {"learning_rate": 3e-3, "batch": 16, "max_tokens": 32, "steps": 20}
-    model, card = run_step(classify, base=stories, data=make_dataset(messages[:160]), **how)
+    with use_context(Context(precision=precision, threads=1)):
+        model, card = run_step(classify, base=stories, data=make_dataset(messages[:160]), **how)
     assert card.metrics["final_loss"] < 0.69
     ours, texts = load_classifier(model), [m["text"] for m in messages[:24]]
     alone = np.concatenate([ours.probabilities([t]) for t in texts])

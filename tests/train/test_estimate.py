@@ -151,6 +151,52 @@ def test_what_cannot_be_known_is_said(texts, tmp_path):
     assert "still at the hub" in found.unknown
 
 
+def test_a_classifier_on_a_base_without_a_token_that_fills(stories, monkeypatch, tmp_path):
+    """And what goes wrong in one step leaves the estimates of the others."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("label,text\n" + "a,Once upon a time\nb,there was a cat and a dog\n" * 20)
+    how = {"use": "train.classify", "base": "$base", "data": "$raw", "steps": 5, "batch": 8}
+    recipe = {
+        "recipe": "classes",
+        "steps": {
+            "raw": {"use": "data.read", "path": str(rows)},
+            "base": {"use": "train.base", "path": str(stories.path)},
+            "broken": how | {"max_tokens": 64},
+            "model": how | {"max_tokens": 32},
+        },
+    }
+    measured = cost.measure
+
+    def measure_some(load):
+        if max(load.lengths) > 32:
+            raise IndexError("index out of range in self")
+        return measured(load)
+
+    monkeypatch.setattr(cost, "measure", measure_some)
+    broken, found = estimate(Home(tmp_path / "home"), load_recipe(recipe))
+    assert broken.unknown == "IndexError: index out of range in self"
+    assert not found.unknown
+    assert found.cpu_seconds > 0
+
+
+def test_rows_are_as_long_as_the_model_reads(small_bert, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("label,text\n" + f"a,{'word ' * 900}\nb,{'name ' * 900}\n" * 2)
+    recipe = {
+        "recipe": "long",
+        "steps": {
+            "raw": {"use": "data.read", "path": str(rows)},
+            "base": {"use": "train.base", "path": str(small_bert.path)},
+            "model": {"use": "train.classify", "base": "$base", "data": "$raw", "max_tokens": 600, "batch": 2},
+        },
+    }
+    home = Home(tmp_path / "home")
+    run_recipe({**recipe, "steps": {"raw": recipe["steps"]["raw"]}}, home=home)
+    (found,) = estimate(home, load_recipe(recipe))
+    assert not found.unknown
+    assert found.tokens == 512 * 2 * found.steps
+
+
 def test_what_layers_add_is_added_for_the_others(monkeypatch):
     from transformers import LlamaConfig
 

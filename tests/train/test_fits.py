@@ -16,6 +16,8 @@ from loomwork.learn.watch import HeldOut
 from loomwork.models.flat import lay_flat
 from loomwork.models.linear import linear
 from loomwork.train.classify import classify
+from loomwork.train.find_lr import find_lr
+from loomwork.train.pick_base import pick_base
 from loomwork.train.pretrain import pretrain
 from loomwork.train.tag import tag
 from tests.models.small_decoders import small
@@ -30,6 +32,15 @@ def test_a_text_is_read_as_far_as_the_model_reads(small_bert, make_dataset, run_
     words = [{"tokens": r["text"].split(), "tags": ["O", "B-x"] * 450} for r in LONG]
     _, card = run_step(tag, base=small_bert, data=make_dataset(words), max_tokens=2000, **HOW)
     assert card.metrics["words_beyond_max_tokens"] == 8 * (900 - 510)
+
+
+def test_steps_before_a_run_read_as_far_as_the_model_reads_too(small_bert, stories, make_dataset, run_step):
+    data = make_dataset([{"text": " ".join([w] * 900), "label": c} for c, w in (("a", "red"), ("b", "blue"))] * 10)
+    _, card = run_step(find_lr, base=small_bert, data=data, objective="classes", max_tokens=2000, steps=20, batch=1)
+    assert card.notes[-1] == "max_tokens is 512, not 2,000: more the base does not read"
+    bases = {"bert": small_bert, "llama": stories}
+    _, card = run_step(pick_base, data=data, bases=bases, label="label", max_tokens=2000, folds=2)
+    assert card.metrics["texts"] == 20
 
 
 def test_a_context_that_the_model_does_not_read_is_refused(stories, make_dataset, run_step):

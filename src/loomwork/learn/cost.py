@@ -23,7 +23,7 @@ from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.causal import CausalBatches, CausalObjective
 from loomwork.learn.encoder_run import batches_for
 from loomwork.learn.energy import EnergyMeter
-from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, causal_decoder
+from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, causal_decoder, set_filling
 from loomwork.learn.objectives import ClassObjective, Outputs, TokenObjective
 from loomwork.learn.optimizer import make_optimizer
 from loomwork.learn.order import RowOrder
@@ -32,7 +32,7 @@ from loomwork.learn.sequences import Sequences
 from loomwork.learn.settings import Adapter, Training
 from loomwork.models.heap import keep_freed_memory
 from loomwork.models.packed_encoder import pack_encoder
-from loomwork.models.short_attention import register
+from loomwork.models.short_attention import set_attention
 
 WHOLE = 60_000_000  # parameters of a model that is measured as it is
 TWO_LAYERS = 200_000_000  # of one of two layers
@@ -150,6 +150,7 @@ def _model(load: Load, layers: int | None) -> Any:
     import transformers
 
     config = copy.deepcopy(load.config)
+    set_filling(config, load.kind)
     if layers is not None:
         config.num_hidden_layers = layers
         if getattr(config, "layer_types", None):
@@ -186,8 +187,7 @@ def _learner(load: Load, layers: int | None) -> tuple[torch.nn.Module, Parts]:
             model, load.adapter, dtype, dropout=load.dropout, recompute=how.recompute, shard=how.shard
         )
         return CausalObjective(decoder), CausalBatches(sequences, RowOrder(len(ends), load.rows, 0), device).parts
-    if device == "cpu" and getattr(model, "_supports_attention_backend", False):
-        model.set_attn_implementation(register())
+    set_attention(model)
     if how.recompute:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     outputs = Outputs(model, dtype)

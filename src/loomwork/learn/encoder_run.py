@@ -16,6 +16,7 @@ from loomwork.learn.four_bits import parameter_count
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, Kind, open_base
+from loomwork.learn.number_unit import NumberUnit
 from loomwork.learn.order import RowOrder
 from loomwork.learn.padded import Ids, Make, PaddedBatches, Weigh
 from loomwork.learn.parts import part_tokens
@@ -24,7 +25,7 @@ from loomwork.learn.settings import Adapter, Training
 from loomwork.learn.sharded import Shards
 from loomwork.learn.watch import HeldOut, Watch
 from loomwork.models.packed_encoder import is_packed, pack_encoder
-from loomwork.models.short_attention import register
+from loomwork.models.short_attention import set_attention
 
 WATCHED_ROWS = 2048  # of held-out data that a run looks at
 
@@ -34,8 +35,7 @@ def open_trained(base: Model, kind: Kind, training: Training, adapter: Adapter, 
     device = context().device
     torch.set_num_threads(context().threads)
     model = open_base(base, kind, seed=training.seed, **config)
-    if device == "cpu" and getattr(model, "_supports_attention_backend", False):
-        model.set_attn_implementation(register())
+    set_attention(model)
     if not training.shard and adapter.adapter not in PROMPTS:  # split weights are gathered by transformers' own forward
         pack_encoder(model)
     if training.recompute:
@@ -81,6 +81,7 @@ def run_encoder(
     training: Training,
     adapter: Adapter,
     mark: Any,
+    unit: NumberUnit | None = None,
 ) -> EncoderRun:
     """Train.
 
@@ -92,6 +93,7 @@ def run_encoder(
         steps: how many.
         training, adapter: the settings.
         mark: whatever makes this run another one: in the name of its checkpoint.
+        unit: what is written gives numbers in it.
     """
     shards = Shards(model, training, context().device)
     limit = part_tokens(training.part_tokens, context().device)
@@ -100,9 +102,20 @@ def run_encoder(
         watch = Watch(HeldOut(objective, lambda n: held.sample(WATCHED_ROWS, n, training.seed), limit))
     settings = [asdict(training), asdict(adapter), steps, context().precision, context().device, mark]
     name = "run-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
-    kept = KeptWeights(shards.whole, context().work / f"{name}-kept", gather=shards.gather)
-    history = fit(objective, batches.parts, training, steps=steps, watch=watch, keep=kept.keep, name=name)
-    shards.gather()
+
+    def gather() -> None:
+        shards.gather()
+        if unit:
+            unit.put_on(shards.whole)
+
+    def keep(step: int) -> None:
+        kept.keep(step)
+        if unit:
+            unit.take_off(shards.whole)
+
+    kept = KeptWeights(shards.whole, context().work / f"{name}-kept", gather=gather)
+    history = fit(objective, batches.parts, training, steps=steps, watch=watch, keep=keep, name=name)
+    gather()
     metrics: dict[str, float] = {
         "parameters": parameter_count(model),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),

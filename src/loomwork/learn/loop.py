@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from loomwork.core.memory import peak_memory_bytes
 from loomwork.learn import distributed
 from loomwork.learn.average import put_weights, update_average, with_weights
 from loomwork.learn.checkpoint import Checkpoint
-from loomwork.learn.gradients import Gradients, PartsAt
+from loomwork.learn.gradients import Gradients, PartsAt, enough_memory
 from loomwork.learn.loss_scale import LossScale
 from loomwork.learn.optimizer import add_penalties, make_optimizer
 from loomwork.learn.schedule import Schedule, make_schedule
@@ -32,8 +33,8 @@ from loomwork.models.heap import keep_freed_memory
 
 SAVED_SHARE = 10  # between two checkpoints lies at least so many times what the last one took
 REPORTS = 500  # how many points a curve has, at most
-RUNAWAY, RUNAWAY_STEPS = 10, 5  # so many times the first loss, on average over so many steps, is divergence
-WINDOW = 20  # how many steps the test for divergence averages over
+RUNAWAY, RUNAWAY_STEPS = 10, 5  # so many times the first loss, as the median of so many steps, is divergence
+WINDOW = 20  # how many steps the other test for divergence takes the median of
 
 
 class Diverged(LoomError):
@@ -61,12 +62,16 @@ class History:
     tokens: int = 0
     part_tokens: int = 0
     stopped_early: bool = False
-    best: float = math.inf  # the lowest mean loss of a window so far
+    best: float = math.inf  # the lowest median loss of a window so far
 
     def last_loss(self, steps: int = WINDOW) -> float:
         """The mean loss of the last steps."""
         tail = self.losses[-steps:]
         return sum(tail) / len(tail) if tail else math.nan
+
+    def median_loss(self, steps: int) -> float:
+        """The median loss of the last steps, which single batches with rows that are hard do not move."""
+        return median(self.losses[-steps:])
 
 
 def fit(
@@ -127,7 +132,7 @@ def fit(
     tokens_since = steps_since = 0
     saving = 0.0  # seconds that the last checkpoint took
     objective.train()
-    with _reproducible():
+    with _reproducible(), enough_memory():
         for step in range(history.resumed_at, steps):
             if history.stopped_early:
                 break
@@ -192,7 +197,7 @@ def _resume(kept: Checkpoint, how: Training, watch: Watch | None, scale: LossSca
     if watch:
         watch.resume(run["watch"])
     losses = run["losses"]
-    means = (sum(losses[i : i + WINDOW]) / WINDOW for i in range(0, len(losses) - WINDOW + 1, WINDOW))
+    medians = (median(losses[i : i + WINDOW]) for i in range(0, len(losses) - WINDOW + 1, WINDOW))
     early = bool(watch and 0 < how.patience <= watch.worse)
     return History(
         losses,
@@ -200,7 +205,7 @@ def _resume(kept: Checkpoint, how: Training, watch: Watch | None, scale: LossSca
         resumed_at=step,
         part_tokens=run["part_tokens"],
         stopped_early=early,
-        best=min(means, default=math.inf),
+        best=min(medians, default=math.inf),
         seconds=run["seconds"],
         tokens=run["tokens"],
     )
@@ -224,20 +229,21 @@ def _check(history: History, rate: float) -> None:
     hint = "lower learning_rate, lengthen warmup_share, or look for bad rows in the data"
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise Diverged(f"at step {step} the loss is {loss} and its gradient's norm {norm} (rate {rate:.2g})", hint)
-    recent, first = history.last_loss(RUNAWAY_STEPS), history.losses[0]
+    recent, first = history.median_loss(RUNAWAY_STEPS), history.losses[0]
     if step >= RUNAWAY_STEPS and recent > RUNAWAY * max(1.0, abs(first)):
         raise Diverged(
-            f"training diverges: over the {RUNAWAY_STEPS} steps up to {step} the mean loss is {recent:.3g}, it began "
+            f"training diverges: over the {RUNAWAY_STEPS} steps up to {step} the median loss is {recent:.3g}, it began "
             f"with {first:.3g}",
             hint,
         )
     if (step + 1) % WINDOW:
         return
-    recent = history.last_loss()
+    recent = history.median_loss(WINDOW)
     best = history.best = min(history.best, recent)
     if recent > best + max(1.0, abs(best)):
         raise Diverged(
-            f"training diverges: over the {WINDOW} steps up to {step} the mean loss is {recent:.3g}, it was {best:.3g}",
+            f"training diverges: over the {WINDOW} steps up to {step} the median loss is {recent:.3g}, it was "
+            f"{best:.3g}",
             hint,
         )
 

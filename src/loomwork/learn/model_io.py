@@ -74,10 +74,7 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
         config |= {name: dropout for name in DROPOUTS if hasattr(settings, name)}
     for name, value in config.items():
         setattr(settings, name, value)
-    if kind == "classes" and settings.pad_token_id is None:
-        # A decoder reads a text's class at the last token that is none of these, so it must be none that texts end in.
-        ends = settings.eos_token_id
-        settings.pad_token_id = (ends[0] if isinstance(ends, list) else ends) or 0
+    set_filling(settings, kind)
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # that a new output layer begins at random is what is wanted
     try:
@@ -101,6 +98,16 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
     model.name_or_path = base.id  # what peft writes into an adapter's config: never a path of this machine
     model.new_modules = sorted({name.rpartition(".")[0] for name in loaded["missing_keys"]})
     return model
+
+
+def set_filling(config: Any, kind: Kind) -> None:
+    """Name the token that fills batches of texts that are to be classified, where a config has none.
+
+    A decoder reads a text's class at the last token that is none of these, so it must be none that texts end in.
+    """
+    if kind == "classes" and config.pad_token_id is None:
+        ends = config.eos_token_id
+        config.pad_token_id = (ends[0] if isinstance(ends, list) else ends) or 0
 
 
 def causal_decoder(

@@ -80,7 +80,8 @@ class Sequences:
 
 
 def read_texts(data: Dataset, column: str, tokenizer: PreTrainedTokenizerBase, longest: int, file: Path) -> Sequences:
-    """Tokenise a dataset's texts, each with its control tokens. Rows without a text are passed over.
+    """Tokenise a dataset's texts, each with its control tokens. Rows without a text, or
+    with white space only, are left out and counted.
 
     Args:
         data: the dataset.
@@ -101,7 +102,7 @@ def read_texts(data: Dataset, column: str, tokenizer: PreTrainedTokenizerBase, l
     begin = [] if first is None else [first]
 
     def encode(rows: list[dict[str, Any]]) -> Iterator[Encoded | str]:
-        texts = [r[column] if isinstance(r[column], str) else "" for r in rows]
+        texts = [r[column] if isinstance(r[column], str) and r[column].strip() else "" for r in rows]
         found = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
         for text, ids in zip(texts, found["input_ids"], strict=True):
             yield ([*begin, *ids, last], None) if text else "no text"

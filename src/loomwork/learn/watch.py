@@ -11,7 +11,7 @@ import torch
 
 from loomwork.core.context import context
 from loomwork.learn import distributed
-from loomwork.learn.gradients import out_of_memory
+from loomwork.learn.gradients import MEMORY_ERRORS, out_of_memory
 
 Tensors = dict[str, torch.Tensor]
 
@@ -84,7 +84,7 @@ class HeldOut:
         while True:
             try:
                 return sum(float(self.objective(part)) for part in self.parts)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            except MEMORY_ERRORS as error:
                 smaller = min(self.limit, max((part.tokens for part in self.parts), default=0)) // 2
                 fewer = self.parts_of(smaller) if smaller else []
                 if not out_of_memory(error) or distributed.size() > 1 or len(fewer) <= len(self.parts):

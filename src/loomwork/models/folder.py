@@ -99,15 +99,16 @@ def guess_about(folder: Path) -> About:
         task = "translate" if config.get("is_encoder_decoder") else "generate"
         return About(task, licence=_front_matter(folder).get("license", ""), training_data=_declared(folder))
     cls = _json(folder / READ[0]).get("pooling_mode_cls_token", False)
-    limits = [
+    limits = [  # sentence-transformers sets its own in place of the tokenizer's
         _json(folder / READ[1]).get("max_seq_length"),
         _json(folder / "tokenizer_config.json").get("model_max_length"),
-        config.get("max_position_embeddings"),
     ]
+    said = next((int(n) for n in limits if n and n < 1 << 20), NO_LIMIT)
+    most = min(said, positions(config))
     return About(
         "embed",
         pooling="cls" if cls else "mean",
-        max_tokens=next((int(n) for n in limits if n and n < 1 << 20), 512),
+        max_tokens=most if most < NO_LIMIT else 512,
         licence=_front_matter(folder).get("license", ""),
         training_data=_declared(folder),
     )
@@ -115,13 +116,17 @@ def guess_about(folder: Path) -> About:
 
 def read_context(model: Model) -> int:
     """The most tokens that a model reads, as its config.json says; without a word, no limit."""
-    config = model.read_json("config.json")
-    positions = config.get("max_position_embeddings") or config.get("n_positions")
-    if not positions:
+    return positions(model.read_json("config.json"))
+
+
+def positions(config: Mapping[str, Any]) -> int:
+    """The most tokens that a model with such a config.json reads; without a word, no limit."""
+    given = config.get("max_position_embeddings") or config.get("n_positions")
+    if not given:
         return NO_LIMIT
     # RoBERTa's positions begin behind that of its padding
     behind = config.get("pad_token_id", 1) + 1 if config.get("model_type") in BEHIND_PADDING else 0
-    return int(positions) - behind
+    return int(given) - behind
 
 
 def within_context(model: Model, max_tokens: int) -> tuple[int, list[str]]:

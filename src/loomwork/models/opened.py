@@ -13,7 +13,7 @@ from loomwork.core.context import context
 from loomwork.core.errors import InputError
 from loomwork.models.encoder import BATCH_TOKENS, Ids, by_length, pad
 from loomwork.models.heap import keep_freed_memory
-from loomwork.models.short_attention import register
+from loomwork.models.short_attention import set_attention
 
 
 def open_outputs(model: Model, kind: str) -> Any:
@@ -40,8 +40,7 @@ def open_outputs(model: Model, kind: str) -> Any:
         raise InputError(f"{model.path} does not open as {kind}: {error}") from error
     if loaded["missing_keys"]:
         raise InputError(f"{model.path} lacks weights of {kind}: {sorted(loaded['missing_keys'])[:3]}")
-    if context().device == "cpu" and getattr(opened, "_supports_attention_backend", False):
-        opened.set_attn_implementation(register())
+    set_attention(opened)
     return with_adapter(opened, model).to(context().device).eval()
 
 

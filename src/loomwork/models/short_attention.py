@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from loomwork.core.context import context
 from loomwork.models.kernels import SHORT, ShortAttention
 
 NAME = "short"
@@ -32,7 +33,11 @@ def short_attention(
             query, key, value, attention_mask, dropout, causal, scale=scale, enable_gqa=grouped
         )
     else:
-        bias = None if attention_mask is None else _as_bias(attention_mask, query.dtype)
+        # Rotary embeddings leave queries and keys in float32 under autocast, which gives the fused kernel all three in
+        # its own format. The way back here runs outside of autocast, and must find them in one format.
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else value.dtype
+        query, key, value = (x.to(dtype) for x in (query, key, value))
+        bias = None if attention_mask is None else _as_bias(attention_mask, dtype)
         mixed = ShortAttention.apply(query, key, value, bias, scale, dropout)  # type: ignore[no-untyped-call]
     return mixed.transpose(1, 2).contiguous(), None
 
@@ -45,6 +50,16 @@ def _as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """
     mask = mask[:, :, None]
     return mask if mask.dtype == dtype else mask.clamp(min=torch.finfo(dtype).min).to(dtype)
+
+
+def set_attention(model: Any) -> None:
+    """Let a model of transformers use it, on the CPU, where it computes the same.
+
+    A model that sdpa cannot compute asks more of attention than both know (Gemma 2 caps its scores, say).
+    """
+    cls = type(model)
+    if context().device == "cpu" and getattr(cls, "_supports_attention_backend", False) and cls._supports_sdpa:
+        model.set_attn_implementation(register())
 
 
 @functools.cache

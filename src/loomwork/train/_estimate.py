@@ -111,6 +111,8 @@ class _Asked:
             made.unknown = str(error)
         except LoomError as error:
             made.unknown = error.what
+        except Exception as error:  # what one step cannot be asked must not hide the others
+            made.unknown = f"{type(error).__name__}: {error}"
         return made
 
     def _fill(self, made: Estimate) -> None:
@@ -236,15 +238,15 @@ class _Asked:
         from loomwork.train.classify import read_labelled
         from loomwork.train.tag import read_tagged
 
-        s, file = self.call.settings, context().work / "rows"
+        s, file, longest = self.call.settings, context().work / "rows", self._longest(config)
         if self.call.use == "train.classify":
             numbers = s["target"] == "number"
-            labelled = read_labelled(model, data, s["text"], s["label"], s["max_tokens"], numbers=numbers)
+            labelled = read_labelled(model, data, s["text"], s["label"], longest, numbers=numbers)
             return [len(ids) for ids in labelled.ids], max(1, len(labelled.classes))
         if self.call.use == "train.tag":
-            tagged = read_tagged(model, data, s["words"], s["tags"], s["max_tokens"])
+            tagged = read_tagged(model, data, s["words"], s["tags"], longest)
             return [len(ids) for ids in tagged.ids], len(tagged.classes)
-        tokenizer, longest = load_tokenizer(model), self._longest(config)
+        tokenizer = load_tokenizer(model)
         if self.call.use == "train.pretrain":
             sequences = read_texts(data, s["text"], tokenizer, longest, file)
         elif "messages" in data.schema.names:
@@ -254,7 +256,9 @@ class _Asked:
         return [int(n) for n in sequences.lengths], 0
 
     def _longest(self, config: Any) -> int:
-        limit = int(getattr(config, "max_position_embeddings", 0) or 0) or 1 << 30
+        from loomwork.models.folder import positions
+
+        limit = positions(config.to_dict())
         if self.call.use == "train.pretrain":
             return int(self.call.settings["context_tokens"]) or min(2048, limit)
         return min(int(self.call.settings["max_tokens"]), limit)

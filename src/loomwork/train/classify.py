@@ -57,11 +57,13 @@ def classify(
         holdout: the same, to watch the loss on, as the series `holdout_loss`.
         text: their column.
         label: the column of classes, of any plain type: the classes are those that occur; or of numbers.
-        target: whether labels are classes, or numbers to be predicted (regression: half of the squared error).
+        target: whether labels are classes, or numbers to be predicted (regression: half of the squared error of
+            standardised numbers, so that the default rate suits any unit; the model gives them in their own).
         dropout: everywhere in the model.
         label_smoothing: how much of the target is spread over all classes.
         class_weights: "balanced" weighs each row by the inverse frequency of its class, for classes of unequal size.
-        weights: a column of weights of rows, 0 or more, as data.balance writes; "" for none. Of held-out rows too.
+        weights: a column of weights of rows, 0 or more, as data.balance writes; "" for none. Held-out rows have theirs
+            where they have the column too, else each counts as 1.
         max_tokens: how much of each text is read.
 
     Raises:
@@ -73,6 +75,7 @@ def classify(
     import torch
 
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
+    from loomwork.learn.number_unit import NumberUnit
     from loomwork.learn.objectives import ClassObjective, NumberObjective, Outputs
     from loomwork.learn.objectives import class_weights as weights_of
     from loomwork.learn.order import RowOrder
@@ -88,15 +91,22 @@ def classify(
     max_tokens, notes = within_context(base, max_tokens)
     read = partial(read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=numbers, weights=weights)
     labelled = read(data)
-    held = None if holdout is None else read(holdout, classes=labelled.classes)
+    held = None
+    if holdout is not None:
+        weighed = weights if weights in holdout.schema.names else ""  # data.balance is for what is learned
+        held = read(holdout, classes=labelled.classes, weights=weighed)
     config = label_config(labelled.classes)
     model = open_trained(base, "classes", training, tuning, dropout=dropout, **config)
     outputs = Outputs(model, getattr(torch, context().precision))
     objective = NumberObjective(outputs) if numbers else ClassObjective(outputs, label_smoothing)
-    counts = None if numbers else torch.bincount(torch.tensor(labelled.targets), minlength=len(labelled.classes))
+    wanted = torch.tensor(labelled.targets, dtype=torch.float64 if numbers else torch.long)
+    counts = None if numbers else torch.bincount(wanted, minlength=len(labelled.classes))
+    unit = NumberUnit(model, wanted, torch.tensor(labelled.weights)) if numbers else None
 
     def batches(given: Labelled) -> Any:
-        targets, weighed = torch.tensor(given.targets), torch.tensor(given.weights)
+        targets, weighed = torch.tensor(given.targets, dtype=wanted.dtype), torch.tensor(given.weights)
+        if unit:
+            targets = unit.standardised(targets)
         if counts is not None and not weights:
             weighed = weights_of(counts, class_weights)[targets]
 
@@ -113,7 +123,7 @@ def classify(
     settings = [base.id, data.digest, text, label, target, dropout, label_smoothing, class_weights, weights, max_tokens]
     mark = ["classify", *settings, asdict(rows)]
     taken = batches(labelled)
-    run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, mark)
+    run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, mark, unit)
     about = about_trained("train.classify", base, data, [text, label], training)
     about = replace(about, task=TASK, engine="torch", max_tokens=max_tokens)
     lengths = [len(i) for i in labelled.ids]
@@ -128,7 +138,9 @@ def classify(
         "rows_cut": float(labelled.cut),
     }
     notes = [*run.notes, *notes]
-    if target == "classes":
+    if unit:
+        notes.append(f"losses are of numbers less {unit.mean:.4g}, over {unit.spread:.4g}")
+    else:
         counted["classes"] = float(len(labelled.classes))
         notes.append(f"classes: {', '.join(labelled.classes[:20])}")
         assert counts is not None

@@ -74,6 +74,7 @@ def find_lr(
     Source: Smith 2015, arXiv:1506.01186.
     """
     from loomwork.learn.rate_range import range_test
+    from loomwork.models.folder import within_context
 
     if smallest >= largest:
         raise InputError(f"smallest is {smallest} and largest {largest}", "the rates grow from one to the other")
@@ -93,6 +94,7 @@ def find_lr(
     data.require(*columns)
     data.require_rows()
     wanted = steps * (batch_tokens // FEWEST_TOKENS + 1 if objective == "texts" else batch)
+    max_tokens, notes = within_context(base, max_tokens)
     some = sampled(data, columns, wanted, seed, context().work / "sample")
     given = _Given(base, some, training, tuning, size, max_tokens, dropout)
     if objective == "classes":
@@ -108,7 +110,7 @@ def find_lr(
     write_page(report, out / "curve.html")
     rates = {"suggested_learning_rate": found.suggested, "largest_stable": found.largest_stable}
     metrics = {name: rate for name, rate in rates.items() if rate is not None}
-    return Card(metrics=metrics | {"steps": float(len(found.losses))}, notes=[told(report)])
+    return Card(metrics=metrics | {"steps": float(len(found.losses))}, notes=[told(report), *notes])
 
 
 FEWEST_TOKENS = 8  # that a text is taken to have, for how many of them fill a batch
@@ -141,11 +143,9 @@ def _causal(given: _Given, text: str, template: str) -> tuple[Any, Parts]:
     from loomwork.learn.room import check_room, check_tokens
     from loomwork.learn.sequences import read_chats, read_texts
     from loomwork.models.chat_template import ChatTemplate, load_tokenizer
-    from loomwork.models.folder import read_context
 
     seed, device = given.training.seed, context().device
-    tokenizer = load_tokenizer(given.base)
-    longest = min(given.max_tokens, read_context(given.base))
+    tokenizer, longest = load_tokenizer(given.base), given.max_tokens
     file = context().work / "range.tokens"
     order: RowOrder | TokenOrder
     if text:

@@ -220,11 +220,12 @@ def _vectors_of(base: Model, max_tokens: int) -> Any:
     """A function from texts to the mean-pooled vectors of a model's last layer, for any model that has one."""
     from loomwork.models.encoder import Encoder, load_tokenizer
     from loomwork.models.engines import find_engine
-    from loomwork.models.folder import read_about
+    from loomwork.models.folder import read_about, read_context
 
     about = read_about(base)
     engine = about.engine if about.task == "embed" else "torch"
-    read = replace(about, pooling="mean", max_tokens=min(about.max_tokens or max_tokens, max_tokens))
+    most = min(about.max_tokens or max_tokens, max_tokens, read_context(base))
+    read = replace(about, pooling="mean", max_tokens=most)
     return Encoder(read, load_tokenizer(base), find_engine(engine).encoder(base, read, context().threads)).embed
 
 
