@@ -79,12 +79,13 @@ def _config(peft: Any, how: Adapter, task: str, model: Any) -> Any:
 
 def _check_targets(model: Any, targets: Iterable[str]) -> None:
     """Refuse names that are no layer's: peft passes over them where another one fits."""
-    names = [name for name, module in model.named_modules() if next(module.parameters(recurse=False), None) is not None]
+    layers = {name: module for name, module in model.named_modules() if getattr(module, "weight", None) is not None}
     for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name in names):
+        if not any(name == target or name.endswith(f".{target}") for name in layers):
+            matrices = [name for name, layer in layers.items() if layer.weight.ndim == 2]
             raise InputError(
                 f"targets has {target!r}, and {type(model).__name__} has no layer of that name",
-                did_you_mean(target, {name.rpartition(".")[2] for name in names}),
+                did_you_mean(target, {name.rpartition(".")[2] for name in matrices}),
             )
 
 
