@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -171,12 +174,17 @@ def test_layers_by_name_and_what_does_not_fit_is_refused():
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert trained
     assert all(".q_proj.lora_" in n for n in trained)
+    for adapter in ("lora", "ia3"):
+        with pytest.raises(InputError, match=r"targets has 'qq_proj', [\s\S]*did you mean 'q_proj'"):
+            adapted(small(), Adapter(adapter=adapter, targets=["v_proj", "qq_proj"]), "CAUSAL_LM")
     with pytest.raises(InputError, match="does not fit the model"):
-        adapted(small(), Adapter(adapter="lora", targets=["qq_proj"]), "CAUSAL_LM")
+        adapted(small(), Adapter(adapter="lora", targets=["norm"]), "CAUSAL_LM")
     with pytest.raises(InputError, match="takes no freeze_layers"):
         adapted(small(), Adapter(adapter="lora", freeze_layers=1), "CAUSAL_LM")
-    with pytest.raises(InputError, match="freeze_layers is 3, and the model has 3 layers"):
-        adapted(small(), Adapter(freeze_layers=3), "CAUSAL_LM")
+    with pytest.raises(InputError, match=r"freeze_layers is 4, and the model has 3 layers\n  at most 3"):
+        adapted(small(), Adapter(freeze_layers=4), "CAUSAL_LM")
+    with pytest.raises(InputError, match=r"all layers, and the model has no output layer of its own[\s\S]*at most 2"):
+        adapted(small(tie_word_embeddings=True), Adapter(freeze_layers=3), "CAUSAL_LM")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox"])
@@ -188,6 +196,56 @@ def test_frozen_layers_are_the_lowest_with_the_embeddings(family):
     assert all(p.requires_grad for layer in others for p in layer.parameters())
     if family == "gpt2":
         assert not model.transformer.wpe.weight.requires_grad
+
+
+def test_an_output_layer_of_its_own_can_be_trained_alone():
+    model = adapted(small(tie_word_embeddings=False), Adapter(freeze_layers=3), "CAUSAL_LM")
+    assert [n for n, p in model.named_parameters() if p.requires_grad] == ["model.norm.weight", "lm_head.weight"]
+
+
+def test_chosen_weights_are_those_with_whole_words_of_their_names():
+    model = adapted(small(num_hidden_layers=11), Adapter(train_only=["layers.1", "self_attn.q_proj"]), "CAUSAL_LM")
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    every = {n for n, _ in model.named_parameters()}
+    assert trained == {n for n in every if ".layers.1." in n or ".q_proj." in n}
+    tied = adapted(small(tie_word_embeddings=True), Adapter(train_only=["lm_head"]), "CAUSAL_LM")
+    assert [n for n, p in tied.named_parameters() if p.requires_grad] == ["model.embed_tokens.weight"]
+    for part, hint in (("layer.1", "did you mean 'layers.1'"), ("layers.11", "did you mean 'layers.1'")):
+        with pytest.raises(InputError, match=rf"train_only has '{part}'[\s\S]*{hint}"):
+            adapted(small(), Adapter(train_only=["norm", part]), "CAUSAL_LM")
+    with pytest.raises(InputError, match="train_only is empty"):
+        adapted(small(), Adapter(train_only=[]), "CAUSAL_LM")
+    with pytest.raises(InputError, match="freeze_layers and train_only are both given"):
+        adapted(small(), Adapter(train_only=["norm"], freeze_layers=1), "CAUSAL_LM")
+
+
+SAVED = """
+import sys
+from pathlib import Path
+from loomwork.learn.adapters import adapted, write_adapter
+from loomwork.learn.settings import Adapter
+from tests.learn.test_adapters import classifier
+write_adapter(adapted(classifier(), Adapter("lora", rank=2), "SEQ_CLS"), Path(sys.argv[1]))
+"""
+
+
+def classifier():
+    import transformers
+
+    return transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=30, **SMALL["Bert"]))
+
+
+def test_an_adapter_is_the_same_bytes_whatever_this_processs_hashes_are(tmp_path):
+    """peft keeps the names of layers as sets."""
+    found = []
+    for seed in ("1", "2"):
+        run = [sys.executable, "-c", SAVED, tmp_path / seed]
+        subprocess.run(run, check=True, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True)
+        found.append((tmp_path / seed / "adapter_config.json").read_text())
+    assert found[0] == found[1]
+    config = json.loads(found[0])
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert config["modules_to_save"] == ["classifier", "score"]
 
 
 def logits_of(model, ids: torch.Tensor) -> torch.Tensor:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, RecipeError
+from loomwork.core.recipe import load_recipe
 from loomwork.models.folder import read_about
 from loomwork.train.distill import distill
 from loomwork.train.student import student
@@ -158,12 +161,22 @@ def test_a_model_that_is_not_covered_goes_through_transformers(stories, small, t
         run_step(distill, **common, hidden_weight=1.0)
 
 
-def test_what_does_not_go_together_is_refused(stories, small, tales, minilm, make_dataset, run_step):
+def test_what_does_not_go_together_is_refused(stories, small, tales, minilm, make_dataset, run_step, tmp_path):
     common = dict(base=small, data=tales)
     with pytest.raises(InputError, match="teacher or cached"):
         run_step(distill, **common)
+    minilm_lm = tmp_path / "minilm"
+    shutil.copytree(minilm.path, minilm_lm)
+    config = minilm.read_json("config.json") | {"architectures": ["BertLMHeadModel"]}
+    (minilm_lm / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="different tokenizers"):
-        run_step(distill, **common, teacher=minilm)
+        run_step(distill, **common, teacher=Model(minilm_lm))
+    for named in ("LlamaForTokenClassification", "LlamaModel"):
+        shutil.copytree(stories.path, tmp_path / named)
+        config = stories.read_json("config.json") | {"architectures": [named]}
+        (tmp_path / named / "config.json").write_text(json.dumps(config))
+        with pytest.raises(InputError, match=f"is a {named}: train.distill takes causal language models and class"):
+            run_step(distill, **common, teacher=Model(tmp_path / named))
     with pytest.raises(InputError, match="hidden_weight is 0"):
         run_step(distill, **common, teacher=stories, layer_map={1: 1})
     with pytest.raises(InputError, match="mixture is of jensen_shannon"):
@@ -183,3 +196,16 @@ def test_what_does_not_go_together_is_refused(stories, small, tales, minilm, mak
         run_step(distill, base=small, data=make_dataset([{"text": TALES[0]}]), cached=cache)
     with pytest.raises(InputError, match=r"has no logprobs\.json"):
         run_step(distill, **common, cached=stories)
+
+
+def test_a_folder_of_cached_log_probabilities_is_no_data(stories, tales, tmp_path):
+    """data.read would make a dataset of it."""
+    (tmp_path / "cached").mkdir()
+    step = {
+        "use": "train.distill",
+        "base": str(stories.path),
+        "data": str(tales.path),
+        "cached": str(tmp_path / "cached"),
+    }
+    with pytest.raises(RecipeError, match=r"cached needs a logprobs, and .* is a path\n  give an artifact's id"):
+        load_recipe({"recipe": "cached", "steps": {"small": step}})

@@ -217,6 +217,18 @@ def test_what_layers_add_is_added_for_the_others(monkeypatch):
     assert 0.2 < least.activation_bytes / whole.activation_bytes < 5
 
 
+def test_weights_of_a_layer_that_the_measured_model_lacks_can_be_chosen(monkeypatch):
+    from transformers import LlamaConfig
+
+    config = LlamaConfig(
+        vocab_size=200, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4
+    )
+    load = Load("causal", config, [64] * 2, 2, Training(), Adapter(train_only=["layers.3"]))
+    monkeypatch.setattr(cost, "WHOLE", 0)
+    assert "with 1 and with 2 of the 4 layers" in measure(load).how
+    assert counted(load)[1] == 4 * 32 * 32 + 3 * 32 * 64 + 2 * 32
+
+
 def test_a_model_of_billions_is_counted_without_its_memory():
     from transformers import LlamaConfig
 

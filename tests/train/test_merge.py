@@ -13,8 +13,10 @@ from transformers import AutoModelForCausalLM
 from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
 from loomwork.core.errors import InputError
+from loomwork.models.folder import read_about
 from loomwork.train.merge import merge
 from loomwork.train.sft import sft
+from tests.models.small_decoders import small
 
 LORA = dict(adapter="lora", template="plain", steps=2, learning_rate=5e-2, batch=2, warmup_share=0.0)
 CHATS = [
@@ -179,7 +181,7 @@ def test_a_classifier_with_its_head_is_merged_alone(minilm, make_dataset, run_st
         run_step(merge, base=minilm, adapters={"a": tuned}, weights={"a": 0.5})
 
 
-def test_what_cannot_be_merged_is_refused(base, tuned, minilm, run_step):
+def test_what_cannot_be_merged_is_refused(base, tuned, minilm, run_step, tmp_path):
     one = tuned("one", rank=4, alpha=8.0)
     with pytest.raises(InputError, match="no adapter to merge"):
         run_step(merge, base=base, adapters={})
@@ -187,8 +189,11 @@ def test_what_cannot_be_merged_is_refused(base, tuned, minilm, run_step):
         run_step(merge, base=base, adapters={"a": base})
     with pytest.raises(InputError, match="is no adapter here"):
         run_step(merge, base=base, adapters={"a": one}, weights={"b": 1.0})
-    with pytest.raises(InputError, match=r"do not fit the model|does not open"):
+    with pytest.raises(InputError, match="is an encoder"):
         run_step(merge, base=minilm, adapters={"a": one})
+    small("llama").save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="do not fit the model"):
+        run_step(merge, base=Model(tmp_path), adapters={"a": one})
     with pytest.raises(InputError, match="rank is of method svd"):
         run_step(merge, base=base, adapters={"a": one}, rank=2)
     with pytest.raises(InputError, match="density is of"):
@@ -197,3 +202,41 @@ def test_what_cannot_be_merged_is_refused(base, tuned, minilm, run_step):
         run_step(merge, base=base, adapters={"a": tuned("prompt", adapter="prompt", virtual_tokens=2)})
     with pytest.raises(InputError, match="a DoRA"):
         run_step(merge, base=base, adapters={"a": tuned("dora", adapter="dora", rank=2)}, weights={"a": 2.0})
+
+
+def test_folders_of_adapters_are_taken_on_the_command_line_and_in_a_recipe(base, tuned, tmp_path, monkeypatch):
+    """A model that was written with --out, its adapter alone, and that in a recipe: all are the same adapter."""
+    from typer.testing import CliRunner
+
+    from loomwork.cli.main import app
+    from loomwork.core.home import Home
+    from loomwork.core.runner import run_recipe
+
+    one = tuned("one", rank=4, alpha=8.0)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(one.path, "lo1")
+    shutil.copytree(base.path, "st")
+    for given in ("lo1", "lo1/adapter"):
+        out = given.replace("/", "-") + "-out"
+        words = ["call", "train.merge", "base=st", f"adapters.a={given}", "--home", ".loom", "--out", out]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        assert torch.allclose(logits(tmp_path / out), logits(one.path), atol=1e-5)
+    steps = {"made": {"use": "train.merge", "base": "st", "adapters": {"a": "lo1/adapter"}}}
+    run = run_recipe({"recipe": "merged", "steps": steps}, home=Home(tmp_path / ".loom"))
+    assert run.steps["made"].status == "hit"  # what the command line made
+    assert read_about(Model(tmp_path / "lo1-out")).trained_on == read_about(one).trained_on != []
+
+
+def test_what_an_adapter_made_elsewhere_was_trained_on_is_unknown(base, tuned, run_step, tmp_path):
+    """So it is of the merged model, whatever its base declares."""
+    from dataclasses import replace
+
+    from loomwork.models.folder import save_about
+
+    known = tmp_path / "known"
+    shutil.copytree(base.path, known)
+    save_about(known, replace(read_about(base), training_data=["stories"]))
+    folder = tuned("one", rank=4, alpha=8.0).path / "adapter"
+    merged, _ = run_step(merge, base=Model(known), adapters={"a": Model(folder)})
+    assert read_about(merged).training_data is None

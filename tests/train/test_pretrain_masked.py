@@ -69,7 +69,7 @@ def fresh(corpus, tmp_path_factory) -> Model:
 
 @pytest.fixture(scope="module")
 def pieces(minilm, corpus, tmp_path_factory) -> Pieces:
-    special = read_special(minilm.path)
+    special = read_special(minilm)
     file = tmp_path_factory.mktemp("pieces") / "tokens"
     return read_pieces(corpus, "text", load_tokenizer(minilm), special, 32, file)
 

@@ -38,6 +38,7 @@ from loomwork.core.step import Input, Step, find_step
 __all__ = ["Recipe", "Reference", "StepCall", "load_recipe"]
 READ = "data.read"  # reads the files of an input that is a path
 TOKENIZER = "tokenizer.json"
+ADAPTER = "adapter_config.json"  # of peft
 TAKE = "train.base"  # takes the folder of a model in, where an input is one
 
 
@@ -233,7 +234,10 @@ def _with_readers(
 
 
 def _reader(target: str, wanted: Input, keys: Tree, role: str) -> tuple[str, str]:
-    """The step that reads a path for an input, and the path for it: files are data, a model's folder is a model."""
+    """The step that reads a path for an input, and the path for it.
+
+    Files are data, a model's folder is a model, and so is an adapter's.
+    """
     kind, folder = wanted.type.kind, Path(target).expanduser()
     if kind == "dataset":
         return READ, target
@@ -241,11 +245,15 @@ def _reader(target: str, wanted: Input, keys: Tree, role: str) -> tuple[str, str
         folder = folder.parent
     if (folder / "config.json").is_file() and (kind == "model" or (folder / TOKENIZER).is_file()):
         return TAKE, str(folder)
+    if kind == "model" and (folder / ADAPTER).is_file():
+        return TAKE, str(folder)
     if (folder / TOKENIZER).is_file():
         hint = f"give the folder of a model that has one, through {TAKE} path=FOLDER, or what train.tokenizer made"
         raise keys.error(f"{role} is {target}, a tokenizer without a model", hint, role)
     if kind:
-        hint = "give a step that makes one" + (f", as {TAKE} of a model's folder does" if kind == "model" else "")
+        hint = "give an artifact's id, or a step that makes one" + (
+            f", as {TAKE} of a model's folder does" if kind == "model" else ""
+        )
         raise keys.error(f"{role} needs a {kind}, and {target} is a path", hint, role)
     return READ, target
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from loomwork.core.errors import InputError, MissingDependency
+from loomwork.core.errors import InputError, MissingDependency, did_you_mean
 from loomwork.learn.four_bits import hold_in_four_bits, round_to_four_bits
 from loomwork.learn.settings import LOW_RANK, Adapter
+from loomwork.models.folder import ADAPTER, ADAPTER_CONFIG
 
-FOLDER = "adapter"  # of a model, where an adapter's own weights are
 PROMPTS = ("prompt", "prefix", "p_tuning")  # cannot be merged into weights
 OUTPUTS = ("classifier", "score", "qa_outputs")  # peft trains whole whatever ends in these
 HEADS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")  # tasks whose output layers are no part of a base model
@@ -37,12 +39,13 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
     """
     how.check()
     if how.adapter == "none":
-        _freeze(model, how.freeze_layers)
+        _freeze(model, how)
         return model
     try:
         import peft
     except ModuleNotFoundError as error:
         raise MissingDependency(f"adapter {how.adapter}", "peft", "train") from error
+    _check_targets(model, how.targets or [])
     if how.adapter == "qlora":
         hold_in_four_bits(model, _trained_whole(model)["modules_to_save"] if task in HEADS else ())
     try:
@@ -74,6 +77,18 @@ def _config(peft: Any, how: Adapter, task: str, model: Any) -> Any:
     return kinds[how.adapter](task_type=task, num_virtual_tokens=how.virtual_tokens, **more)
 
 
+def _check_targets(model: Any, targets: Iterable[str]) -> None:
+    """Refuse names that are no layer's: peft passes over them where another one fits."""
+    layers = {name: module for name, module in model.named_modules() if getattr(module, "weight", None) is not None}
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in layers):
+            matrices = [name for name, layer in layers.items() if layer.weight.ndim == 2]
+            raise InputError(
+                f"targets has {target!r}, and {type(model).__name__} has no layer of that name",
+                did_you_mean(target, {name.rpartition(".")[2] for name in matrices}),
+            )
+
+
 def _trained_whole(model: Any) -> dict[str, list[str]]:
     """What peft is to train as it is: by itself it knows some of these layers by name, not all, and adapts others."""
     whole = {name for name, _ in model.named_children() if name.endswith(OUTPUTS)}
@@ -84,16 +99,52 @@ def _trained_whole(model: Any) -> dict[str, list[str]]:
     return {"modules_to_save": sorted(whole), "exclude_modules": inside}
 
 
-def _freeze(model: Any, layers: int | None) -> None:
-    if layers is None:
+def _freeze(model: Any, how: Adapter) -> None:
+    if how.train_only is not None:
+        _train_only(model, how.train_only)
+    if how.freeze_layers is None:
         return
-    found = layers_of(model)
-    if layers >= len(found):
-        raise InputError(f"freeze_layers is {layers}, and the model has {len(found)} layers")
+    found, layers = layers_of(model), how.freeze_layers
+    if layers > len(found):
+        raise InputError(f"freeze_layers is {layers}, and the model has {len(found)} layers", f"at most {len(found)}")
     for embedding in (m for n, m in model.named_modules() if n.endswith(EMBEDDINGS)):
         embedding.requires_grad_(False)
     for layer in found[:layers]:
         layer.requires_grad_(False)
+    outputs = (m for n, m in model.named_children() if n != model.base_model_prefix)
+    if layers == len(found) and not any(p.requires_grad for m in outputs for p in m.parameters()):
+        raise InputError(
+            f"freeze_layers is {layers}: that is all layers, and the model has no output layer of its own to train",
+            f"at most {layers - 1}, or train_only: [norm], say, where that is what you want",
+        )
+
+
+def _train_only(model: Any, parts: list[str]) -> None:
+    names = dict(model.named_parameters(remove_duplicate=False))
+    for part in parts:
+        if not any(_within(part, name) for name in names):
+            raise InputError(
+                f"train_only has {part!r}, and no weight of {type(model).__name__} has that in its name",
+                did_you_mean(part, {piece for name in names for piece in _pieces(name)}),
+            )
+    model.requires_grad_(False)
+    for name, weight in names.items():
+        if any(_within(part, name) for part in [*parts, *getattr(model, "new_modules", [])]):
+            weight.requires_grad_(True)
+    if not any(weight.requires_grad for weight in names.values()):
+        raise InputError("train_only is empty: nothing would be trained", "for example train_only: [layers.3, norm]")
+
+
+def _within(part: str, name: str) -> bool:
+    """Whether a part of a name is whole words of it: "layers.1" is none of "layers.10.norm"."""
+    return f".{part}." in f".{name}."
+
+
+def _pieces(name: str) -> Iterable[str]:
+    """What of a name may be said for it: each of its words, and a layer with its number."""
+    words = name.split(".")
+    for before, word in zip(["", *words], words, strict=False):
+        yield f"{before}.{word}" if word.isdigit() else word
 
 
 EMBEDDINGS = ("embed_tokens", "wte", "wpe", "embed_in", "embeddings", "shared", "embed_positions")
@@ -111,7 +162,9 @@ def layers_of(model: Any) -> Any:
     wanted = getattr(model.config, "num_hidden_layers", None)
     found = next((m for m in lists if len(m) == wanted), None)
     if found is None:
-        raise InputError(f"the layers of {type(model).__name__} are not found", "leave freeze_layers out")
+        raise InputError(
+            f"the layers of {type(model).__name__} are not found", "name what is to be trained: train_only"
+        )
     return found
 
 
@@ -125,8 +178,26 @@ def save_adapter(model: Any, base_name: str, out: Path) -> None:
     """
     for config in model.peft_config.values():
         config.base_model_name_or_path = base_name
-    model.save_pretrained(out / FOLDER, safe_serialization=True, save_embedding_layers=False)
-    (out / FOLDER / "README.md").unlink(missing_ok=True)
+    write_adapter(model, out / ADAPTER)
+
+
+def write_adapter(model: Any, folder: Path) -> None:
+    """Write a peft model's own weights in its format, the same bytes each time.
+
+    peft keeps the names of layers as sets, and writes them in the order that this process's hashes happen to give.
+
+    Args:
+        model: peft's model.
+        folder: of the adapter alone.
+    """
+    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    file = folder / ADAPTER_CONFIG
+    config = json.loads(file.read_bytes())
+    for name, value in config.items():
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            config[name] = sorted(set(value))
+    file.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def merged(fresh: Any, how: Adapter, folder: Path, task: str) -> Any:

@@ -166,6 +166,8 @@ def _model(load: Load, layers: int | None) -> Any:
     if layers is not None and adapter.freeze_layers is not None:
         share = adapter.freeze_layers / int(load.config.num_hidden_layers)
         adapter = Adapter(freeze_layers=min(layers - 1, round(share * layers)))
+    if layers is not None and adapter.train_only is not None:
+        adapter = Adapter()  # its names may be of layers that are not here: as if all were trained
     return adapted(model, adapter, PEFT_TASKS[load.kind])
 
 

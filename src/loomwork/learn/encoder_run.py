@@ -127,7 +127,7 @@ def run_encoder(
         metrics["tokens_per_second"] = history.tokens / max(history.seconds, 1e-9)
     if watch and watch.values:
         metrics |= {"best_holdout_loss": watch.best, "best_step": watch.best_step}
-    notes = [] if is_packed(model) else ["forward pass: transformers"]
+    notes = [*model.opened_notes, *([] if is_packed(model) else ["forward pass: transformers"])]
     if size() > 1:
         notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))
     if history.stopped_early:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 
 from loomwork.core.errors import LoomError
 from loomwork.learn import distributed
+from loomwork.learn.adapters import write_adapter
 
 
 class KeptWeights:
@@ -54,11 +55,10 @@ class KeptWeights:
 
     def _write(self, half: Path, place: Path) -> None:
         if hasattr(self.model, "peft_config"):
-            self.model.save_pretrained(half, safe_serialization=True, save_embedding_layers=False)
+            write_adapter(self.model, half)
         else:
             weights = self.model.state_dict() | (self.frozen() if self.frozen else {})
             self.model.save_pretrained(half, safe_serialization=True, max_shard_size="10TB", state_dict=weights)
-        (half / "README.md").unlink(missing_ok=True)
         shutil.rmtree(place, ignore_errors=True)
         half.replace(place)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
@@ -36,18 +37,19 @@ class Special:
     vocabulary: int
 
 
-def read_special(folder: Path) -> Special:
-    """The control tokens of a model folder's tokenizer.
+def read_special(base: Model) -> Special:
+    """The control tokens of a model's tokenizer.
 
     Raises:
-        InputError: there is none that masks.
+        InputError: there is no tokenizer, or no token that masks.
     """
-    from transformers import AutoTokenizer
+    from loomwork.models.chat_template import load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: Any = load_tokenizer(base)
     if tokenizer.mask_token_id is None:
         raise InputError(
-            f"the tokenizer of {folder} has no token that masks", "for a fresh model: train.tokenizer with mask: true"
+            f"the tokenizer of {base.path} has no token that masks",
+            "for a fresh model: train.tokenizer with mask: true",
         )
     return Special(tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids), len(tokenizer))
 

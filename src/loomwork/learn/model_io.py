@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import safe_open
 
 from loomwork.core.artifact import Artifact, Model
 from loomwork.core.errors import InputError
@@ -15,7 +17,8 @@ from loomwork.learn.adapters import PROMPTS, merged, save_adapter
 from loomwork.learn.settings import Adapter
 from loomwork.models.families import not_covered
 from loomwork.models.flat_decoder import FlatDecoder
-from loomwork.models.folder import BESIDE, WEIGHTS, About, save_about
+from loomwork.models.folder import ADAPTER, BESIDE, WEIGHTS, About, save_about
+from loomwork.models.opened import refuse_unmerged
 from loomwork.models.plain_decoder import PlainDecoder
 
 Kind = Literal["causal", "masked", "classes", "tokens", "spans", "seq2seq"]
@@ -35,6 +38,9 @@ PEFT_TASKS: dict[Kind, str] = {
     "spans": "QUESTION_ANS",
     "seq2seq": "SEQ_2_SEQ_LM",
 }
+CLASS_LAYERS = re.compile(
+    r"^(\w*classifier|score|classification_head|logits_proj)\."
+)  # weights of these are of classes
 DROPOUTS = (  # what the families call it in config.json
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -58,18 +64,24 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
         dropout: everywhere; None leaves what config.json says.
         config: what is changed in config.json.
 
-    Returns: the model; its attribute `new_modules` names those that begin at random.
+    Returns: the model; its attribute `new_modules` names those that begin at random, and `opened_notes` tells of an
+        output layer of the base that is among them, because it is of other classes.
 
     Raises:
-        InputError: the folder holds no such model, or is quantised.
+        InputError: the folder holds no such model, or is quantised, or has learned what is in no weights; a causal
+            model is wanted, and its tokens see those after them.
     """
     import transformers
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if (base.path / WEIGHTS).is_file() is False:
-        raise InputError(f"{base.path} has no {WEIGHTS}", "train.base takes a model from a folder or a package")
+        alone = (base.path / ADAPTER).is_dir()
+        hint = "it is an adapter: train.merge puts it into its model" if alone else "train.base takes a model in"
+        raise InputError(f"{base.path} has no {WEIGHTS}", hint)
+    refuse_unmerged(base)
     settings = transformers.AutoConfig.from_pretrained(base.path, local_files_only=True)
+    replaced = _replaced_classes(base, settings, config) if kind in ("classes", "tokens") else ""
     if dropout is not None:
         config |= {name: dropout for name in DROPOUTS if hasattr(settings, name)}
     for name, value in config.items():
@@ -80,8 +92,12 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
     try:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
-            model, loaded = getattr(transformers, CLASSES[kind]).from_pretrained(
-                base.path,
+            auto, weights = getattr(transformers, CLASSES[kind]), None
+            if replaced:
+                auto, weights = _without_class_layers(base, auto, settings)
+            model, loaded = auto.from_pretrained(
+                base.path if weights is None else None,
+                state_dict=weights,
                 config=settings,
                 dtype=torch.float32,
                 local_files_only=True,
@@ -97,6 +113,12 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
         logging.set_verbosity(before)
     model.name_or_path = base.id  # what peft writes into an adapter's config: never a path of this machine
     model.new_modules = sorted({name.rpartition(".")[0] for name in loaded["missing_keys"]})
+    model.opened_notes = [replaced] if replaced else []
+    if kind == "causal" and _looks_ahead(model):
+        raise InputError(
+            f"{base.path} is an encoder: each of its tokens sees those after it, so it would see what it is to predict",
+            "train.pretrain_masked, train.classify, train.tag, train.answer and train.embed train encoders",
+        )
     return model
 
 
@@ -108,6 +130,38 @@ def set_filling(config: Any, kind: Kind) -> None:
     if kind == "classes" and config.pad_token_id is None:
         ends = config.eos_token_id
         config.pad_token_id = (ends[0] if isinstance(ends, list) else ends) or 0
+
+
+def _replaced_classes(base: Model, settings: Any, wanted: dict[str, Any]) -> str:
+    """A note on a base's output layer that is of other classes than those that are wanted, or ""."""
+    own = {"num_labels": settings.num_labels, "id2label": settings.id2label}
+    if all(wanted.get(name, value) == value for name, value in own.items()):
+        return ""
+    with safe_open(base.path / WEIGHTS, "pt") as file:
+        if not any(CLASS_LAYERS.match(name) for name in list(file.keys())):
+            return ""
+    known = ", ".join(str(name) for name in list(settings.id2label.values())[:20])
+    return f"the output layer begins anew: the base's is of other classes ({known})"
+
+
+def _without_class_layers(base: Model, auto: Any, settings: Any) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The class that an auto class opens a base with, which alone takes weights, and these without the layers."""
+    with torch.device("meta"):
+        of_base = type(auto.from_config(settings))
+    with safe_open(base.path / WEIGHTS, "pt") as file:
+        names = [name for name in list(file.keys()) if not CLASS_LAYERS.match(name)]
+        return of_base, {name: file.get_tensor(name).clone() for name in names}
+
+
+def _looks_ahead(model: Any) -> bool:
+    """Whether a token changes the logits of those before it."""
+    ids = torch.tensor([[0, 1, 0, 1], [0, 1, 0, 0]], device=model.device)
+    with torch.no_grad():
+        one, other = model.eval()(input_ids=ids).logits[:, :-1]
+    return float((one - other).abs().max()) > SAME_LOGITS * float(one.abs().max())
+
+
+SAME_LOGITS = 1e-4  # float noise between two rows of a batch is under a hundredth of it
 
 
 def causal_decoder(
@@ -182,7 +236,7 @@ def save_trained(
     else:
         save_adapter(model, about.training.get("base", ""), out)
         fresh = open_base(base, kind, seed=about.training.get("seed", 0), **(config or {}))
-        whole = fresh if how.adapter in PROMPTS else merged(fresh, how, out / "adapter", PEFT_TASKS[kind])
+        whole = fresh if how.adapter in PROMPTS else merged(fresh, how, out / ADAPTER, PEFT_TASKS[kind])
     write_weights(whole, base, about, out)
 
 

@@ -114,7 +114,10 @@ class Adapter:
         lora_dropout: of what goes into LoRA's matrices.
         targets: the names of the layers that get an adapter; empty for all linear layers but the output layer.
         virtual_tokens: how many states prompt, prefix and p_tuning put before a text.
-        freeze_layers: how many of the lowest layers stay as they are, the embeddings with them; null trains all.
+        freeze_layers: how many of the lowest layers stay as they are, the embeddings with them; null trains all. With
+            all of them frozen, an output layer is trained alone.
+        train_only: parts of the names of the weights that are trained, as in [layers.3, norm]; the others stay as they
+            are, but for an output layer that begins at random. Null trains all.
     """
 
     adapter: Literal["none", "lora", "qlora", "rslora", "dora", "ia3", "prompt", "prefix", "p_tuning"] = "none"
@@ -124,12 +127,13 @@ class Adapter:
     targets: list[str] | None = None
     virtual_tokens: Annotated[int, Ge(1)] = 20
     freeze_layers: Annotated[int, Ge(0)] | None = None
+    train_only: list[str] | None = None
 
     def check(self) -> None:
         """Refuse settings that the adapter has no use for.
 
         Raises:
-            InputError: one of them is not at its default.
+            InputError: one of them is not at its default, or two exclude one another.
         """
         used = USED[self.adapter]
         given = [f.name for f in fields(self)[1:] if f.name not in used and getattr(self, f.name) != f.default]
@@ -138,9 +142,11 @@ class Adapter:
                 f"adapter: {self.adapter} takes no {', '.join(given)}",
                 f"leave it out; it takes {', '.join(used)}",
             )
+        if self.freeze_layers is not None and self.train_only is not None:
+            raise InputError("freeze_layers and train_only are both given", "give one of them")
 
 
 LOW_RANK = ("lora", "qlora", "rslora", "dora")
-USED: dict[str, tuple[str, ...]] = {"none": ("freeze_layers",), "ia3": ("targets",)}
+USED: dict[str, tuple[str, ...]] = {"none": ("freeze_layers", "train_only"), "ia3": ("targets",)}
 USED |= dict.fromkeys(LOW_RANK, ("rank", "alpha", "lora_dropout", "targets"))
 USED |= dict.fromkeys(("prompt", "prefix", "p_tuning"), ("virtual_tokens",))

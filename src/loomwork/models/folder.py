@@ -34,6 +34,10 @@ BESIDE = (  # what a model needs beside its weights
     "LICENSE",
     "NOTICE",
 )
+CAUSAL = ("ForCausalLM", "LMHeadModel")  # ends of the names of architectures
+ADAPTER = "adapter"  # the folder, inside of a model's, of what peft trained
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 READ = ("1_Pooling/config.json", "sentence_bert_config.json")  # read by `guess_about`, and not needed after it
 
 
@@ -94,7 +98,7 @@ def read_about(model: Model) -> About:
 def guess_about(folder: Path) -> About:
     """What a Hugging Face (or sentence-transformers) folder says of itself in its own files."""
     config = _json(folder / "config.json")
-    generates = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in config.get("architectures") or [])
+    generates = any(name.endswith(CAUSAL) for name in config.get("architectures") or [])
     if generates or config.get("is_encoder_decoder"):
         task = "translate" if config.get("is_encoder_decoder") else "generate"
         return About(task, licence=_front_matter(folder).get("license", ""), training_data=_declared(folder))

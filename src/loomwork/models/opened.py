@@ -12,6 +12,7 @@ from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
 from loomwork.models.encoder import BATCH_TOKENS, Ids, by_length, pad
+from loomwork.models.folder import ADAPTER, ADAPTER_CONFIG
 from loomwork.models.heap import keep_freed_memory
 from loomwork.models.short_attention import set_attention
 
@@ -67,12 +68,31 @@ def padded_batches(
 
 def with_adapter(opened: Any, model: Model) -> Any:
     """The model with the adapter that could not be merged into its weights, where the folder has one."""
-    config = model.path / "adapter" / "adapter_config.json"
-    if not config.is_file() or json.loads(config.read_bytes()).get("peft_type") not in UNMERGED:
+    if not _unmerged(model):
         return opened
     import peft
 
-    return peft.PeftModel.from_pretrained(opened, config.parent)
+    return peft.PeftModel.from_pretrained(opened, model.path / ADAPTER)
+
+
+def refuse_unmerged(model: Model) -> None:
+    """Refuse a model of whose weights alone something is to be made, where these are not all that it has learned.
+
+    Raises:
+        InputError: it has an adapter that could not be merged into its weights.
+    """
+    if kind := _unmerged(model):
+        raise InputError(
+            f"{model.path} has an adapter of the kind {kind}, which is in no weights: it would be lost",
+            "take the model that it was trained on, or train that with adapter: lora, say, which is merged",
+        )
+
+
+def _unmerged(model: Model) -> str:
+    """peft's name for the kind of an adapter that could not be merged into a model's weights, or ""."""
+    config = model.path / ADAPTER / ADAPTER_CONFIG
+    kind = json.loads(config.read_bytes()).get("peft_type") if config.is_file() else None
+    return kind if kind in UNMERGED else ""
 
 
 UNMERGED = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")

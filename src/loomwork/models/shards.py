@@ -26,6 +26,7 @@ def join_shards(folder: Path, file: Path) -> None:
     Raises:
         InputError: the index is damaged, or it and the files do not fit one another.
         MissingDependency: safetensors or torch is not installed.
+        OSError: the file cannot be written.
     """
     shards = _shards(folder)
     try:
@@ -44,7 +45,10 @@ def join_shards(folder: Path, file: Path) -> None:
                 odd = sorted(set(shard.keys()) ^ expected)[0]
                 raise InputError(f"{folder / name} does not hold what {INDEX} says: {odd!r}", "get both files again")
             tensors.update({key: shard.get_tensor(key) for key in expected})
-        save_file(tensors, file, metadata={"format": "pt"})
+        try:
+            save_file(tensors, file, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error  # the disk is full, say
 
 
 def _shards(folder: Path) -> dict[str, set[str]]:

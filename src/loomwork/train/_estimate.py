@@ -176,7 +176,7 @@ class _Asked:
 
     def _fresh(self, maker: StepCall) -> Base:
         """What train.init will make."""
-        from loomwork.train.init import _config as fresh_config
+        from loomwork.train.init import fresh_config
 
         reference = maker.inputs["tokenizer"]
         tokenizer = self._artifact(reference, Artifact)
@@ -358,13 +358,13 @@ def _config(folder: Path) -> Any:
 
 def _folder_of(settings: dict[str, Any]) -> Path:
     """The folder that train.base will take a model from."""
-    from loomwork.train.base import _inside
+    from loomwork.train.base import package_folder
 
     if settings["path"] is not None:
         return Path(settings["path"]).expanduser()
     if settings["hub"]:
         raise Unknown(f"its base {settings['hub']} is still at the hub: run that step first")
     try:
-        return _inside(settings["package"], settings["folder"])
+        return package_folder(settings["package"], settings["folder"])
     except (InputError, MissingDependency) as error:
         raise Unknown(error.what) from error

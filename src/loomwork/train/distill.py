@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
 
-from loomwork.core.artifact import Artifact, Model
+from loomwork.core.artifact import Model
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.ranges import Share as WholeShare
 from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
+from loomwork.train.teacher import Taught
 
 
 @step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parts=made_parts)
@@ -21,7 +22,7 @@ def distill(
     data: Dataset,
     teacher: Model | None = None,
     holdout: Dataset | None = None,
-    cached: Artifact | None = None,
+    cached: Taught | None = None,
     *,
     divergence: Literal["forward", "reverse", "jensen_shannon"] = "forward",
     temperature: Annotated[float, Gt(0)] = 1.0,
@@ -70,7 +71,8 @@ def distill(
         dropout: of the student.
 
     Raises:
-        InputError: settings do not go together, tokenizers differ, or the data does not fit.
+        InputError: settings do not go together, the teacher is another kind of model, tokenizers differ, or the data
+            does not fit.
 
     Source: Hinton et al. 2015, arXiv:1503.02531; Agarwal et al. 2023, arXiv:2306.13649 (divergences); Romero et al.
     2014, arXiv:1412.6550, and Jiao et al. 2019, arXiv:1909.10351 (hidden states).
@@ -102,6 +104,7 @@ def distill(
         layers = layer_map if layer_map is not None else {i: round(i * theirs / mine) for i in range(1, mine + 1)}
         if not layers or max(layers) > mine or max(layers.values()) > theirs:
             raise InputError(f"layer_map {layers} has layers beyond the student's {mine} or the teacher's {theirs}")
+    classifies = teacher is not None and _is_classifier(teacher)
     how: dict[str, Any] = {
         "divergence": divergence,
         "temperature": temperature,
@@ -130,9 +133,26 @@ def distill(
         tuning,
         made,
     )
-    architectures = teacher.read_json("config.json").get("architectures") or [] if teacher is not None else []
-    classifies = any(name.endswith("ForSequenceClassification") for name in architectures)
     metrics, notes = (distil_classes if classifies else distil_causal)(run, out)
     if layers:
         notes = [*notes, "hidden states: " + ", ".join(f"{m} from {t}" for m, t in layers.items())]
     return Card(metrics=metrics, notes=notes)
+
+
+def _is_classifier(teacher: Model) -> bool:
+    """Whether a teacher is a classifier; else it is a causal language model.
+
+    Raises:
+        InputError: it is neither.
+    """
+    from loomwork.models.folder import CAUSAL
+
+    named = teacher.read_json("config.json").get("architectures") or []
+    if any(name.endswith("ForSequenceClassification") for name in named):
+        return True
+    if named and not any(name.endswith(CAUSAL) for name in named):
+        raise InputError(
+            f"the teacher {teacher.path} is a {named[0]}: train.distill takes causal language models and classifiers",
+            "give one of these: train.sft and train.classify make them",
+        )
+    return False

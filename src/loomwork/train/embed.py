@@ -168,7 +168,9 @@ def open_bert(base: Model, freeze_layers: int | None, dropout: float) -> Bert:
     from loomwork.models.bert import Shape
     from loomwork.models.engines.torch import build_bert, read_tensors
     from loomwork.models.folder import read_about
+    from loomwork.models.opened import refuse_unmerged
 
+    refuse_unmerged(base)
     config, about = base.read_json("config.json"), read_about(base)
     shape = Shape.of(config)
     if shape is None or about.task != "embed":

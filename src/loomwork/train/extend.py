@@ -57,6 +57,7 @@ def extend(
     from transformers import AutoTokenizer
 
     from loomwork.learn.model_io import copy_beside, write_weights
+    from loomwork.models.chat_template import load_tokenizer
     from loomwork.models.folder import read_about
 
     if (data is None) != (words == 0):
@@ -64,7 +65,7 @@ def extend(
     given = list(tokens or [])
     if not given and not words:
         raise InputError("there is nothing to add", "give tokens: [<|im_start|>], or data: $raw and words: 100")
-    old = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
+    old: Any = load_tokenizer(base)
     known = old.get_vocab()
     for token in given:
         if token in known or given.count(token) > 1 or not token.strip():
@@ -113,12 +114,15 @@ def open_whole(base: Model) -> Any:
     """A model with the output layer that its config.json names, in float32.
 
     Raises:
-        InputError: it has none that transformers knows, or does not open.
+        InputError: it has none that transformers knows, does not open, or has learned what is in no weights.
     """
     import torch
     import transformers
     from transformers.utils import logging
 
+    from loomwork.models.opened import refuse_unmerged
+
+    refuse_unmerged(base)
     named = (base.read_json("config.json").get("architectures") or ["AutoModel"])[0]
     kind = getattr(transformers, named, None)
     if kind is None:

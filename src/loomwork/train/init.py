@@ -49,7 +49,7 @@ def init(
 
     opened = AutoTokenizer.from_pretrained(tokenizer.path, local_files_only=True)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    config = _config(architecture, opened, layers, context_tokens)
+    config = fresh_config(architecture, opened, layers, context_tokens)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         if architecture == "bert":
@@ -80,7 +80,8 @@ LAST_OF_A_BRANCH = (  # whatever is added to the stream
 )
 
 
-def _config(architecture: Architecture, tokenizer: Any, layers: int, context_tokens: int) -> Any:
+def fresh_config(architecture: Architecture, tokenizer: Any, layers: int, context_tokens: int) -> Any:
+    """The config of transformers for a model that `init` makes."""
     import transformers
 
     width = HEAD_WIDTH * layers

@@ -12,11 +12,11 @@ from annotated_types import Ge, Gt, Le
 from loomwork.core.artifact import Model
 from loomwork.core.errors import InputError, did_you_mean
 from loomwork.core.step import Card, step
+from loomwork.models.folder import ADAPTER, ADAPTER_CONFIG
 
 if TYPE_CHECKING:
     from loomwork.learn.model_io import Kind
 
-CONFIG = "adapter_config.json"
 SUM = "weighted"  # peft's name of the adapter that is made of the others
 PRUNED = ("ties", "dare_linear")
 HEAD = ("id2label", "label2id", "problem_type")  # of config.json: what an output layer of classes needs
@@ -62,7 +62,8 @@ def merge(
     """
     from loomwork.learn.model_io import open_base, save_whole
     from loomwork.models.chat_template import TEMPLATE_FILE
-    from loomwork.models.folder import read_about
+    from loomwork.models.folder import ABOUT, read_about
+    from loomwork.train._token_rows import merged_past
 
     if not adapters:
         raise InputError("train.merge has no adapter to merge", "for example adapters: {tuned: $tuned/adapter}")
@@ -70,20 +71,22 @@ def merge(
         if name not in adapters:
             raise InputError(f"weights has {name!r}, which is no adapter here", did_you_mean(name, adapters))
     folders = {name: adapter_folder(name, model) for name, model in adapters.items()}
-    configs = {name: json.loads((folder / CONFIG).read_bytes()) for name, folder in folders.items()}
+    configs = {name: json.loads((folder / ADAPTER_CONFIG).read_bytes()) for name, folder in folders.items()}
     by_name = {name: float((weights or {}).get(name, 1.0)) for name in adapters}
     _check(configs, by_name, method, rank, density)
     model = open_base(base, _kind(configs), **_head(adapters))
     merged = weighted(model, folders, by_name, method, rank, density or 0.5, seed)
 
     about = read_about(base)
-    abouts = [read_about(a) for a in adapters.values() if (a.path / "config.json").is_file()]
-    learned = [*about.trained_on]
-    for other in abouts:
-        learned += [one for one in other.trained_on if one not in learned]  # taken away again or not, it was seen
+    tasks = []
+    for adapter in adapters.values():
+        own = read_about(adapter)
+        about = replace(about, **merged_past(about, own))  # taken away again or not, it was seen
+        if any((adapter.path / name).is_file() for name in (ABOUT, "config.json")):
+            tasks.append(own.task)
     made = {"step": "train.merge", "base": base.id, "method": method, "weights": by_name}
-    task = abouts[0].task if abouts else about.task
-    save_whole(merged, base, replace(about, task=task, training=made, trained_on=learned), out)
+    about = replace(about, task=tasks[0] if tasks else about.task, training=made)
+    save_whole(merged, base, about, out)
     if template := _template(base, folders):
         (out / TEMPLATE_FILE).write_text(template, encoding="utf-8")
     return Card(
@@ -109,11 +112,12 @@ def adapter_folder(name: str, model: Model) -> Path:
     Raises:
         InputError: there is none.
     """
-    places = [model.path / model.part] if model.part else [model.path, model.path / "adapter"]
+    places = [model.path / model.part] if model.part else [model.path, model.path / ADAPTER]
     for place in places:
-        if (place / CONFIG).is_file():
+        if (place / ADAPTER_CONFIG).is_file():
             return place
-    raise InputError(f"adapter {name!r}: {places[0]} has no {CONFIG}", "train with adapter: lora makes $step/adapter")
+    hint = "train with adapter: lora makes $step/adapter, and train.base path=FOLDER takes an adapter's folder in"
+    raise InputError(f"adapter {name!r}: {places[0]} has no {ADAPTER_CONFIG}", hint)
 
 
 def weighted(

@@ -54,12 +54,11 @@ def pretrain(
 
     Source: Krell et al. 2021, arXiv:2107.02027 (packing).
     """
-    from transformers import AutoTokenizer
-
     from loomwork.learn.causal_run import run_causal
     from loomwork.learn.order import TokenOrder
     from loomwork.learn.sequences import read_texts
     from loomwork.learn.written import about_trained, write_trained
+    from loomwork.models.chat_template import load_tokenizer
     from loomwork.models.folder import read_context
 
     for given in (data, holdout):
@@ -72,7 +71,7 @@ def pretrain(
     longest = context_tokens or min(2048, most)
     if longest > batch_tokens:
         raise InputError(f"batch_tokens is {batch_tokens} and context_tokens {longest}", "a batch holds at least one")
-    tokenizer = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
+    tokenizer = load_tokenizer(base)
     work = context().work
     sequences = read_texts(data, text, tokenizer, longest, work / "train.tokens")
     held = None if holdout is None else read_texts(holdout, text, tokenizer, longest, work / "holdout.tokens")

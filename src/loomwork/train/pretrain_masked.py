@@ -65,7 +65,7 @@ def pretrain_masked(
     from loomwork.models.folder import within_context
 
     training.refuse("train.pretrain_masked", ["shard"], "it runs in one process")
-    special = read_special(base.path)
+    special = read_special(base)
     longest, notes = within_context(base, max_tokens)
 
     def read(given: Dataset, name: str) -> Pieces:

@@ -37,7 +37,8 @@ def student(
 
     Raises:
         InputError: neither or both are given, a layer is not there or not in order, or the model's layers are not
-            found (weights that layers share, two stacks, numbers that are no floats).
+            found (weights that layers share, two stacks, numbers that are no floats), or it has learned what is in no
+            weights.
 
     Source: Sanh et al. 2019, arXiv:1910.01108 (DistilBERT begins with every other layer of BERT).
     """
@@ -47,9 +48,11 @@ def student(
 
     from loomwork.learn.model_io import copy_beside
     from loomwork.models.folder import WEIGHTS, read_about, save_about
+    from loomwork.models.opened import refuse_unmerged
 
     if (layers is None) == (keep is None):
         raise InputError("train.student needs layers or keep, one of the two", "keep: 3, or layers: [0, 2, 5]")
+    refuse_unmerged(teacher)
     about = read_about(teacher)
     if about.engine != "torch" or not (teacher.path / WEIGHTS).is_file():
         raise InputError(f"{teacher.path} has no plain weights to take ({about.engine})", "take what it was made from")

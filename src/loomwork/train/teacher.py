@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt
 
-from loomwork.core.artifact import Model, digest
+from loomwork.core.artifact import Artifact, Model, digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, Stopped
 from loomwork.core.step import Card, step
 
 SHARD_NUMBERS = 16 << 20  # log-probabilities of one file
+
+
+@dataclass(frozen=True)
+class Taught(Artifact):
+    """What this step makes, and train.distill takes as `cached`."""
+
+    kind: ClassVar[str] = "logprobs"
 
 
 @step(makes="logprobs", uses=["torch", "transformers", "tokenizers", "numpy", "pyarrow"], heavy=True)
