@@ -66,7 +66,8 @@ def perplexity(
     import pyarrow as pa
 
     from loomwork.evals._rolling import rolled
-    from loomwork.metrics.language import bits, bytes_of
+    from loomwork.evals._sums import with_sums
+    from loomwork.metrics.language import bits, bytes_of, perplexity_of_sums
 
     data.require(text, "row_id", *([cluster] if cluster else []))
     data.require_rows()
@@ -84,10 +85,11 @@ def perplexity(
         TOKEN: np.array([a.tokens for a in answers]),
     }
     found = look(documents, clusters, model=model, seen=seen)
+    settings = {"windows": "disjoint", "text": text, "max_tokens": max_tokens, "engine": answers.engine}
     stated: dict[str, Any] = {
         "data": data.digest,
         "model": model_digest(model),
-        "settings": digest({"windows": "disjoint", "text": text, "max_tokens": max_tokens, "engine": answers.engine}),
+        "settings": digest(settings),
         "cluster_unit": cluster or "document",
         "contamination": found.word,
         "contamination_note": found.note,
@@ -116,7 +118,11 @@ def perplexity(
         "failed": pa.array([a.failed or None for a in answers], pa.string()),
         **found.columns,
     }
-    write_scores(out, scores, pa.table(columns))
+    items = pa.table(columns)
+    for name, size in sizes.items():
+        sums = np.where(here[:, None], np.stack([-surprise, size], axis=1), np.nan)
+        items = with_sums(items, name, sums, perplexity_of_sums)
+    write_scores(out, scores, items, {"settings": settings})
     notes = [f"scored by {answers.engine}: {answers.why}", found.note]
     if not here.all():
         first = next(a.failed for a in answers if a.failed)

@@ -136,7 +136,7 @@ def run_task(
         items = m.add_to(items)
     for column, values in leak.columns.items():
         items = items.append_column(column, values)
-    write_scores(out, scores, items, stated)
+    write_scores(out, scores, items, {"settings": stated})
     return _card(asked, scores, leak.note, leak.metrics)
 
 
