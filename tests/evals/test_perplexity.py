@@ -10,6 +10,7 @@ import pytest
 from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
 from loomwork.evals.perplexity import BITS, BYTE, TOKEN, WORD, perplexity
+from loomwork.evals.side_by_side import side_by_side
 from loomwork.models.decoder import load_decoder
 
 TEXTS = [
@@ -81,6 +82,18 @@ def test_clusters_and_shorter_windows(documents, stories, run_step):
     assert (found.score(WORD).n_clusters, found.score(WORD).cluster_unit) == (2, "book")
     assert found.score(BITS).value > whole.score(BITS).value
     assert found.score(BITS).settings != whole.score(BITS).settings
+
+
+def test_other_settings_are_told_of_where_they_are_compared(documents, stories, run_step):
+    scores = {str(size): run_step(perplexity, data=documents, model=stories, max_tokens=size)[0] for size in (None, 64)}
+    made, card = run_step(side_by_side, scores=scores, baseline="None")
+    told = made.read_json("comparison.json")["settings"]
+    assert told["differ"] == ["max_tokens"]
+    assert told["of"]["64"]["max_tokens"] == 64
+    assert "other settings: max_tokens: not set in None, 64 in 64" in card.notes
+    page = (made.path / "page.html").read_text("utf-8")
+    assert "Not all were scored alike: max_tokens: not set in None, 64 in 64." in page
+    assert "windows" in page[page.index('id="settings"') :]
 
 
 def test_training_text_is_looked_through(documents, stories, make_dataset, run_step):
