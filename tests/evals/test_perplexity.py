@@ -76,6 +76,15 @@ def test_the_harness_gives_the_same(stories, documents, run_step):
     assert found.items().column("log_probability").to_pylist() == pytest.approx(theirs, abs=1e-3)
 
 
+def test_texts_without_spaces_have_no_word_perplexity(stories, make_dataset, run_step):
+    """One word of thousands of nats: its exponential is no number, and the others are given all the same."""
+    found, card = run_step(
+        perplexity, data=make_dataset([{"text": "今天天气很好" * n} for n in (60, 70)]), model=stories
+    )
+    assert [s.name for s in found.scores] == [BYTE, TOKEN, BITS]
+    assert any("word perplexity is too large" in note for note in card.notes)
+
+
 def test_clusters_and_shorter_windows(documents, stories, run_step):
     found, _ = run_step(perplexity, data=documents, model=stories, cluster="book", max_tokens=64)
     whole, _ = run_step(perplexity, data=documents, model=stories)

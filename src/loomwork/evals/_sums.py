@@ -79,7 +79,7 @@ def sums_of(items: pa.Table, name: str) -> tuple[np.ndarray, Statistic] | None:
     sums = np.array([[np.nan] * width if row is None else row for row in rows], dtype=np.float64)
     if whole in items.column_names:  # an item without a value was not answered, even if sums of zero stand there
         inside = inside & ~np.isnan(_floats(items, whole))
-    return np.where(inside[:, None], sums, np.nan), metric
+    return np.where(inside[:, None], sums, np.nan), found if scale == 1 else metric
 
 
 def item_values(items: pa.Table, name: str) -> np.ndarray:

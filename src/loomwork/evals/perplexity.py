@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WORD, BYTE, TOKEN, BITS = "word perplexity", "byte perplexity", "token perplexity", "bits per byte"
 UNITS = {WORD: "perplexity of a word", BYTE: "perplexity of a byte", TOKEN: "perplexity of a token", BITS: BITS}
 
+MOST_NATS = 700  # of a word, whose exponential is still a number
+
 
 @step(makes="scores", uses=["numba", "numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"], heavy=True)
 def perplexity(
@@ -94,6 +96,10 @@ def perplexity(
         "contamination": found.word,
         "contamination_note": found.note,
     }
+    subsets = [here] if found.clean is None else [here, here & found.clean]
+    words = sizes[WORD]
+    if too_large := any(surprise[s].sum() > MOST_NATS * words[s].sum() for s in subsets):
+        del sizes[WORD]
 
     def scored(chosen: np.ndarray, suffix: str) -> list[Score]:
         kept = None if clusters is None else [c for c, k in zip(clusters, chosen.tolist(), strict=True) if k]
@@ -111,7 +117,7 @@ def perplexity(
         "row_id": data.table(["row_id"]).column("row_id").combine_chunks(),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(documents), pa.string()),
         "log_probability": pa.array(-surprise, mask=~here),
-        "words": pa.array(sizes[WORD]),
+        "words": pa.array(words),
         "weight": pa.array(sizes[BYTE]),  # bytes
         "tokens": pa.array(sizes[TOKEN]),
         BITS: pa.array(bits(-surprise) / sizes[BYTE], mask=~here),
@@ -127,6 +133,8 @@ def perplexity(
     if not here.all():
         first = next(a.failed for a in answers if a.failed)
         notes.insert(0, f"{int((~here).sum())} of {len(documents)} documents failed and are left out: {first}")
+    if too_large:
+        notes.append(f"{WORD} is too large to be written: the documents have hardly any white space between words")
     metrics = {"documents": len(documents), "failed": int((~here).sum()), **found.metrics}
     metrics |= {name: answers.counts[name] for name in ("kept", "tokens_computed") if name in answers.counts}
     return Card(metrics=metrics, scores=scores, notes=notes)
@@ -156,7 +164,7 @@ def _score(
         interval = replace(
             interval,
             low=math.exp(interval.low),
-            high=math.exp(interval.high),
+            high=math.exp(min(interval.high, MOST_NATS)),
             method=f"{interval.method}, exponentiated",
         )
     return Score(
