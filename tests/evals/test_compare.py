@@ -161,9 +161,13 @@ def test_a_subset_leaves_items_empty(scored, run_step):
     ours[:50] = theirs[:50] = np.nan
     found = rule(run_step, scored(ours), scored(theirs), not_worse_than=0.05)
     assert found.numbers["n"] == len(BASE) - 50
-    theirs[50] = np.nan
-    with pytest.raises(InputError, match="different items"):
-        rule(run_step, scored(ours), scored(theirs), not_worse_than=0.05)
+    theirs[50:53] = np.nan
+    found = rule(run_step, scored(ours), scored(theirs), not_worse_than=0.05)
+    both = ~np.isnan(ours - theirs)
+    assert found.numbers["n"] == both.sum() == len(BASE) - 53
+    assert found.numbers["difference"] == pytest.approx((ours - theirs)[both].mean())
+    assert found.numbers["candidate"] == pytest.approx(ours[both].mean())
+    assert "left out: 0 items without mrr@10 in the candidate, 3 in the baseline, 50 in both" in found.reason
 
 
 def test_nothing_to_compare_with_is_first(scored, run_step):

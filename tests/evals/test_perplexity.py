@@ -11,6 +11,7 @@ from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
 from loomwork.evals.perplexity import BITS, BYTE, TOKEN, WORD, perplexity
 from loomwork.evals.run_task import run_task
+from loomwork.evals.side_by_side import side_by_side
 from loomwork.models.decoder import load_decoder
 
 TEXTS = [
@@ -89,12 +90,33 @@ def test_a_rolled_task_has_the_same_values_and_intervals(documents, stories, run
         assert two.interval.low >= (0 if name == BITS else 1)
 
 
+def test_texts_without_spaces_have_no_word_perplexity(stories, make_dataset, run_step):
+    """One word of thousands of nats: its exponential is no number, and the others are given all the same."""
+    found, card = run_step(
+        perplexity, data=make_dataset([{"text": "今天天气很好" * n} for n in (60, 70)]), model=stories
+    )
+    assert [s.name for s in found.scores] == [BYTE, TOKEN, BITS]
+    assert any("word perplexity is too large" in note for note in card.notes)
+
+
 def test_clusters_and_shorter_windows(documents, stories, run_step):
     found, _ = run_step(perplexity, data=documents, model=stories, cluster="book", max_tokens=64)
     whole, _ = run_step(perplexity, data=documents, model=stories)
     assert (found.score(WORD).n_clusters, found.score(WORD).cluster_unit) == (2, "book")
     assert found.score(BITS).value > whole.score(BITS).value
     assert found.score(BITS).settings != whole.score(BITS).settings
+
+
+def test_other_settings_are_told_of_where_they_are_compared(documents, stories, run_step):
+    scores = {str(size): run_step(perplexity, data=documents, model=stories, max_tokens=size)[0] for size in (None, 64)}
+    made, card = run_step(side_by_side, scores=scores, baseline="None")
+    told = made.read_json("comparison.json")["settings"]
+    assert told["differ"] == ["max_tokens"]
+    assert told["of"]["64"]["max_tokens"] == 64
+    assert "other settings: max_tokens: not set in None, 64 in 64" in card.notes
+    page = (made.path / "page.html").read_text("utf-8")
+    assert "Not all were scored alike: max_tokens: not set in None, 64 in 64." in page
+    assert "windows" in page[page.index('id="settings"') :]
 
 
 def test_training_text_is_looked_through(documents, stories, make_dataset, run_step):

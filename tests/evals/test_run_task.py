@@ -351,7 +351,7 @@ def test_what_single_items_do_not_have_is_not_compared_item_by_item(stories, mak
     with pytest.raises(InputError):
         run_step(compare, candidate=scores[1], baseline=scores[0], not_worse_than=0.02)
     same, _ = run_step(run_task, model=stories, data=data, task=str(tmp_path / "mine1.0.py"), trust=True)
-    with pytest.raises(InputError, match="no columns"):
+    with pytest.raises(InputError, match="a number of all items together"):
         run_step(compare, candidate=same, baseline=scores[0], not_worse_than=0.02)
 
 

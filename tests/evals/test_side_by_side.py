@@ -69,12 +69,26 @@ def test_the_numbers(scored, answers, run_step):
     assert new["p_value"] == pytest.approx(mcnemar(wins, losses), rel=0.6, abs=3e-4)
     assert new["adjusted"] <= 0.05 < by["accuracy", "same"]["adjusted"]
     assert by["macro_f1", "new"]["difference"] > 0
+    same, old, best = right["same"], right["old"], right["new"]
     assert report["items"]["counts"] == {
-        "same does better": int((right["same"] & ~right["old"]).sum()),
-        "old does better": int((~right["same"] & right["old"]).sum()),
-        "both alike": int((right["same"] == right["old"]).sum()),
+        "new does better than old": int((best & ~old).sum()),
+        "old does better than new": int((~best & old).sum()),
+        "same does better than old": int((same & ~old).sum()),
+        "old does better than same": int((~same & old).sum()),
+        "all alike": int(((same == old) & (best == old)).sum()),
     }
     assert [c["system"] for c in report["calibration"]] == ["old", "new", "same"]
+    for told in report["calibration"]:  # as evals.classification itself has it
+        own = scores[told["system"]].score("calibration_error").to_json()
+        assert {k: told[k] for k in ("value", "unit", "interval", "n")} == {
+            k: own[k] for k in ("value", "unit", "interval", "n")
+        }
+        assert sum(b["items"] for b in told["bins"]) == told["n"] == 300
+    page = (made.path / "page.html").read_text("utf-8")
+    calibration = page[page.index('id="calibration"') : page.index('id="contamination"')]
+    for name in SHARES:
+        assert f">{name}</text>" in calibration
+    assert calibration.count("n = 300") >= 3
     assert {r["value"] for r in report["slices"]["rows"]} == {"a", "b"}
     assert len(card.notes) == 4 + 3
 

@@ -256,8 +256,9 @@ def test_one_row_that_is_too_large_is_refused_with_the_way_out(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
 def test_a_real_lack_of_memory():
     """In a process that may have 600 MB more than torch itself: parts get smaller, and AdamW's state has no room."""
-    script = Path(__file__).with_name("little_memory.py")
-    told = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True).stdout.split("\n")
+    program = [sys.executable, "-m", "tests.learn.little_memory"]
+    root = Path(__file__).parents[2]
+    told = subprocess.run(program, capture_output=True, text=True, check=True, cwd=root).stdout.split("\n")
     assert told[0].split()[0] == "3"  # all steps were done
     assert 1 <= int(told[0].split()[1]) < 64
     assert told[1] == "out of memory when the weights were moved, copied or looked at"

@@ -150,6 +150,10 @@ def _tell(home: Home, artifact: str) -> None:
             f"[{d['low']:+.4f}, {d['high']:+.4f}], plus is better; {told} (p = {d['adjusted']:.3g})"
         )
         typer.echo(f"    {d['method']}; a true {d['minimum_detectable_effect']:.4f} is found 4 times in 5")
+        if d["left_out"]:
+            typer.echo(f"    {d['left_out']}")
+    if report["settings"]["words"]:
+        typer.echo(f"  other settings: {report['settings']['words']}")
     for name, words in report["slices"].get("worst", {}).items():
         typer.echo(f"  {name}: {words}")
     for c in report["contamination"]:

@@ -21,6 +21,7 @@ RUN_WORDS, SHORT_RUN_WORDS = 13, 8
 MOST_SHORT = 0.1  # with more items too short to tell, nothing is called checked
 SHOWN_CHARACTERS = 200
 CLEAN = ", clean subset"  # how the score of the items that were not found is called after the whole one's name
+IS_CLEAN = "clean"  # the column of the items that says which these are
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def _found(
             f"overlap_{n}": pa.array(_most(matcher.share(n, ends), owner, count), from_pandas=True)
             for n in (SHORT_RUN_WORDS, RUN_WORDS)
         },
+        IS_CLEAN: pa.array(clean),
     }
     told = f"{int(found.sum()):,} of {len(texts):,} items share a run of {RUN_WORDS} words, or all of their words, "
     told += f"with the {rows:,} training rows that the ledger knows (longest: {int(longest.max(initial=0))} words)"

@@ -73,6 +73,21 @@ class Provenance:
         )
 
 
+def provenance_of(score: Score, clusters: Sequence[str] | None) -> Provenance:
+    """What a score states, for another of the same items."""
+    return Provenance(
+        data=score.data,
+        model=score.model,
+        settings=score.settings,
+        cluster_unit=score.cluster_unit,
+        clusters=clusters,
+        contamination=score.contamination,
+        note=score.contamination_note,
+        level=score.interval.level,
+        seed=score.seed or 0,
+    )
+
+
 def mean_score(
     name: str,
     values: npt.ArrayLike,

@@ -87,10 +87,11 @@ def bits_per_byte(
     bits = _bits(method, documents, known, model, ngram_order)  # (documents,)
     size = bytes_of(documents)
     found = look(documents, clusters, model=model, seen=seen, learned=None if training is None else (training, text))
+    settings = {"method": method, "text": text, "order": ngram_order if method == "ngram" else None}
     stated = {
         "data": data.digest,
         "model": model_digest(model),
-        "settings": digest({"method": method, "text": text, "order": ngram_order if method == "ngram" else None}),
+        "settings": digest(settings),
         "cluster_unit": cluster or "document",
         "contamination": found.word,
         "contamination_note": found.note,
@@ -108,7 +109,7 @@ def bits_per_byte(
         kept = None if clusters is None else [c for c, k in zip(clusters, clean.tolist(), strict=True) if k]
         scores.append(_score(NAME + CLEAN, bits[clean], size[clean], kept, level, seed, stated))
         columns[NAME + CLEAN] = pa.array(bits / size, mask=~clean)
-    write_scores(out, scores, pa.table(columns))
+    write_scores(out, scores, pa.table(columns), {"settings": settings})
     metrics = {"documents": len(documents), "bytes": int(size.sum()), **found.metrics}
     return Card(metrics=metrics, scores=scores, notes=[found.note])
 

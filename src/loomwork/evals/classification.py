@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from loomwork.metrics.classification import Ints
 
 CLASSES_SCORED = 20  # with more classes F1 of each is in the report only
+BINS = 15  # of the reliability diagram, as Guo et al. (2017) have them
 TOLERANCE = 0.01  # by which probabilities may miss a sum of 1
 
 
@@ -35,7 +36,7 @@ def classification(
     prediction: str = "prediction",
     probabilities: str = "",
     classes: list[str] | None = None,
-    bins: Annotated[int, Ge(1)] = 15,
+    bins: Annotated[int, Ge(1)] = BINS,
     cluster: str = "",
     level: Level = 0.95,
     seed: Seed = 0,

@@ -11,11 +11,11 @@ from pydantic import AfterValidator
 from loomwork.core.errors import InputError
 from loomwork.core.score import Ruling, Score, Scores, write_verdict
 from loomwork.core.step import Card, step
-from loomwork.evals._pairing import clusters_in, order_of, paired_items, same_measurement, same_system
+from loomwork.evals._pairing import paired_items, same_measurement, same_system
+from loomwork.evals._sums import has_items, no_items
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
+    from loomwork.evals._pairing import Pairs
     from loomwork.stats.paired import Decision, Margin, Paired
 
 SEVERITY = ("pass", "undecided", "refuse")
@@ -54,7 +54,8 @@ def compare(
     - undecided: the difference as measured is above the threshold and its lower bound is not; more items could tell.
     - first: there is no baseline.
     With both margins the worse decision counts. Items with a cluster are resampled by cluster, items with a `weight`
-    are weighted (a ratio of sums).
+    are weighted (a ratio of sums). Items that one of the two lacks (an endpoint did not answer, or they are not in its
+    clean subset) are left out of both, and counted on each side.
 
     Args:
         candidate: scores of the model that is judged.
@@ -82,72 +83,39 @@ def compare(
         numbers = {"candidate": score.value, "n": float(score.n), "n_clusters": float(score.n_clusters)}
         ruling = Ruling("first", reason, alpha, numbers, _subject(score))
     else:
-        ruling = _rule(score, baseline.score(score.name), candidate.items(), baseline.items(), margins, alpha)
+        ruling = _rule(score, baseline.score(score.name), candidate, baseline, margins, alpha)
     write_verdict(out, ruling)
     return Card(metrics=dict(ruling.numbers), notes=[f"{ruling.decision}: {ruling.reason}"])
 
 
 def _rule(
-    candidate: Score, baseline: Score, items: pa.Table, others: pa.Table, margins: dict[str, Margin], alpha: float
+    candidate: Score, baseline: Score, ours: Scores, theirs: Scores, margins: dict[str, Margin], alpha: float
 ) -> Ruling:
-    from loomwork.stats import paired
-
+    items = ours.items()
+    if not has_items(items, candidate.name):
+        others = [s.name for s in ours.scores if has_items(items, s.name)]
+        raise no_items(candidate.name, "the candidate's", others)
     same_measurement(candidate, baseline)
-    turn = 1.0 if candidate.direction == "higher is better" else -1.0
-    if f"{candidate.name}:sums" in items.column_names:
-        return _rule_on_sums(candidate, baseline, items, others, margins, alpha, turn)
-    data = paired_items(items, others, candidate.name)
-    ours, theirs = turn * data.pop("candidate"), turn * data.pop("baseline")
-    data["same_system"] = same_system(candidate, baseline)
-    found = paired.paired_difference(ours, theirs, alpha=alpha, **data)
-    tests = {"not worse than": paired.not_worse_than, "better than": paired.better_than}
-    decisions = {n: tests[n](ours, theirs, margin, alpha=alpha, **data) for n, margin in margins.items()}
-    return _ruling(candidate, baseline, found, decisions, margins, alpha)
-
-
-def _rule_on_sums(
-    candidate: Score,
-    baseline: Score,
-    items: pa.Table,
-    others: pa.Table,
-    margins: dict[str, Margin],
-    alpha: float,
-    turn: float,
-) -> Ruling:
-    """The same for a metric that is no mean of its items, such as F1: it is computed anew for each resample."""
-    from loomwork.evals._sums import sums_of
-    from loomwork.stats.paired_sums import decide_sums
-
-    ours, theirs = sums_of(items, candidate.name), sums_of(others, candidate.name)
-    if ours is None or theirs is None:
-        raise InputError(
-            f"the baseline's items have no column '{candidate.name}:sums', which the candidate's have",
-            "score both models with the same version of the step",
-        )
-    metric = ours[1]
-    order = order_of(items, others)
-    clusters = clusters_in(items)
+    pairs = paired_items(items, theirs.items(), candidate.name)
     tests: list[Any] = list(margins)
     results = {
-        name: decide_sums(
-            ours[0],
-            theirs[0][order],
-            lambda sums: turn * metric(sums),
-            margins[name],
+        name: pairs.decide(
             name,
-            clusters=clusters,
+            margins[name],
+            higher_is_better=candidate.direction == "higher is better",
             alpha=alpha,
             same_system=same_system(candidate, baseline),
         )
         for name in tests
     }
     found = next(iter(results.values()))[0]
-    return _ruling(candidate, baseline, found, {n: d for n, (_, d) in results.items()}, margins, alpha)
+    return _ruling(candidate, baseline, pairs, found, {n: d for n, (_, d) in results.items()}, margins, alpha)
 
 
 def _ruling(
     candidate: Score,
     baseline: Score,
+    pairs: Pairs,
     found: Paired,
     decisions: dict[str, Decision],
     margins: dict[str, Margin],
@@ -155,9 +123,11 @@ def _ruling(
 ) -> Ruling:
     """The worst of the decisions, with its numbers."""
     name, decision = max(decisions.items(), key=lambda d: (SEVERITY.index(d[1].outcome), d[1].p_value))
+    # Of other items than those compared, the two values would not differ by the difference.
+    values = pairs.values() if any(pairs.missing[:2]) else (candidate.value, baseline.value)
     numbers = {
-        "candidate": candidate.value,
-        "baseline": baseline.value,
+        "candidate": values[0],
+        "baseline": values[1],
         "difference": found.difference,
         "low": found.low,
         "high": found.high,
@@ -166,13 +136,16 @@ def _ruling(
         "p_value": decision.p_value,
         "n": float(found.n),
         "n_clusters": float(found.n_clusters),
+        "missing_in_candidate": float(pairs.missing[0]),
+        "missing_in_baseline": float(pairs.missing[1]),
+        "missing_in_both": float(pairs.missing[2]),
         "minimum_detectable_effect": found.minimum_detectable_effect,
     }
-    reason = _reason(candidate, found, name, str(margins[name]), decision, alpha)
+    reason = _reason(candidate, pairs, found, name, str(margins[name]), decision, alpha)
     return Ruling(decision.outcome, reason, alpha, numbers, _subject(candidate))
 
 
-def _reason(score: Score, found: Paired, test: str, margin: str, decision: Decision, alpha: float) -> str:
+def _reason(score: Score, pairs: Pairs, found: Paired, test: str, margin: str, decision: Decision, alpha: float) -> str:
     """One sentence with the numbers."""
     threshold = -decision.margin if test == "not worse than" else decision.margin
     percent = f"{100 * (1 - 2 * alpha):g} %"
@@ -190,7 +163,8 @@ def _reason(score: Score, found: Paired, test: str, margin: str, decision: Decis
         f"with this many items a true difference of {found.minimum_detectable_effect:.4f} from the limit is found "
         "4 times in 5"
     )
-    return f"{change}; {meaning} ({test} {margin}); {power}"
+    left_out = pairs.left_out("the candidate", "the baseline")
+    return "; ".join(part for part in (change, f"{meaning} ({test} {margin})", power, left_out) if part)
 
 
 def _subject(score: Score) -> str:

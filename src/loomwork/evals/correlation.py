@@ -49,6 +49,9 @@ def correlation(
     import numpy as np
     import pyarrow as pa
 
+    from loomwork.evals._sums import with_sums
+    from loomwork.metrics.correlation import pearson_of_sums, pearson_sums
+
     data.require(score, human, *([cluster] if cluster else []))
     data.require_rows()
     table = data.table(list(dict.fromkeys(["row_id", score, human, *([cluster] if cluster else [])])))
@@ -56,10 +59,11 @@ def correlation(
     both = np.isfinite(x) & np.isfinite(y)
     table, x, y = table.filter(pa.array(both)), x[both], y[both]
     labels = [str(v) for v in table.column(cluster).to_pylist()] if cluster else None
+    settings = {"score": score, "human": human}
     given = Provenance(
         data=data.digest,
         model="none",
-        settings=digest({"score": score, "human": human}),
+        settings=digest(settings),
         cluster_unit=cluster or "item",
         clusters=labels,
         contamination="unknown",
@@ -73,8 +77,9 @@ def correlation(
         "cluster": pa.array(labels if labels is not None else [None] * len(x), pa.string()),
         "score": pa.array(x),
         "human": pa.array(y),
+        "pearson": pa.array((sums := pearson_sums(x, y))[:, -1]),
     }
-    write_scores(out, scores, pa.table(items))
+    write_scores(out, scores, with_sums(pa.table(items), "pearson", sums, pearson_of_sums), {"settings": settings})
     left = int((~both).sum())
     notes = count_notes({"rows without a number in both columns, left out": left})
     return Card(metrics={"items": float(len(x)), "left_out": float(left)}, scores=scores, notes=notes)

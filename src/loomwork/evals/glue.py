@@ -64,6 +64,7 @@ def glue(
     from loomwork.evals._glue_files import TASKS, read_gold, read_predictions
     from loomwork.evals._sums import with_sums
     from loomwork.metrics.classification import binary_f1, matthews
+    from loomwork.metrics.correlation import pearson_of_sums
 
     known = TASKS[task]
     data, predictions = either_files_or_rows(rows, data=data, predictions=predictions)
@@ -87,10 +88,11 @@ def glue(
         clusters = clusters_of(rows, cluster or None)
         stated, unit = (rows.digest, "none"), cluster or "item"
 
+    settings = {"metric": "glue", "task": task}
     given = Provenance(
         data=stated[0],
         model=stated[1],
-        settings=digest({"metric": "glue", "task": task}),
+        settings=digest(settings),
         cluster_unit=unit if clusters is not None else "item",
         clusters=clusters,
         contamination="unknown",
@@ -117,10 +119,10 @@ def glue(
         "prediction": pa.array(said, pa.string()),
     }
     table = pa.table(items)
-    for name, statistic in {"f1": binary_f1, "matthews": matthews}.items():
+    for name, statistic in {"f1": binary_f1, "matthews": matthews, "pearson": pearson_of_sums}.items():
         if f"{name}:sums" in table.column_names:
             table = with_sums(table, name, table.column(f"{name}:sums").to_pylist(), statistic)
-    write_scores(out, scores, table)
+    write_scores(out, scores, table, {"settings": settings})
     missing = sum(s is None for s in said)
     return Card(
         metrics={"items": float(len(gold)), "missing_predictions": float(missing)},
@@ -165,6 +167,7 @@ def _similarity(
     import pyarrow as pa
 
     from loomwork.evals._glue_files import number
+    from loomwork.metrics.correlation import pearson_sums
 
     if None in said:
         raise InputError(
@@ -173,6 +176,12 @@ def _similarity(
         )
     x = [number(text, f"the label of item {i}") for i, text in enumerate(gold)]
     y = [number(text, f"the prediction of item {i}") for i, text in enumerate(said)]
-    columns = {"gold_value": pa.array(x, pa.float64()), "predicted_value": pa.array(y, pa.float64())}
+    sums = pearson_sums(x, y)
+    columns = {
+        "gold_value": pa.array(x, pa.float64()),
+        "predicted_value": pa.array(y, pa.float64()),
+        "pearson": pa.array(sums[:, -1]),
+        "pearson:sums": pa.array(sums.tolist(), pa.list_(pa.float64())),
+    }
     kinds: dict[str, Kind] = {"pearson": "pearson", "spearman": "spearman"}
     return [correlation_score(name, x, y, kinds[name], given) for name in metrics], columns

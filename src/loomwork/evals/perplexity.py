@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WORD, BYTE, TOKEN, BITS = "word perplexity", "byte perplexity", "token perplexity", "bits per byte"
 UNITS = {WORD: "perplexity of a word", BYTE: "perplexity of a byte", TOKEN: "perplexity of a token", BITS: BITS}
 
+MOST_NATS = 700  # of a word, whose exponential is still a number
+
 
 @step(makes="scores", uses=["numba", "numpy", "pyarrow", "scipy", "tokenizers", "torch", "transformers"], heavy=True)
 def perplexity(
@@ -66,7 +68,8 @@ def perplexity(
     import pyarrow as pa
 
     from loomwork.evals._rolling import rolled
-    from loomwork.metrics.language import bits, bytes_of
+    from loomwork.evals._sums import with_sums
+    from loomwork.metrics.language import bits, bytes_of, perplexity_of_sums
 
     data.require(text, "row_id", *([cluster] if cluster else []))
     data.require_rows()
@@ -84,14 +87,19 @@ def perplexity(
         TOKEN: np.array([a.tokens for a in answers]),
     }
     found = look(documents, clusters, model=model, seen=seen)
+    settings = {"windows": "disjoint", "text": text, "max_tokens": max_tokens, "engine": answers.engine}
     stated: dict[str, Any] = {
         "data": data.digest,
         "model": model_digest(model),
-        "settings": digest({"windows": "disjoint", "text": text, "max_tokens": max_tokens, "engine": answers.engine}),
+        "settings": digest(settings),
         "cluster_unit": cluster or "document",
         "contamination": found.word,
         "contamination_note": found.note,
     }
+    subsets = [here] if found.clean is None else [here, here & found.clean]
+    words = sizes[WORD]
+    if too_large := any(surprise[s].sum() > MOST_NATS * words[s].sum() for s in subsets):
+        del sizes[WORD]
 
     def scored(wanted: np.ndarray, suffix: str) -> list[Score]:
         chosen = wanted & here
@@ -111,18 +119,24 @@ def perplexity(
         "row_id": data.table(["row_id"]).column("row_id").combine_chunks(),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(documents), pa.string()),
         "log_probability": pa.array(-surprise, mask=~here),
-        "words": pa.array(sizes[WORD]),
+        "words": pa.array(words),
         "weight": pa.array(sizes[BYTE]),  # bytes
         "tokens": pa.array(sizes[TOKEN]),
         BITS: pa.array(bits(-surprise) / sizes[BYTE], mask=~here),
         "failed": pa.array([a.failed or None for a in answers], pa.string()),
         **found.columns,
     }
-    write_scores(out, scores, pa.table(columns))
+    items = pa.table(columns)
+    for name, size in sizes.items():
+        sums = np.where(here[:, None], np.stack([-surprise, size], axis=1), np.nan)
+        items = with_sums(items, name, sums, perplexity_of_sums)
+    write_scores(out, scores, items, {"settings": settings})
     notes = [f"scored by {answers.engine}: {answers.why}", found.note]
     if not here.all():
         first = next(a.failed for a in answers if a.failed)
         notes.insert(0, f"{int((~here).sum())} of {len(documents)} documents failed and are left out: {first}")
+    if too_large:
+        notes.append(f"{WORD} is too large to be written: the documents have hardly any white space between words")
     metrics = {"documents": len(documents), "failed": int((~here).sum()), **found.metrics}
     metrics |= {name: answers.counts[name] for name in ("kept", "tokens_computed") if name in answers.counts}
     return Card(metrics=metrics, scores=scores, notes=notes, incomplete=answers.incomplete)
@@ -152,7 +166,7 @@ def _score(
         interval = replace(
             interval,
             low=math.exp(interval.low),
-            high=math.exp(interval.high),
+            high=math.exp(min(interval.high, MOST_NATS)),
             method=f"{interval.method}, exponentiated",
         )
     return Score(

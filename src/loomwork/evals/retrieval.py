@@ -86,10 +86,11 @@ def retrieval(
 
     pairs = [f"{q}\n{p}" for q, p in zip(queries, passages, strict=True)]
     found = look(pairs, clusters, model=model, seen=seen) if model else NO_TRAINING
+    settings = {"query": query, "passage": passage, "k": k, **_method(model, max_tokens)}
     given = Provenance(
         data=data.digest,
         model=model_digest(model),
-        settings=digest({"query": query, "passage": passage, "k": k, **_method(model, max_tokens)}),
+        settings=digest(settings),
         cluster_unit=cluster or "item",
         clusters=clusters,
         contamination=found.word,
@@ -115,7 +116,7 @@ def retrieval(
         **clean,
         **found.columns,
     }
-    write_scores(out, scores, pa.table(columns))
+    write_scores(out, scores, pa.table(columns), {"settings": settings})
     repeated = len(passages) - len(set(passages))
     notes = [f"{repeated} passages repeat another's text; each counts against the other"] if repeated else []
     metrics = {"queries": len(queries), "repeated_passages": repeated, **found.metrics}

@@ -128,7 +128,7 @@ def run_task(
     measured = measured_of(asked)
     items = items_of(asked, clusters, measured, leak, group=group)
     scores = scores_of(measured, asked, items, given, leak, group=group)
-    write_scores(out, scores, items, stated)
+    write_scores(out, scores, items, {"settings": stated})
     return _card(asked, scores, leak.note, leak.metrics)
 
 

@@ -68,7 +68,10 @@ def side_by_side(
             f"{d['system']} against {d['baseline']}: {d['metric']} {d['difference']:+.4f} [{d['low']:+.4f}, "
             f"{d['high']:+.4f}], plus is better; {told} (p = {d['adjusted']:.3g}); a true difference of "
             f"{d['minimum_detectable_effect']:.4f} is found 4 times in 5"
+            + (f"; {d['left_out']}" if d["left_out"] else "")
         )
+    if report["settings"]["words"]:
+        notes.append(f"other settings: {report['settings']['words']}")
     notes += [f"{name}: {words}" for name, words in report["slices"].get("worst", {}).items()]
     metrics_made = {"systems": len(scores), "metrics": len(report["metrics"])}
     return Card(metrics={**metrics_made, "items": report["differences"][0]["n"]}, notes=notes)

@@ -73,10 +73,11 @@ def summary(
         blocks.append(rouge(said[part], wanted[part], names=metrics, stemmer=stemmer))
         context().progress(min(start + BLOCK, len(said)), len(said), "summaries")
     found = np.concatenate(blocks)  # (items, metrics, 3)
+    settings = {"metrics": list(metrics), "stemmer": stemmer, "references": len(sides)}
     given = Provenance(
         data=data.digest,
         model="none",
-        settings=digest({"metrics": list(metrics), "stemmer": stemmer, "references": len(sides)}),
+        settings=digest(settings),
         cluster_unit=cluster or "item",
         clusters=clusters,
         contamination="unknown",
@@ -96,7 +97,7 @@ def summary(
         columns[f"{name}_precision"], columns[f"{name}_recall"] = (pa.array(found[:, i, k]) for k in (0, 1))
     columns["prediction"] = pa.array(said, pa.string())
     columns["references"] = pa.array([list(texts) for texts in wanted], pa.list_(pa.string()))
-    write_scores(out, scores, pa.table(columns))
+    write_scores(out, scores, pa.table(columns), {"settings": settings})
     foreign = sum(not any(_has_words(text) for text in texts) for texts in wanted)
     notes = count_notes(
         {

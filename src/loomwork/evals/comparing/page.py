@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from loomwork.evals.comparing.table import shown_setting
 from loomwork.report import numbers
 from loomwork.report.curve import Line, line_chart
 from loomwork.report.forest import Estimate, forest_plot
@@ -27,7 +29,6 @@ from loomwork.report.page import (
 
 WORDS: dict[str, Verdict] = {"checked": "good", "clean subset given": "good", "unknown": "open"}
 CLEAN = ", clean subset"
-MOST_LINES = 3  # of a chart
 
 
 def comparison_page(report: dict[str, Any]) -> str:
@@ -35,6 +36,7 @@ def comparison_page(report: dict[str, Any]) -> str:
     first, *others = report["systems"]
     sections = [
         _scores(report),
+        _settings(report),
         _differences(report),
         _slices(report),
         _calibration(report),
@@ -66,7 +68,7 @@ def _figures(report: dict[str, Any]) -> list[KeyFigure]:
         KeyFigure(
             f"{s['system']}, {metric}", numbers.plain(s["value"]), note=_interval(s["interval"]) + f", n = {s['n']:,}"
         )
-        for s in _of(report, metric)[:4]
+        for s in _of(report, metric)
     ]
 
 
@@ -85,6 +87,11 @@ def _forest(rows: Sequence[Estimate], title: str, x_label: str, caption: str, *,
     return Figure.of(lambda w: forest_plot(rows, title=title, x_label=x_label, zero=zero, width=w), caption)
 
 
+def _estimate(score: dict[str, Any]) -> Estimate:
+    interval = score["interval"]
+    return Estimate(score["system"], score["value"], interval["low"], interval["high"], note=f"n = {score['n']:,}")
+
+
 def _interval(interval: dict[str, Any]) -> str:
     digits = numbers.decimals_for(interval["low"], interval["high"])
     return f"[{numbers.plain(interval['low'], digits)}, {numbers.plain(interval['high'], digits)}]"
@@ -94,12 +101,16 @@ def _scores(report: dict[str, Any]) -> Section:
     blocks: list[Block] = []
     for metric in report["metrics"]:
         own = _of(report, metric)
-        rows = [Estimate(s["system"], s["value"], s["interval"]["low"], s["interval"]["high"]) for s in own]
+        rows = [_estimate(s) for s in own]
         label = f"{metric}, {own[0]['direction']}"
-        ways = dict.fromkeys(f"{s['interval']['level']:.0%} by {s['interval']['method']}, n = {s['n']:,}" for s in own)
-        blocks.append(_forest(rows, label, label, f"Intervals: {'; '.join(ways)}."))
+        blocks.append(_forest(rows, label, label, _ways(own)))
     blocks.append(Details("Where each number comes from", [_provenance(report)]))
     return Section("Scores", "Each system by itself, with its interval.", blocks)
+
+
+def _ways(scores: Sequence[dict[str, Any]]) -> str:
+    ways = dict.fromkeys(f"{s['interval']['level']:.0%} by {s['interval']['method']}" for s in scores)
+    return f"Intervals: {'; '.join(ways)}."
 
 
 def _provenance(report: dict[str, Any]) -> Table:
@@ -118,6 +129,27 @@ def _provenance(report: dict[str, Any]) -> Table:
         for s in report["scores"]
     ]
     return Table(columns, rows, "Digests of data, model and settings")
+
+
+def _settings(report: dict[str, Any]) -> Section | None:
+    """How each system was scored: what differs first, and strong."""
+    found, names = report["settings"], report["systems"]
+    keys = sorted(dict.fromkeys(k for own in found["of"].values() for k in own), key=lambda k: k not in found["differ"])
+    if not keys and not found["words"]:
+        return None
+    rows = [
+        Row([key, *(_setting(found["of"][n].get(key)) for n in names)], strong=key in found["differ"]) for key in keys
+    ]
+    table: list[Block] = [Table([Column("Setting"), *map(Column, names)], rows, "Settings")] if rows else []
+    lead = (
+        f"Not all were scored alike: {found['words']}." if found["words"] else "All were scored with the same settings."
+    )
+    return Section("Settings", lead, table if found["words"] else [Details("Which", table)])
+
+
+def _setting(value: Any) -> Cell:
+    text = shown_setting(value)
+    return Cell(text[:12], full=text) if re.fullmatch(r"[0-9a-f]{64}", text) else Cell(text)
 
 
 def _differences(report: dict[str, Any]) -> Section:
@@ -139,9 +171,10 @@ def _differences(report: dict[str, Any]) -> Section:
         found = "; ".join(dict.fromkeys(f"{d['method']}, {d['n']:,} items" for d in own))
         effect = ", ".join(f"{d['minimum_detectable_effect']:.4f}" for d in own)
         caption = f"{own[0]['level']:.0%} intervals: {found}. A true difference of {effect} is found 4 times in 5."
+        caption += "".join(f" Compared with {d['system']}, {d['left_out']}." for d in own if d["left_out"])
         blocks.append(_forest(rows, label, label, caption, zero=True))
     count = len(report["differences"])
-    lead = "All systems answer the same items, so each item is compared with itself."
+    lead = "All systems were given the same items, so each item is compared with itself."
     if count > 1:
         lead += f" The p-values are adjusted for {count} comparisons (Holm)."
     return Section("Paired differences", lead, blocks)
@@ -195,18 +228,33 @@ def _calibration(report: dict[str, Any]) -> Section | None:
     found = report["calibration"]
     if not found:
         return None
-    lines = [Line(c["system"], [(b["confidence"], b["accuracy"]) for b in c["bins"]], smooth=False) for c in found]
+    curves = {
+        c["system"]: Line(c["system"], [(b["confidence"], b["accuracy"]) for b in c["bins"]], smooth=False)
+        for c in found
+    }
     ideal = Line("perfect", [(0.0, 0.0), (1.0, 1.0)], smooth=False)
-    drawn = [*lines[: MOST_LINES - 1], ideal]
-    errors = ", ".join(f"{c['system']} {c['error']:.3f}" for c in found)
+    first = report["systems"][0]
+    blocks: list[Block] = [
+        # One chart a system: with all in one, nobody could tell the lines apart.
+        _curves([*([curves[first]] if first in curves else []), curve, ideal])
+        for name, curve in curves.items()
+        if name != first or len(curves) == 1
+    ]
+    label = f"expected calibration error ({found[0]['unit']}), {found[0]['direction']}"
+    blocks.append(_forest([_estimate(c) for c in found], label, label, _ways(found)))
+    lead = "How often answers are right, by how sure the model was of them."
+    if silent := [n for n in report["systems"] if n not in curves]:
+        lead += f" Not said by: {', '.join(silent)}."
+    return Section("Calibration", lead, blocks)
 
+
+def _curves(lines: Sequence[Line]) -> Figure:
     def draw(width: int) -> Any:
         return line_chart(
-            drawn, title="Calibration curve", x_label="confidence in the answer", y_label="share right", width=width
+            lines, title="Calibration curve", x_label="confidence in the answer", y_label="share right", width=width
         )
 
-    lead = "How often answers are right, by how sure the model was of them."
-    return Section("Calibration", lead, [Figure.of(draw, f"Expected calibration error, 10 bins: {errors}.")])
+    return Figure.of(draw, f"{' and '.join(ln.name for ln in lines[:-1])}: share right in bins of confidence.")
 
 
 def _contamination(report: dict[str, Any]) -> Section:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.score import Score, Scores
+from loomwork.evals._contamination import CLEAN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CALIBRATED = ("acc", "accuracy")  # of a confidence: whether the answer that it is of was right
-BINS = 10
-TEXTS = ("question", "text", "query", "source")
-ANSWERS = ("answer", "prediction")
-TARGETS = ("target", "label", "gold", "reference")
-SHOWN_CHARACTERS = 400
 
 
 def compared(
@@ -48,40 +44,66 @@ def compared(
     Raises:
         InputError: the systems were not measured alike, or share no score.
     """
+    from loomwork.evals.comparing.items import browsed
+
     names = list(scores)
     items = {name: one.items() for name, one in scores.items()}
-    shared = _shared(scores, metrics)
+    shared = _shared(scores, items, metrics)
     report: dict[str, Any] = {"systems": names, "alpha": alpha, "metrics": shared}
     report["scores"] = [{"system": n, **s.to_json()} for n in names for s in scores[n].scores if s.name in shared]
-    report["clean"] = [
-        {"system": n, **s.to_json()} for n in names for s in scores[n].scores if s.name.endswith(", clean subset")
-    ]
+    report["clean"] = [{"system": n, **s.to_json()} for n in names for s in scores[n].scores if s.name.endswith(CLEAN)]
+    report["settings"] = _settings(scores, shared[0])
     report["differences"] = _differences(scores, items, shared, alpha)
     report["slices"] = _slices(scores, items, data, shared[0], by, bins, least, alpha)
-    report["calibration"] = [c for n in names if (c := _calibration(n, items[n]))]
+    report["calibration"] = [c for n in names if (c := _calibration(n, scores[n].score(shared[0]), items[n]))]
     report["contamination"] = [_contamination(n, scores[n].score(shared[0]), items[n]) for n in names]
-    report["items"] = _items(scores, items, data, shared[0], examples)
+    report["items"] = browsed(scores, items, data, shared[0], examples)
     return report
 
 
-def _shared(scores: Mapping[str, Scores], metrics: Sequence[str]) -> list[str]:
-    """The names of the scores that every system has and whose items can be paired."""
+def _shared(scores: Mapping[str, Scores], items: Mapping[str, pa.Table], metrics: Sequence[str]) -> list[str]:
+    """The names of the scores that every system has and whose items can be paired; of parts only those asked for."""
+    from loomwork.evals._sums import has_items, no_items
+
     first = next(iter(scores.values()))
     have = [{s.name for s in one.scores} for one in scores.values()]
-    found = [
-        s.name
-        for s in first.scores
-        if all(s.name in h for h in have) and not s.name.endswith("]") and ", clean subset" not in s.name
-    ]
+    found = [s.name for s in first.scores if all(s.name in h for h in have)]
+    paired = [name for name in found if all(has_items(table, name) for table in items.values())]
     for name in metrics:
         if name not in found:
             raise InputError(f"not every system has the score {name!r}", "they share: " + ", ".join(found))
-    wanted = list(metrics) or found
-    columns = [set(one.items().column_names) for one in scores.values()]
-    kept = [m for m in wanted if all({m, f"{m}:sums"} & have for have in columns)]
+        if name not in paired:
+            raise no_items(name, others=paired)
+    kept = list(metrics) or [name for name in paired if not name.endswith(("]", CLEAN))] or paired
+    if not kept and found:
+        raise no_items(found[0], others=paired)
     if not kept:
-        raise InputError("the systems have no score in common that has a column in their items", ", ".join(found))
+        raise InputError("the systems have no score in common", "score them with one step")
     return kept
+
+
+def _settings(scores: Mapping[str, Scores], metric: str) -> dict[str, Any]:
+    """How each system was scored, in which settings they differ, and the same in words.
+
+    Most steps that score keep their settings in extra.json; of the others there is the digest alone.
+    """
+    kept: dict[str, dict[str, Any]] = {}
+    for name, one in scores.items():
+        extra = one.read_json("extra.json") if (one.path / "extra.json").exists() else {}
+        kept[name] = extra.get("settings", {})
+    first = next(iter(kept.values()))
+    keys = dict.fromkeys(key for own in kept.values() for key in own)
+    differ = [key for key in keys if any(own.get(key) != first.get(key) for own in kept.values())]
+    words = "; ".join(
+        f"{key}: " + ", ".join(f"{shown_setting(own.get(key))} in {n}" for n, own in kept.items()) for key in differ
+    )
+    if not differ and len({one.score(metric).settings for one in scores.values()}) > 1:
+        words = "their digests differ; in what, these scores do not say"
+    return {"of": kept, "differ": differ, "words": words}
+
+
+def shown_setting(value: Any) -> str:
+    return "not set" if value is None else str(value)
 
 
 def _differences(
@@ -97,43 +119,29 @@ def _differences(
             ours, theirs = scores[name].score(metric), scores[names[0]].score(metric)
             found.append(
                 {"metric": metric, "system": name, "baseline": names[0]}
-                | _difference(ours, theirs, items[name], items[names[0]], alpha)
+                | _difference(ours, theirs, items[name], items[names[0]], (name, names[0]), alpha)
             )
     for one, adjusted in zip(found, holm([f["p_value"] for f in found]), strict=True):
         one["adjusted"] = adjusted
     return found
 
 
-def _difference(candidate: Score, baseline: Score, ours: pa.Table, theirs: pa.Table, alpha: float) -> dict[str, Any]:
+def _difference(
+    candidate: Score, baseline: Score, ours: pa.Table, theirs: pa.Table, sides: tuple[str, str], alpha: float
+) -> dict[str, Any]:
     """Paired, positive where the candidate is better; the p-value is two-sided, of "they are equally good"."""
-    from loomwork.evals._pairing import clusters_in, order_of, paired_items, same_measurement, same_system
-    from loomwork.evals._sums import sums_of
-    from loomwork.stats import paired
-    from loomwork.stats.paired_sums import decide_sums
+    from loomwork.evals._pairing import paired_items, same_measurement, same_system
+    from loomwork.stats.paired import Margin
 
     same_measurement(candidate, baseline)
-    turn = 1.0 if candidate.direction == "higher is better" else -1.0
-    zero = paired.Margin(0.0)
-    one = same_system(candidate, baseline)
-    sums, others = sums_of(ours, candidate.name), sums_of(theirs, candidate.name)
-    half = alpha / 2  # each bound, so that both together are a 1 - alpha interval
-    if sums is not None and others is not None:
-        metric = sums[1]
-        clusters = clusters_in(ours)
-
-        def turned(total: Any) -> Any:
-            return turn * metric(total)
-
-        order = order_of(ours, theirs)
-        pair = sums[0], others[0][order]
-        found, up = decide_sums(*pair, turned, zero, "better than", clusters=clusters, alpha=half, same_system=one)
-        _, down = decide_sums(*pair[::-1], turned, zero, "better than", clusters=clusters, alpha=half, same_system=one)
-    else:
-        data = paired_items(ours, theirs, candidate.name)
-        new, base = turn * data.pop("candidate"), turn * data.pop("baseline")
-        found = paired.paired_difference(new, base, alpha=half, same_system=one, **data)
-        up = paired.better_than(new, base, zero, alpha=half, same_system=one, **data)
-        down = paired.better_than(base, new, zero, alpha=half, same_system=one, **data)
+    pairs = paired_items(ours, theirs, candidate.name)
+    options: dict[str, Any] = {
+        "higher_is_better": candidate.direction == "higher is better",
+        "alpha": alpha / 2,  # of each bound, so that both together are a 1 - alpha interval
+        "same_system": same_system(candidate, baseline),
+    }
+    found, up = pairs.decide("better than", Margin(0.0), **options)
+    _, down = pairs.turned().decide("better than", Margin(0.0), **options)
     p_value = 1.0 if found.difference == 0 else min(1.0, 2 * min(up.p_value, down.p_value))
     return {
         "difference": found.difference,
@@ -144,6 +152,10 @@ def _difference(candidate: Score, baseline: Score, ours: pa.Table, theirs: pa.Ta
         "method": found.method,
         "n": found.n,
         "n_clusters": found.n_clusters,
+        "missing_in_system": pairs.missing[0],
+        "missing_in_baseline": pairs.missing[1],
+        "missing_in_both": pairs.missing[2],
+        "left_out": pairs.left_out(*sides),
         "minimum_detectable_effect": found.minimum_detectable_effect,
     }
 
@@ -175,10 +187,14 @@ def _slices(
     return {"metric": metric, "rows": rows, "worst": words, "left_out": small}
 
 
-def _calibration(name: str, items: pa.Table) -> dict[str, Any] | None:
-    """How often answers were right, by how sure the model was of them; None where it does not say."""
+def _calibration(name: str, base: Score, items: pa.Table) -> dict[str, Any] | None:
+    """How often answers were right, by how sure the model was of them, and the expected calibration error, a score
+    with its interval; None where the model does not say how sure it was."""
     import numpy as np
 
+    from loomwork.evals._mean_score import provenance_of, sums_score
+    from loomwork.evals._pairing import clusters_in
+    from loomwork.evals.classification import BINS
     from loomwork.metrics.classification import calibration_counts, calibration_error
 
     right = next((c for c in CALIBRATED if c in items.column_names), None)
@@ -186,22 +202,18 @@ def _calibration(name: str, items: pa.Table) -> dict[str, Any] | None:
         return None
     confidence, hits = _numbers(items, "confidence"), _numbers(items, right)
     here = ~np.isnan(confidence) & ~np.isnan(hits)
-    if here.sum() < 2 or not np.isin(hits[here], (0.0, 1.0)).all():
+    given = provenance_of(base, clusters_in(items)).only(here)
+    if given.units(int(here.sum())) < 2 or not np.isin(hits[here], (0.0, 1.0)).all():
         return None
-    sums = calibration_counts(confidence[here], hits[here], BINS).sum(axis=0)
-    count, sure, correct = sums.reshape(3, BINS)
+    counts = calibration_counts(confidence[here], hits[here], BINS)
+    error = sums_score("calibration_error", counts, calibration_error, f"ECE, {BINS} bins", "lower is better", given)
+    count, sure, correct = counts.sum(axis=0).reshape(3, BINS)
     bins = [
         {"items": int(count[k]), "confidence": float(sure[k] / count[k]), "accuracy": float(correct[k] / count[k])}
         for k in range(BINS)
         if count[k]
     ]
-    return {
-        "system": name,
-        "of": right,
-        "error": float(calibration_error(sums)),
-        "items": int(here.sum()),
-        "bins": bins,
-    }
+    return {"system": name, "of": right, "bins": bins, **error.to_json()}
 
 
 def _contamination(name: str, score: Score, items: pa.Table) -> dict[str, Any]:
@@ -226,74 +238,6 @@ def _histogram(longest: npt.NDArray[np.float64]) -> dict[str, int]:
         )
         for low, high in edges
     }
-
-
-def _items(
-    scores: Mapping[str, Scores], items: Mapping[str, pa.Table], data: Dataset | None, metric: str, examples: int
-) -> dict[str, Any]:
-    """Items by who did better on them: where the first and the last system differ, the largest differences first."""
-    import numpy as np
-
-    from loomwork.evals._pairing import order_of
-    from loomwork.evals._sums import item_values
-
-    names = list(scores)
-    turn = 1.0 if scores[names[0]].score(metric).direction == "higher is better" else -1.0
-    first = items[names[-1]]
-    orders = {n: order_of(first, items[n]) if n != names[-1] else np.arange(len(first)) for n in names}
-    values = {n: item_values(items[n], metric)[orders[n]] for n in names}
-    gain = turn * np.nan_to_num(values[names[-1]] - values[names[0]])
-    texts = _texts(first, data)
-    groups: dict[str, list[dict[str, Any]]] = {}
-    counts: dict[str, int] = {}
-    kinds = {
-        f"{names[-1]} does better": np.flatnonzero(gain > 0)[np.argsort(-gain[gain > 0], kind="stable")],
-        f"{names[0]} does better": np.flatnonzero(gain < 0)[np.argsort(gain[gain < 0], kind="stable")],
-        "both alike": np.flatnonzero(gain == 0),
-    }
-    said = {n: _strings(items[n], ANSWERS, orders[n]) for n in names}
-    wanted = _strings(first, TARGETS, orders[names[-1]])
-    ids = first.column("row_id").to_pylist()
-    for kind, rows in kinds.items():
-        counts[kind] = len(rows)
-        groups[kind] = [
-            {
-                "row_id": ids[i].hex(),
-                "text": texts[i],
-                "target": wanted[i],
-                "answers": {n: said[n][i] for n in names},
-                "values": {n: None if np.isnan(values[n][i]) else float(values[n][i]) for n in names},
-            }
-            for i in rows[:examples].tolist()
-        ]
-    return {"metric": metric, "counts": counts, "groups": groups}
-
-
-def _texts(items: pa.Table, data: Dataset | None) -> list[str]:
-    """What each item is, for people: a text of the items, or of the rows that they are of."""
-    column = next((c for c in TEXTS if c in items.column_names), None)
-    if column is not None:
-        return [_short(v) for v in items.column(column).to_pylist()]
-    if data is not None and (column := next((c for c in TEXTS if c in data.schema.names), None)):
-        rows: dict[bytes, Any] = {}
-        for table in data.tables(["row_id", column]):
-            rows.update(zip(table.column("row_id").to_pylist(), table.column(column).to_pylist(), strict=True))
-        return [_short(rows.get(i)) for i in items.column("row_id").to_pylist()]
-    return [i.hex()[:12] for i in items.column("row_id").to_pylist()]
-
-
-def _strings(items: pa.Table, columns: Sequence[str], order: npt.NDArray[np.int64]) -> list[str]:
-    column = next((c for c in columns if c in items.column_names), None)
-    if column is None:
-        return [""] * len(items)
-    values = items.column(column).to_pylist()
-    return [_short(values[i]) for i in order.tolist()]
-
-
-def _short(value: Any) -> str:
-    """The end of a text: a question's examples stand before it."""
-    text = "" if value is None else str(value)
-    return text if len(text) <= SHOWN_CHARACTERS else "…" + text[1 - SHOWN_CHARACTERS :]
 
 
 def _numbers(items: pa.Table, column: str) -> npt.NDArray[np.float64]:
