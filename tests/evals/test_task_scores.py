@@ -136,7 +136,7 @@ def test_examples_of_another_dataset_are_shown_and_stated(write, make_dataset, s
     others, _ = run_step(run_task, **many, examples=make_dataset(list(examples.rows())[1:]))
     assert with_them.scores[0].data == others.scores[0].data
     assert with_them.scores[0].settings != others.scores[0].settings
-    assert with_them.read_json("extra.json")["examples"] == examples.digest
+    assert with_them.read_json("extra.json")["settings"]["examples"] == examples.digest
     with pytest.raises(InputError, match="give them as `examples`"):
         run_step(decide, candidate=stories, baseline=Model(data.path), data=data, task="gsm8k", better_than=0,
                  num_fewshot=2)  # fmt: skip
