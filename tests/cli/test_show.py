@@ -121,6 +121,18 @@ def test_a_steps_name_means_what_the_last_run_of_a_recipe_came_to(
     assert ran.json("show", "long")["id"] == first
 
 
+def test_a_steps_name_means_something_where_it_was_only_ever_a_hit(
+    ran: Project, edit_recipe: Callable[[str, str], None]
+) -> None:
+    first = ran.json("show", "long")
+    edit_recipe("long: ", "kept: ")
+    edit_recipe("$long", "$kept")
+    ran("run")
+    assert ran.json("show", "kept") == first
+    assert ran("rows", "kept") == ran("rows", first["made"][0])
+    assert "there is no name or artifact 'never'" in ran.result("show", "never", code=2).stderr
+
+
 def test_diff_of_runs_and_artifacts(ran: Project, edit_recipe: Callable[[str, str], None]) -> None:
     first = ran.json("show")["recipes"][0]["run"]
     old = ran.json("show", "long")

@@ -90,6 +90,39 @@ def test_missing_and_foreign_predictions_count_as_wrong(make_dataset, run_step):
     assert card.notes[0] == "10 rows have no prediction, and count as wrong; 10 predictions are not one of classes"
 
 
+@pytest.mark.parametrize(
+    ("labels", "predictions"),
+    [
+        ([0, 1, 1], [0.0, 1.0, None]),  # as pandas makes them of whole numbers with a value missing
+        ([0.0, 1.0, 1.0], ["0", "1", ""]),
+        ([False, True, True], ["false", "true", ""]),
+        (["FALSE", "True", "true"], [False, True, None]),
+    ],
+)
+def test_classes_are_spelled_alike_whatever_their_columns_types(labels, predictions, make_dataset, run_step):
+    rows = [{"label": g, "prediction": p} for g, p in zip(labels * 9, predictions * 9, strict=True)]
+    found, card = run_step(classification, data=make_dataset(rows))
+    assert found.score("accuracy").value == pytest.approx(2 / 3)
+    assert found.read_json("extra.json")["classes"] in (["0", "1"], ["False", "True"])
+    assert card.metrics["missing_predictions"] == 9
+
+
+def test_probabilities_are_found_by_the_one_spelling(make_dataset, run_step):
+    rows = [{"label": float(i % 2), "prediction": i % 2, "p": {"0": 1 - i % 2, "1": i % 2}} for i in range(30)]
+    found, _ = run_step(classification, data=make_dataset(rows), probabilities="p")
+    assert found.score("brier").value == 0
+
+
+def test_predictions_of_other_classes_altogether_are_refused(make_dataset, run_step):
+    rows = [{"label": ["pos", "neg"][i % 2], "prediction": ["positive", "negative", None][i % 3]} for i in range(30)]
+    data = make_dataset(rows)
+    for classes in (None, ["pos", "neg"]):
+        with pytest.raises(InputError, match="these are neg, pos, and column 'prediction' has negative, positive"):
+            run_step(classification, data=data, classes=classes)
+    found, _ = run_step(classification, data=data, classes=["pos", "neg", "positive"])
+    assert found.score("accuracy").value == 0
+
+
 def test_two_classifiers_are_compared_by_macro_f1(topics, make_dataset, run_step):
     rows, _ = topics
     ours, theirs = (

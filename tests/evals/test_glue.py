@@ -177,6 +177,13 @@ def test_rows_of_a_dataset(make_dataset, run_step):
     gold, said = [r["label"] for r in rows], [r["prediction"] for r in rows]
     assert found.score("f1").value == pytest.approx(sk.f1_score(gold, said))
     assert (found.score("f1").n_clusters, found.score("f1").cluster_unit) == (10, "source")
+    floats = [{**r, "prediction": float(r["prediction"])} for r in rows]
+    again, _ = run_step(glue, rows=make_dataset(floats), task="mrpc", cluster="source")
+    assert again.score("f1").value == found.score("f1").value
+    with pytest.raises(InputError, match="these are entailment, not_entailment, and column 'prediction' has 0, 1"):
+        run_step(glue, rows=make_dataset([{**r, "label": "entailment"} for r in floats]), task="rte")
+    never = [{"label": 1, "prediction": 0}] * 20
+    assert run_step(glue, rows=make_dataset(never), task="sst-2")[0].score("accuracy").value == 0
 
 
 BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>'

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+import seqeval.metrics
+import seqeval.scheme
 
 from loomwork.core.errors import InputError
 from loomwork.evals.ner import ner
@@ -40,6 +42,22 @@ def test_one_file_with_both_tags_as_conlleval_reads_it(test_data, tmp_path, run_
     path.write_text("\n".join(both))
     found, _ = run_step(ner, data=path)
     assert round(found.score("f1").value, 2) == 39.98
+
+
+@pytest.mark.parametrize("scheme", ["IOB1", "IOB2"])
+def test_a_strict_scheme_is_seqevals(scheme, test_data, run_step):
+    """On tags of IOB2: under IOB1 the most B are stray."""
+    folder = test_data / "ner" / "wnut17"
+    data, predictions = folder / "emerging.test.annotated", folder / "submissions" / "flytxt"
+    found, _ = run_step(ner, data=data, predictions=predictions, scheme=scheme)
+    gold, said = (
+        [[line.split()[-1] for line in sentence.split("\n")] for sentence in path.read_text().strip().split("\n\n")]
+        for path in (data, predictions)
+    )
+    theirs = {"mode": "strict", "scheme": getattr(seqeval.scheme, scheme)}
+    for name, measure in (("f1", "f1_score"), ("precision", "precision_score"), ("recall", "recall_score")):
+        expected = getattr(seqeval.metrics, measure)(gold, said, **theirs)
+        assert found.score(name).value == pytest.approx(100 * expected)
 
 
 def test_documents_are_clusters_and_no_sentences(tmp_path, run_step):

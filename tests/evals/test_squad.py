@@ -31,6 +31,7 @@ def test_the_known_numbers_of_squad_1_1(name, test_data, run_step):
     items = found.items()
     assert items.column("f1").to_numpy().mean() == pytest.approx(f1.value)
     assert len(set(items.column("row_id").to_pylist())) == 10570
+    assert card.metrics["empty_answers"] == 3  # "." each time
 
 
 def test_the_known_numbers_of_squad_2_0(test_data, run_step):
@@ -97,7 +98,8 @@ def test_missing_extra_and_repeated_ids_are_counted(tmp_path, run_step):
     given.write_text('{"q0": "wrong", "q0": "The Red!", "q2": null, "q9": "x"}')
     found, card = run_step(squad, data=data, predictions=given)
     assert found.items().column("exact_match").to_pylist() == [100, 0, 0]
-    assert card.metrics == {"questions": 3, "missing_predictions": 2, "unknown_ids": 1, "repeated_ids": 1}
+    counted = {"questions": 3, "missing_predictions": 2, "unknown_ids": 1, "repeated_ids": 1, "empty_answers": 0}
+    assert card.metrics == counted
     assert "2 questions without a prediction, which score 0" in card.notes[1]
 
 
@@ -106,8 +108,11 @@ def test_no_answer_is_right_only_in_2_0(tmp_path, run_step):
     given.write_text('{"q0": "the", "q1": "", "q2": "sea", "q3": ""}')
     found, _ = run_step(squad, data=write_squad(tmp_path, [[], ["the"], [], ["sea"]]), predictions=given)
     assert found.items().column("exact_match").to_pylist() == [100, 100, 0, 0]
-    found, _ = run_step(squad, data=write_squad(tmp_path, [["the"], ["the"], ["a"], ["sea"]]), predictions=given)
+    empty = write_squad(tmp_path, [["the"], [""], ["a"], ["sea"]])
+    found, card = run_step(squad, data=empty, predictions=given)
     assert found.items().column("exact_match").to_pylist() == [100, 100, 0, 0]
+    assert card.metrics["empty_answers"] == 3
+    assert "3 right answers are nothing once punctuation" in card.notes[1]
     assert found.items().column("f1").to_pylist() == [0, 0, 0, 0]  # of no words, says the script of 1.1
 
 

@@ -88,7 +88,7 @@ def test_the_known_bleu_of_wmt17(system, test_data, run_step):
     )
     assert round(found.score("bleu").value, 4) == WMT17_BLEU[system]
     assert found.score("bleu").unit == "BLEU|#:1|c:mixed|e:no|tok:none|s:exp|v:2.6.0"
-    assert card.metrics == {"segments": 3004, "references": 1}
+    assert card.metrics == {"segments": 3004, "references": 1, "empty_translations": 0, "empty_references": 0}
 
 
 def test_two_systems_are_compared_by_their_sums(test_data, run_step):
@@ -188,7 +188,7 @@ def test_rows_of_a_dataset_with_two_references(make_dataset, run_step):
     rows = [{"prediction": h, "reference": [r, h]} for h, r in zip(*LINES.values(), strict=True)]
     found, card = run_step(translation, rows=make_dataset(rows), metrics=["bleu", "chrf", "ter"])
     assert [s.value for s in found.scores] == [100, 100, 0]
-    assert card.metrics == {"segments": 3, "references": 2}
+    assert (card.metrics["segments"], card.metrics["references"]) == (3, 2)
     assert found.read_json("extra.json")["signatures"]["ter"].startswith("TER|#:2|")
     assert found.items().column("sentence_ter").to_pylist() == [0, 0, 0]
 
@@ -196,8 +196,24 @@ def test_rows_of_a_dataset_with_two_references(make_dataset, run_step):
 def test_what_is_empty_is_counted_and_unspaced_text_is_pointed_out(make_dataset, run_step):
     rows = [{"prediction": "", "reference": "今天天气很好"}, {"prediction": "再见", "reference": ""}]
     _, card = run_step(translation, rows=make_dataset(rows))
-    assert card.notes[0] == "1 translations are empty; 1 segments have no reference"
+    assert card.notes[0] == "1 translations are empty; 1 references are empty"
+    assert (card.metrics["empty_translations"], card.metrics["empty_references"]) == (1, 1)
     assert "tokenize=zh" in card.notes[1]
+
+
+@pytest.mark.parametrize("texts", [["a b c d e f", "foo bar", ""], [*["the cat sat on a mat"] * 40, ""], [""] * 3])
+def test_ter_with_an_empty_reference_lies_in_its_interval(texts, make_dataset, run_step):
+    """Edits of what has no words: the rate is above that of every segment."""
+    from sacrebleu.metrics import TER
+
+    said = [*["a dog"] * (len(texts) - 1), "the cat sat on the mat " * 9]
+    rows = [{"prediction": h, "reference": r} for h, r in zip(said, texts, strict=True)]
+    found, card = run_step(translation, rows=make_dataset(rows), metrics=["ter"])
+    score = found.score("ter")
+    assert score.value == pytest.approx(TER().corpus_score(said, [texts]).score)
+    assert score.interval.low < score.interval.high
+    assert score.interval.low <= score.value <= score.interval.high
+    assert card.metrics["empty_references"] == texts.count("")
 
 
 def test_bad_files_are_refused(tmp_path, run_step):

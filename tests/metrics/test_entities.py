@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seqeval import scheme as strict
+from seqeval.metrics.sequence_labeling import get_entities
 
 from loomwork.metrics.entities import entities, entity_counts, f1, precision, recall, tag_codes
 
@@ -60,9 +64,6 @@ def test_the_lenient_reading_is_conllevals(tags):
 @settings(deadline=None)
 @given(sentences, st.sampled_from(["IOB1", "IOB2", "BIOES", "conlleval"]))
 def test_every_reading_is_seqevals(tags, scheme):
-    strict = pytest.importorskip("seqeval.scheme")
-    from seqeval.metrics.sequence_labeling import get_entities
-
     if scheme == "conlleval":
         assert ours(tags[:1]) == [(start, end, kind) for kind, start, end in get_entities(tags[0])]
         return
@@ -74,12 +75,23 @@ def test_every_reading_is_seqevals(tags, scheme):
     assert ours(tags, scheme) == [(place[i] + e.start, place[i] + e.end - 1, e.tag) for i, of in found for e in of]
 
 
+@pytest.mark.parametrize(("scheme", "theirs"), [("IOB1", strict.IOB1), ("IOB2", strict.IOB2), ("BIOES", strict.IOBES)])
+def test_every_short_sentence_is_read_as_seqeval_reads_it(scheme, theirs):
+    """All of them: what is ill-formed is rare in random ones."""
+    allowed = [tag for tag in TAGS if scheme == "BIOES" or tag[0] in "OBI"]
+    for length in (1, 2, 3):
+        for tags in itertools.product(allowed, repeat=length):
+            (found,) = strict.Entities([list(tags)], theirs).entities
+            assert ours([tags], scheme) == [(e.start, e.end - 1, e.tag) for e in found], tags
+
+
 @pytest.mark.parametrize(
     ("scheme", "tags", "expected"),
     [
         ("conlleval", "I-a I-a O I-b B-b", [(0, 1, "a"), (3, 3, "b"), (4, 4, "b")]),
         ("IOB2", "I-a I-a O B-b I-b I-a", [(3, 4, "b")]),
         ("IOB1", "I-a I-a B-a I-b O", [(0, 1, "a"), (2, 2, "a"), (3, 3, "b")]),
+        ("IOB1", "B-a I-a I-a O B-b I-a", [(1, 2, "a"), (5, 5, "a")]),  # a B with nothing of its type before it
         ("BIOES", "B-a I-a E-a S-b B-a I-a O B-b E-a", [(0, 2, "a"), (3, 3, "b")]),
         ("BIOES", "S-a I-a E-a", [(0, 0, "a")]),
     ],

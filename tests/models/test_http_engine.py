@@ -32,11 +32,71 @@ REQUESTS = [
 ]
 
 
+def changed(key: str, change: Any) -> Any:
+    """Changes a list of the log-probabilities, of all places but the first."""
+
+    def make(choice: dict[str, Any]) -> None:
+        values = choice["logprobs"][key]
+        choice["logprobs"][key] = [values[0], *(change(v) for v in values[1:])]
+
+    return make
+
+
+TEXT_FAULTS = {
+    "null": lambda choice: choice.update(text=None),
+    "no text": lambda choice: choice.update(text={"a": 1}),
+    "half a surrogate": lambda choice: choice.update(text="a \ud800"),
+}
+FAULTS = {
+    "bare": lambda choice: choice.update(logprobs=None),
+    "positive": changed("token_logprobs", lambda value: 5.0),
+    "infinite": changed("token_logprobs", lambda value: -math.inf),
+    "NaN": changed("token_logprobs", lambda value: math.nan),
+    "words": changed("token_logprobs", str),
+    "yes": changed("token_logprobs", lambda value: True),
+    "positive tops": changed("top_logprobs", lambda top: dict.fromkeys(top, 1.0)),
+    "null tops": changed("top_logprobs", lambda top: None),
+    "offsets beyond the text": changed("text_offset", lambda offset: offset * 3),
+    "offsets that fall": changed("text_offset", lambda offset: -1),
+    "offsets of 0": changed("text_offset", lambda offset: 0),
+    "offsets of null": changed("text_offset", lambda offset: None),
+    "tokens as numbers": changed("tokens", lambda token: 7),
+    "half of the prompt": lambda choice: choice["logprobs"].update(
+        {k: v[: len(v) // 2] for k, v in choice["logprobs"].items()}
+    ),
+}
+
+
+def counted(choice: dict[str, Any]) -> None:
+    """The beginning-of-text token, added by the server, counts as characters."""
+    of = choice["logprobs"]
+    of["tokens"][0] = "<s>"
+    of["text_offset"] = [0, *(offset + 3 for offset in of["text_offset"][1:])]
+
+
+HABITS = {
+    "the beginning counts as characters": counted,
+    "what is unlikely is clipped": changed("token_logprobs", lambda value: value if value > -0.1 else -9999.0),
+    "rounded above 0": changed("token_logprobs", lambda value: value if value < -0.5 else 0.004),
+    "no token more": lambda choice: choice["logprobs"].update({k: v[:-1] for k, v in choice["logprobs"].items()}),
+}
+
+
+def unbegun(choice: dict[str, Any]) -> None:
+    """No beginning-of-text token is added, so nothing can be said of the first one."""
+    of = choice["logprobs"]
+    choice["logprobs"] = {k: v[1:] for k, v in of.items()}
+    choice["logprobs"]["token_logprobs"][0] = choice["logprobs"]["top_logprobs"][0] = None
+
+
 class Server:
-    """POST /v1/completions. `faults` are taken before answers, one a call: a status, "slow", "rubbish" or "bare"."""
+    """POST /v1/completions. `faults` are taken before answers, one a call: a status, "slow", "rubbish", or one below.
+
+    `habit` is one of HABITS: what real servers do, and is right.
+    """
 
     def __init__(self, decoder: Any) -> None:
-        self.decoder, self.faults, self.calls = decoder, [], 0
+        self.decoder, self.faults, self.calls, self.habit = decoder, [], 0, None
         self.most_at_once = self.at_once = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -73,8 +133,9 @@ class Server:
         if asked["model"] != "stories":
             return 404, {"error": {"message": f"no model {asked['model']}"}}
         payload = self.scored(asked) if asked.get("echo") else self.said(asked)
-        if fault == "bare":
-            payload["choices"][0]["logprobs"] = None
+        for change in (HABITS.get(self.habit), {**FAULTS, **TEXT_FAULTS, "unbegun": unbegun}.get(fault)):
+            if change:
+                change(payload["choices"][0])
         return 200, payload
 
     def said(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +184,7 @@ def server(running, monkeypatch):
     monkeypatch.setenv("STORIES_KEY", KEY)
     monkeypatch.setattr(engine, "FIRST_WAIT_SECONDS", 0.01)
     app, _ = running
-    app.faults, app.calls, app.most_at_once = [], 0, 0
+    app.faults, app.calls, app.most_at_once, app.habit = [], 0, 0, None
     return app
 
 
@@ -169,13 +230,51 @@ def test_calls_run_side_by_side_and_no_more_than_allowed(server, endpoint):
     assert server.most_at_once == 3
 
 
-@pytest.mark.parametrize("fault", [429, 503, "rubbish", "bare", "slow"])
+@pytest.mark.parametrize("fault", [429, 503, "rubbish", "slow"])
 def test_what_may_be_better_later_is_asked_again(fault, server, endpoint):
     server.faults = [fault, fault] if fault != "slow" else [fault]
     (answer,) = load_scorer(endpoint(timeout_seconds=1)).score(REQUESTS[:1])
     assert answer.failed == ""
     assert answer.log_probability < 0
     assert server.calls == (2 if fault == "slow" else 3)
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *TEXT_FAULTS])
+def test_an_answer_that_cannot_be_right_is_none(fault, server, endpoint, tmp_path):
+    request = REQUESTS[3] if fault in TEXT_FAULTS else REQUESTS[0]
+    (right,) = load_scorer(endpoint()).score([request])
+    server.faults = [fault] * 2
+    (wrong,) = load_scorer(endpoint(attempts=2)).score([request], keep=tmp_path / "kept")
+    assert wrong.failed.endswith("(asked 2 times)")
+    assert (wrong.text, math.isnan(wrong.log_probability)) == ("", True)
+    server.faults = [fault]
+    (mended,) = load_scorer(endpoint()).score([request], keep=tmp_path / "kept")
+    assert (mended.log_probability, mended.text) == (pytest.approx(right.log_probability, nan_ok=True), right.text)
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_what_real_servers_do_is_right(habit, server, endpoint):
+    requests = [REQUESTS[0], Rolling("Once upon a time, there was a little girl.")]
+    before = load_scorer(endpoint()).score(requests)
+    server.habit = habit
+    for found, plain in zip(load_scorer(endpoint(attempts=1)).score(requests), before, strict=True):
+        assert (found.failed, found.tokens) == ("", plain.tokens)
+        if "clipped" in habit:
+            assert found.log_probability <= -9999 < plain.log_probability
+        elif "rounded" in habit:
+            assert plain.log_probability < found.log_probability <= 0
+        else:
+            assert (found.log_probability, found.greedy) == (pytest.approx(plain.log_probability), plain.greedy)
+
+
+def test_a_text_without_a_beginning_says_what_to_set_and_is_asked_for_once(server, endpoint):
+    server.faults = ["unbegun"]
+    (failed,) = load_scorer(endpoint()).score([Rolling("Once upon a time")])
+    assert 'say begin="..."' in failed.failed
+    assert server.calls == 1
+    server.faults = ["unbegun"]
+    (begun,) = load_scorer(endpoint(begin="<s>")).score([Rolling("Once upon a time")])
+    assert (begun.failed, begun.tokens > 3) == ("", True)
 
 
 def test_what_never_gets_better_is_marked_failed_and_the_rest_goes_on(server, endpoint, tmp_path):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from krippendorff import alpha as krippendorffs
 from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats import inter_rater
 
 from loomwork.core.errors import InputError
 from loomwork.stats.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
@@ -39,6 +41,23 @@ def test_krippendorffs_own_example(scale, alpha, test_data):
     assert found.value == pytest.approx(alpha, abs=5e-5)
     assert found.n == 12  # of 15 units, those with two ratings
     assert found.interval.low < alpha < found.interval.high
+    theirs = np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=float)
+    assert found.value == pytest.approx(krippendorffs(reliability_data=theirs, level_of_measurement=scale))
+
+
+RATED = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=12, max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(RATED, min_size=2, max_size=4), st.sampled_from(["nominal", "ordinal", "interval", "ratio"]))
+def test_alpha_is_that_of_the_package_krippendorff(rows, scale):
+    """With ratings left out, on every scale."""
+    pairable = [u for u in zip(*rows, strict=True) if sum(v is not None for v in u) > 1]
+    if len(pairable) < 2 or len({v for u in pairable for v in u if v is not None}) < 2:
+        return  # nothing to compare
+    theirs = np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=float)
+    expected = krippendorffs(reliability_data=theirs, level_of_measurement=scale)
+    assert krippendorff_alpha(rows, scale=scale, draws=20).value == pytest.approx(expected, abs=1e-9)
 
 
 def test_fleiss_own_example():
@@ -51,6 +70,7 @@ def test_fleiss_own_example():
     found = fleiss_kappa(table, draws=DRAWS)
     assert found.value == pytest.approx(0.430, abs=5e-4)
     assert found.observed == pytest.approx(0.5556, abs=5e-4)
+    assert found.value == pytest.approx(inter_rater.fleiss_kappa(table))
     assert 0.2 < found.interval.low < 0.430 < found.interval.high < 0.7
 
 

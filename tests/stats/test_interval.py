@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from loomwork.core.errors import InputError
 from loomwork.stats.interval import choose_interval, clopper_pearson, korn_graubard, mean_interval, t_interval, wilson
@@ -10,11 +11,13 @@ from loomwork.stats.interval import choose_interval, clopper_pearson, korn_graub
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 5), (1, 7), (7, 7), (30, 200), (199, 200), (5000, 10000)])
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
-def test_proportions_match_scipy(successes: int, trials: int, level: float) -> None:
+def test_proportions_match_scipy_and_statsmodels(successes: int, trials: int, level: float) -> None:
     reference = stats.binomtest(successes, trials)
-    for ours, method in ((wilson, "wilson"), (clopper_pearson, "exact")):
+    for ours, method, name in ((wilson, "wilson", "wilson"), (clopper_pearson, "exact", "beta")):
         found, expected = ours(successes, trials, level), reference.proportion_ci(level, method)
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-10)
+        theirs = proportion_confint(successes, trials, alpha=1 - level, method=name)
+        assert (found.low, found.high) == pytest.approx(theirs, abs=1e-10)
 
 
 def test_t_matches_scipy() -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from loomwork.core.errors import InputError
 from loomwork.stats.multiple import benjamini_hochberg, holm
@@ -20,7 +21,9 @@ def test_holm_against_the_definition() -> None:
 
 
 @given(P_VALUES)
-def test_benjamini_hochberg_is_scipys(p_values: list[float]) -> None:
+def test_adjusted_values_are_statsmodels_and_scipys(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+    assert benjamini_hochberg(p_values) == pytest.approx(multipletests(p_values, method="fdr_bh")[1].tolist())
     assert benjamini_hochberg(p_values) == pytest.approx(stats.false_discovery_control(p_values))
 
 

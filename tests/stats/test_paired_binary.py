@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats import contingency_tables
 
 from loomwork.core.errors import InputError
 from loomwork.stats.paired_binary import difference_bounds, difference_p, is_exact, mcnemar, score_z
@@ -20,6 +21,9 @@ def test_mcnemar_is_the_binomial_test(wins, losses, alternative):
         return
     expected = stats.binomtest(wins, wins + losses, 0.5, alternative=alternative).pvalue
     assert mcnemar(wins, losses, alternative) == pytest.approx(expected)
+    if alternative == "two-sided":
+        theirs = contingency_tables.mcnemar([[5, wins], [losses, 9]], exact=True).pvalue
+        assert mcnemar(wins, losses) == pytest.approx(theirs, abs=1e-12)
 
 
 def test_the_score_has_the_likeliest_rates_under_its_hypothesis():

@@ -190,6 +190,19 @@ def test_numbers_are_predicted(small_bert, messages, make_dataset, run_step):
     assert card.metrics["rows"] == 160
 
 
+def test_whole_numbers_are_classes_of_one_spelling(small_bert, messages, make_dataset, run_step):
+    """Pandas makes fractions of them where one is missing; what is held out may have none missing."""
+    rows = [{"text": m["text"], "label": int(m["label"] == "spam")} for m in messages[:60]]
+    floats = make_dataset([{**r, "label": float(r["label"])} for r in rows[:40]] + [{"text": "a", "label": None}])
+    held = make_dataset(rows[40:])
+    how = {"steps": 2, "batch": 8, "max_tokens": 32}
+    model, card = run_step(classify, base=small_bert, data=floats, holdout=held, **how)
+    assert load_classifier(model).classes == ["0", "1"]
+    assert card.metrics["rows_left_out"] == 1
+    found, _ = run_step(score, data=held, model=model)
+    assert found.score("accuracy").n == 20
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_decoder_classifies_too(precision, stories, messages, make_dataset, run_step):
     """Llama reads a text's class at its last token, so it must know which that is."""

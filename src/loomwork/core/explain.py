@@ -127,7 +127,7 @@ def step_run(home: Home, name: str) -> Record | None:
     own = next(iter(home.ledger.last_runs(name=name, limit=1) or home.ledger.last_runs(step=name, limit=1)), None)
     for whole in home.ledger.last_runs(step=RECIPE, limit=50):
         found = whole["outcome"].get("steps", {}).get(name, {})
-        if own is None or own["started"] >= whole["started"]:
+        if own is not None and own["started"] >= whole["started"]:
             return own
         if found.get("run"):
             return home.ledger.run(found["run"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +38,14 @@ def count_notes(counts: Mapping[str, int]) -> list[str]:
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:
-    """A column as text: 1 is "1". What is blank is missing: so a CSV file has what is missing."""
-    return [None if v is None or not str(v).strip() else str(v) for v in table.column(column).to_pylist()]
+    """A column of classes or numbers as text, None where it is missing: see `class_name`."""
+    from loomwork.metrics.classification import class_name
+
+    return [class_name(value) for value in table.column(column).to_pylist()]
 
 
 def complete(table: pa.Table, column: str) -> list[str]:
-    """A column as text in which nothing is missing.
+    """The same of a column in which nothing is missing.
 
     Raises:
         InputError: a row has no value.
@@ -52,6 +54,36 @@ def complete(table: pa.Table, column: str) -> list[str]:
     if None in found:
         raise InputError(f"row {found.index(None)} has nothing in column {column!r}", "leave such rows out first")
     return [text for text in found if text is not None]
+
+
+def labels_and_predictions(
+    table: pa.Table, label: str, prediction: str, classes: Collection[str] = ()
+) -> tuple[list[str], list[str | None]]:
+    """Two columns of classes as text, spelled alike. What is blank is missing: so a CSV file has what is missing.
+
+    Args:
+        table: the items.
+        label, prediction: the columns.
+        classes: all that there are, where they are known; else those that are labels.
+
+    Raises:
+        InputError: a row has no label, or no prediction is one of the classes: they are spelled otherwise.
+    """
+    import pyarrow as pa
+
+    right, said = complete(table, label), texts(table, prediction)
+    if any(pa.types.is_boolean(table.schema.field(name).type) for name in (label, prediction)):
+        spelled = {"true": str(True), "false": str(False)}  # a text beside truth values: JSON says true
+        right = [spelled.get(name.lower(), name) for name in right]
+        said = [name and spelled.get(name.lower(), name) for name in said]
+    found, known = {name for name in said if name is not None}, {*classes, *right}
+    if found and not found & known:
+        wanted, some = (", ".join(sorted(names)[:5]) for names in (known, found))
+        raise InputError(
+            f"no prediction is one of the classes: these are {wanted}, and column {prediction!r} has {some}",
+            "spell them alike; evals.classification takes classes=[...] where one of them is really never right",
+        )
+    return right, said
 
 
 def referenced(

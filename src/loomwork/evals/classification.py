@@ -14,7 +14,7 @@ from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, sums_score
-from loomwork.evals._predictions import UNKNOWN, complete, count_notes, texts
+from loomwork.evals._predictions import UNKNOWN, count_notes, labels_and_predictions
 from loomwork.evals._sums import with_sums
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def classification(
 
     Args:
         data: one row an item.
-        label: the column of right classes, as text or numbers.
+        label: the column of right classes, as text, whole numbers (1 and 1.0 are one class) or truth values.
         prediction: the column of predicted classes.
         probabilities: the column of probabilities: a number (of the predicted class), a list (in the order of
             `classes`), or {class: number}.
@@ -63,7 +63,7 @@ def classification(
         seed: of the bootstrap.
 
     Raises:
-        InputError: a label is missing or unknown, or probabilities are none.
+        InputError: a label is missing or unknown, no prediction is one of the labels, or probabilities are none.
     """
     data.require(label, prediction, *([probabilities] if probabilities else []))
     data.require_rows()
@@ -108,7 +108,7 @@ def write_class_scores(
     from loomwork.metrics import classification as metric
 
     clusters = given.clusters
-    right, said = complete(table, label), texts(table, prediction)
+    right, said = labels_and_predictions(table, label, prediction, classes or ())
     names = classes or sorted({*right, *(s for s in said if s is not None)})
     if len(set(names)) < len(names):
         raise InputError("a class stands twice in classes", ", ".join(names)[:200])

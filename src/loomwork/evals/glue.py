@@ -13,7 +13,14 @@ from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of
 from loomwork.evals._mean_score import Provenance, clusters_of, correlation_score, mean_score, sums_score
-from loomwork.evals._predictions import UNKNOWN, complete, count_notes, either_files_or_rows, texts
+from loomwork.evals._predictions import (
+    UNKNOWN,
+    complete,
+    count_notes,
+    either_files_or_rows,
+    labels_and_predictions,
+    texts,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +62,7 @@ def glue(
         seed: of the bootstrap.
 
     Raises:
-        InputError: a file is not of its format, or a label is not one of the task's.
+        InputError: a file is not of its format, a label is not one of the task's, or no prediction of rows is.
 
     Source: Wang et al. (2018), GLUE, arXiv 1804.07461.
     """
@@ -85,6 +92,9 @@ def glue(
         table = rows.table(["row_id", label, prediction])
         ids = table.column("row_id").combine_chunks()
         gold, said = complete(table, label), texts(table, prediction)
+        if known.labels is not None:
+            official = set(known.labels.values())
+            gold, said = labels_and_predictions(table, label, prediction, official if set(gold) <= official else ())
         clusters = clusters_of(rows, cluster or None)
         stated, unit = (rows.digest, "none"), cluster or "item"
 

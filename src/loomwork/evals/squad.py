@@ -90,7 +90,7 @@ def squad(
     version = "2.0" if declared.startswith("v2") or any(not q.answers for q in questions) else "1.1"
     clean = normalised([text or "" for text in found])
     # What is nothing once it is normalised is no answer in 2.0.
-    right = _normalised_answers(questions, normalised, drop_empty=version == "2.0")
+    right, empty = _normalised_answers(questions, normalised, drop_empty=version == "2.0")
     matches = np.zeros((len(questions), 2))
     for i, (text, wanted) in enumerate(zip(clean, right, strict=True)):
         if found[i] is not None:
@@ -125,12 +125,14 @@ def squad(
         "predictions for unknown ids, left out": unknown,
         "ids that stand twice in the predictions, the last one taken": repeated,
         "ids that stand twice in the data": repeated_data,
+        "right answers are nothing once punctuation and articles are left out": empty,
     }
     metrics = {
         "questions": len(questions),
         "missing_predictions": missing,
         "unknown_ids": unknown,
         "repeated_ids": repeated + repeated_data,
+        "empty_answers": empty,
     }
     notes = [f"SQuAD {version} rules", *count_notes(counts), *notes]
     return Card(metrics={n: float(v) for n, v in metrics.items()}, scores=scores, notes=notes)
@@ -164,14 +166,17 @@ def _scores(
     return scores, columns, notes
 
 
-def _normalised_answers(questions: Sequence[_Question], normalised: Any, *, drop_empty: bool) -> list[tuple[str, ...]]:
-    flat = iter(normalised([a for q in questions for a in q.answers]))
-    found = []
+def _normalised_answers(
+    questions: Sequence[_Question], normalised: Any, *, drop_empty: bool
+) -> tuple[list[tuple[str, ...]], int]:
+    """The answers of each question, at least one; and how many of all are empty."""
+    every = normalised([a for q in questions for a in q.answers])
+    flat, found = iter(every), []
     for question in questions:
         own = tuple(next(flat) for _ in question.answers)
         kept = tuple(a for a in own if a) if drop_empty else own
         found.append(kept or ("",))
-    return found
+    return found, sum(not text for text in every)
 
 
 def _labels(questions: Sequence[_Question], cluster: str) -> list[str] | None:

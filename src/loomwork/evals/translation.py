@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,7 +47,8 @@ def translation(
 ) -> Card:
     """Score translations of a test set against one reference or more; the unit of each score is its signature.
 
-    Segments of one document are one draw of the intervals, where the files say what the documents are.
+    Segments of one document are one draw of the intervals, where the files say what the documents are. What is empty
+    is scored as sacreBLEU does, and counted.
 
     Args:
         rows: instead of files, a dataset with a translation and its reference(s) in each row.
@@ -117,19 +119,19 @@ def translation(
         direction: Direction = "lower is better" if name == "ter" else "higher is better"
         statistic = metric.metric_of(name)
         most = max(100.0, float(statistic(sums).max()))  # TER can be above 100; not above that of every segment
+        if name == "ter" and sums[:, 1].any() and (sums[sums[:, 1] == 0, 0] > 0).any():
+            most = math.inf  # but for edits of an empty reference, which has no words to be divided by
         scores.append(sums_score(name, sums, statistic, signatures[name], direction, given, (0.0, most)))
         summed[name] = sums
         if name != "bleu":  # of a single sentence BLEU says little
             columns[f"sentence_{name}"] = pa.array(statistic(sums), pa.float64())
         context().progress(done + 1, len(metrics), "metrics")
 
-    empty_references = sum(not any(texts) for texts in zip(*wanted, strict=True))
-    notes += count_notes(
-        {
-            "translations are empty": sum(not text.strip() for text in said),
-            "segments have no reference": empty_references,
-        }
-    )
+    empty = {
+        "translations are empty": sum(not text.strip() for text in said),
+        "references are empty": sum(not text.strip() for texts in wanted for text in texts),
+    }
+    notes += count_notes(empty)
     if "bleu" in metrics and tokenize in ("13a", "intl") and _unspaced(wanted[0]):
         notes.append("the references have no spaces between words: for BLEU say tokenize=zh, or tokenize=char")
     notes += [f"{name}: {text}" for name, text in signatures.items()]
@@ -145,7 +147,9 @@ def translation(
     for name, sums in summed.items():
         items = with_sums(items, name, sums, metric.metric_of(name))
     write_scores(out, scores, items, {"signatures": signatures})
-    return Card(metrics={"segments": float(len(said)), "references": float(len(wanted))}, scores=scores, notes=notes)
+    counts = {"segments": len(said), "references": len(wanted)}
+    counts |= {f"empty_{what.partition(' ')[0]}": count for what, count in empty.items()}
+    return Card(metrics={n: float(v) for n, v in counts.items()}, scores=scores, notes=notes)
 
 
 def _from_files(

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
+
+
+def class_name(value: Any) -> str | None:
+    """A class as text, spelled alike whatever its column's type: 1 and 1.0 are "1". Of what is missing, None.
+
+    A column of whole numbers becomes one of fractions where pandas finds a value missing in it.
+    """
+    if value is None or value != value or not str(value).strip():
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
 
 
 def binary_cells(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> Floats:

@@ -46,7 +46,7 @@ def entities(prefixes: Ints, types: Ints, starts: npt.NDArray[np.bool_], scheme:
 
     Returns: first token, last token and type of each, in order.  # (entities, 3)
 
-    Source: Tjong Kim Sang and De Meulder (2003), the script conlleval; seqeval for the strict schemes.
+    Source: Tjong Kim Sang and De Meulder (2003), the script conlleval; seqeval 1.2.2 (mode="strict") for the others.
     """
     before = np.where(starts, OUT, np.roll(prefixes, 1))
     type_before = np.where(starts, -1, np.roll(types, 1))
@@ -68,11 +68,15 @@ def entities(prefixes: Ints, types: Ints, starts: npt.NDArray[np.bool_], scheme:
         begins = prefixes == BEGIN
         ends = ~(goes_on & (prefixes == INSIDE))
     elif scheme == "IOB1":
-        own = np.isin(prefixes, (BEGIN, INSIDE))
         after_own = np.isin(before, (BEGIN, INSIDE)) & ~changed
-        # B is only for an entity next to another of its type.
-        begins = own & np.where(prefixes == BEGIN, after_own, ~after_own)
+        # B is only for an entity next to another of its type; elsewhere it begins none, and an I after it does.
+        next_to = (prefixes == BEGIN) & after_own
+        after_stray = (before == BEGIN) & ~np.roll(next_to, 1)
+        begins = next_to | ((prefixes == INSIDE) & (~after_own | after_stray))
         ends = ~(goes_on & (prefixes == INSIDE))
+        # seqeval takes no entity of a B alone that a B of another type follows.
+        unended = next_to & np.roll((prefixes == BEGIN) & (before == BEGIN) & changed, -1)
+        begins &= ~unended
     else:
         spans = _spans(np.isin(prefixes, (BEGIN, SINGLE)), ~(goes_on & np.isin(prefixes, (INSIDE, END))), types)
         spans = _cut_after_end(spans, prefixes)

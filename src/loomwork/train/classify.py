@@ -198,6 +198,7 @@ def read_labelled(
     """
     import math
 
+    from loomwork.metrics.classification import class_name
     from loomwork.models.encoder import encode_counted, load_tokenizer
 
     columns = [text, label, "row_id", *([weights] if weights else [])]
@@ -211,9 +212,7 @@ def read_labelled(
     left_out = cut = 0
     for table in data.tables(columns):
         found = zip(*(table.column(n).to_pylist() for n in columns), strict=True)
-        good = [
-            (t, c, *m) for t, c, *m in found if isinstance(t, str) and t.strip() and c is not None and str(c).strip()
-        ]
+        good = [(t, c, *m) for t, c, *m in found if isinstance(t, str) and t.strip() and class_name(c) is not None]
         left_out += len(table) - len(good)
         some, over = encode_counted(tokenizer, [row[0] for row in good], max_tokens)
         ids += some
@@ -237,7 +236,7 @@ def read_labelled(
         if not all(map(math.isfinite, values)):
             raise InputError(f"column {label!r} has a label that is not finite", "drop these rows first: data.filter")
         return Labelled(ids, values, weighed, [], row_ids, left_out, cut)
-    names = [str(c) for c in labels]
+    names = [str(class_name(c)) for c in labels]
     known = classes or sorted(set(names))
     if not 2 <= len(known) <= MOST_CLASSES:
         raise InputError(

@@ -5,16 +5,24 @@ Source: https://platform.openai.com/docs/api-reference/completions (echo and log
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from loomwork.models.scoring.requests import Answer, Generate, LogLikelihood, Rolling
 from loomwork.models.scoring.spans import moved
 
+ROUNDING = 0.01  # by which a log-probability may be above 0: servers compute in 16 bits, too
+
 
 class Rubbish(Exception):
     """An answer that is not what the API promises; the text says how."""
+
+
+class Refused(Exception):
+    """A call that the server refuses or cannot answer, and could not the next time."""
 
 
 @dataclass(frozen=True)
@@ -71,41 +79,86 @@ def read_answer(request: LogLikelihood | Rolling | Generate, question: Question,
     """The answer in one call's JSON.
 
     Raises:
-        Rubbish: it is not there.
+        Rubbish: it is not there, or cannot be right.
+        Refused: nothing stands before the first token, so that it has no log-probability.
     """
     try:
         choice = payload["choices"][0]
-        if isinstance(request, Generate):
-            text = str(choice["text"])
-            ends = [at for s in request.stop if s and (at := text.find(s)) >= 0]
-            text = text[: min(ends, default=len(text))]
-            tokens = int((payload.get("usage") or {}).get("completion_tokens") or 0)
-            return Answer(text=text, tokens=tokens, bytes=len(text.encode()))
-        found = choice["logprobs"]
-        tokens_, values, offsets = found["tokens"], found["token_logprobs"], found["text_offset"]
-        tops = found.get("top_logprobs")
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise Rubbish(f"no {error} in the answer: does the server give logprobs with echo?") from None
-    if not len(tokens_) == len(values) == len(offsets) or (tops and len(tops) != len(tokens_)):
-        raise Rubbish("its lists of tokens and log-probabilities differ in length")
+        if not isinstance(request, Generate):
+            return _read_echo(request, question, choice)
+        text, used = choice["text"], (payload.get("usage") or {}).get("completion_tokens")
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise Rubbish(f"no {error} in the answer") from None
+    if not isinstance(text, str):
+        raise Rubbish(f"its text is {str(text)[:60]!r}, no text")
+    ends = [at for s in request.stop if s and (at := text.find(s)) >= 0]
+    text = text[: min(ends, default=len(text))]
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise Rubbish(f"its text is no Unicode: {error}") from None
+    return Answer(text=text, tokens=used if isinstance(used, int) else 0, bytes=size)
+
+
+def _read_echo(request: LogLikelihood | Rolling, question: Question, choice: Any) -> Answer:
+    """The log-probability of that which is scored, of an echoed prompt."""
     prompt = question.body["prompt"]
-    # Some servers count the beginning-of-text token that they add as characters.
-    shift = len(tokens_[0]) if tokens_ and not prompt.startswith(tokens_[0]) and offsets[0] == 0 else 0
-    shift = shift if len(offsets) > 1 and offsets[1] == shift else 0
-    ends_ = [*offsets[1:], len(prompt) + shift]
+    try:
+        found = choice["logprobs"]
+        tokens, values, offsets = found["tokens"], found["token_logprobs"], found["text_offset"]
+        tops = found.get("top_logprobs") or [None] * len(tokens)
+        alike = len(tokens) == len(values) == len(offsets) == len(tops)
+        text = str(choice.get("text") or prompt)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Rubbish(f"no {error} in the answer: does the server give logprobs with echo?") from None
+    if not alike:
+        raise Rubbish("its lists of tokens and log-probabilities differ in length")
+    spans = _spans(prompt, text, tokens, offsets)
     total, greedy, count = 0.0, True, 0
-    for number, (value, offset) in enumerate(zip(values, offsets, strict=True)):
-        if offset - shift >= len(prompt) or ends_[number] - shift <= question.start:
+    for number, (begin, end) in enumerate(spans):
+        if not 0 <= begin < len(prompt) or end <= question.start:
             continue
-        if offset - shift < 0 or (shift and number == 0):
-            continue
-        if not isinstance(value, int | float) or value != value:
-            raise Rubbish(f"it gives no log-probability for token {number}, {tokens_[number]!r}")
-        total, count = total + value, count + 1
-        top = tops[number] if tops else None
-        greedy = greedy and (not top or value >= max(top.values()))
+        if number == question.start == 0 and values[0] is None:
+            raise Refused(
+                f"the endpoint gives the first token, {tokens[0]!r}, no log-probability, for nothing stands before it: "
+                'say begin="...", the text of its beginning-of-text token, to evals.endpoint'
+            )
+        value, count = _log_probability(values[number], number, tokens[number]), count + 1
+        total += value
+        try:
+            top = max(_log_probability(v, number, t) for t, v in tops[number].items())
+        except (AttributeError, ValueError):  # none
+            if isinstance(request, LogLikelihood):
+                raise Rubbish(
+                    "it gives no top_logprobs, without which nobody can tell whether a continuation is the likeliest"
+                ) from None
+        else:
+            greedy = greedy and value >= top
     if not count:
         raise Rubbish("it does not echo the prompt's tokens")
-    if not tops and isinstance(request, LogLikelihood):
-        raise Rubbish("it gives no top_logprobs, without which nobody can tell whether a continuation is the likeliest")
     return Answer(total, greedy, count)
+
+
+def _spans(prompt: str, text: str, tokens: list[Any], offsets: list[Any]) -> list[tuple[int, int]]:
+    """From where to where in the prompt each token goes; a token that the server put before it begins below 0."""
+    if not all(isinstance(token, str) for token in tokens) or not all(type(offset) is int for offset in offsets):
+        raise Rubbish("its tokens are no texts, or its text_offset are no numbers")
+    if not tokens:
+        return []
+    # Some servers count the beginning-of-text token that they add as characters.
+    shift = len(tokens[0]) if not prompt.startswith(tokens[0]) and offsets[:2] == [0, len(tokens[0])] else 0
+    stop = len(prompt) + shift
+    if any(b < a for a, b in pairwise([0, *offsets])) or offsets[-1] > max(stop, len(text) + shift):
+        raise Rubbish("its text_offset are no places in the prompt, one after another")
+    if offsets[-1] + max(1, len(tokens[-1])) < stop:
+        raise Rubbish(f"its tokens end at character {offsets[-1] + len(tokens[-1])}, before the prompt does, at {stop}")
+    return [(begin - shift, end - shift) for begin, end in pairwise([*offsets, stop])]
+
+
+def _log_probability(value: Any, number: int, token: str) -> float:
+    """A log-probability that can be one. Servers clip what is impossible to a number such as -9999."""
+    if type(value) not in (int, float) or math.isnan(value):
+        raise Rubbish(f"it gives no log-probability for token {number}, {token!r}")
+    if not -math.inf < value <= ROUNDING:
+        raise Rubbish(f"{value} for token {number}, {token!r}, is no log-probability")
+    return min(float(value), 0.0)

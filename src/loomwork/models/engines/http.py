@@ -30,7 +30,7 @@ from typing import Any
 from loomwork.core.artifact import Model, canonical_json
 from loomwork.core.context import context
 from loomwork.core.errors import InputError, StepFailed, Stopped, did_you_mean
-from loomwork.models.engines._completions import Question, Rubbish, questions_of, read_answer
+from loomwork.models.engines._completions import Question, Refused, Rubbish, questions_of, read_answer
 from loomwork.models.folder import ABOUT, About
 from loomwork.models.scoring.keep import Keep
 from loomwork.models.scoring.requests import Answer, Generate, LogLikelihood, Request, Rolling, Scoring
@@ -99,10 +99,6 @@ class Again(Exception):
 
 class Absent(Again):
     """No server is there. It may be starting; where it stays away, no other call would work either."""
-
-
-class Refused(Exception):
-    """A call that the server refuses, and would refuse again."""
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
