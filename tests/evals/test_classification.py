@@ -173,3 +173,24 @@ def test_two_classes_have_matthews_correlation(topics, make_dataset, run_step):
     found, _ = run_step(classification, data=make_dataset(wrong), classes=["False", "True"])
     expected = sk.matthews_corrcoef([r["label"] for r in turned], [r["prediction"] for r in turned])
     assert found.score("matthews").value == pytest.approx(expected)
+
+
+def test_predictions_of_two_files_are_compared_by_id(make_dataset, run_step):
+    """The files hold the same items in other orders, each with one system's predictions."""
+    rows = [{"name": f"n{i}", "label": i % 2, "text": f"text {i}"} for i in range(60)]
+    one = make_dataset([row | {"prediction": row["label"]} for row in rows])
+    two = make_dataset([row | {"prediction": row["label"] if i > 20 else 1} for i, row in enumerate(rows)][::-1])
+    plain = [run_step(classification, data=data)[0] for data in (one, two)]
+    with pytest.raises(InputError, match=r"not measured alike: data is [0-9a-f]{12} and"):
+        run_step(compare, candidate=plain[0], baseline=plain[1], better_than=0)
+    scores = [run_step(classification, data=data, id="name")[0] for data in (one, two)]
+    _, card = run_step(compare, candidate=scores[0], baseline=scores[1], better_than=0)
+    assert card.metrics["difference"] == pytest.approx(11 / 60)
+    assert card.metrics["n"] == 60
+    other = make_dataset([row | {"prediction": 1, "label": 1} for row in rows])
+    with pytest.raises(InputError, match="not measured alike"):  # other labels are another test
+        run_step(
+            compare, candidate=scores[0], baseline=run_step(classification, data=other, id="name")[0], better_than=0
+        )
+    with pytest.raises(InputError, match="column 'label' has '0' twice"):
+        run_step(classification, data=one, id="label")

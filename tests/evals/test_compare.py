@@ -204,4 +204,6 @@ def test_settings_take_what_yaml_gives():
     model = find_step("evals.compare").settings_model
     assert model(not_worse_than="1%").not_worse_than == "1%"
     assert model(not_worse_than=0.01).not_worse_than == 0.01
-    assert model().better_than is None
+    assert model(not_worse_than=0).better_than is None
+    with pytest.raises(ValueError, match="not_worse_than is needed"):
+        model()

@@ -202,7 +202,10 @@ def clusters_of(data: Dataset, column: str | None) -> list[str] | None:
     """
     if column is None:
         if len(data) < 2:
-            raise InputError("one row gives no interval", "score at least two")
+            raise InputError(
+                "one row gives no interval",
+                "score at least two; data.read text_unit=paragraph makes more rows of a file",
+            )
         return None
     labels = [str(v) for table in data.tables([column]) for v in table.column(column).to_pylist()]
     if len(set(labels)) < 2:

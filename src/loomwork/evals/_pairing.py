@@ -25,9 +25,12 @@ def same_measurement(candidate: Score, baseline: Score) -> None:
     for what in ("data", "direction", "cluster_unit"):
         ours, theirs = getattr(candidate, what), getattr(baseline, what)
         if ours != theirs:
+            hint = "score both models on the same data with the same settings"
+            if what == "data":
+                ours, theirs = ours[:12], theirs[:12]
+                hint += "; evals.classification compares predictions of two files by id=COLUMN"
             raise InputError(
-                f"{candidate.name!r} of the two was not measured alike: {what} is {ours} and {theirs}",
-                "score both models on the same data with the same settings",
+                f"{candidate.name!r} of the two was not measured alike: {what} is {ours} and {theirs}", hint
             )
 
 

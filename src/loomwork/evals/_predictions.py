@@ -56,6 +56,19 @@ def complete(table: pa.Table, column: str) -> list[str]:
     return [text for text in found if text is not None]
 
 
+def named_items(table: pa.Table, column: str) -> list[str]:
+    """A column in which each item has a name of its own.
+
+    Raises:
+        InputError: a name is missing, or given twice.
+    """
+    names = complete(table, column)
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise InputError(f"column {column!r} has {twice!r} twice", "id is a column that names each item")
+    return names
+
+
 def labels_and_predictions(
     table: pa.Table, label: str, prediction: str, classes: Collection[str] = ()
 ) -> tuple[list[str], list[str | None]]:

@@ -14,7 +14,7 @@ from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, sums_score
-from loomwork.evals._predictions import UNKNOWN, count_notes, labels_and_predictions
+from loomwork.evals._predictions import UNKNOWN, complete, count_notes, labels_and_predictions, named_items
 from loomwork.evals._sums import with_sums
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def classification(
     probabilities: str = "",
     classes: list[str] | None = None,
     bins: Annotated[int, Ge(1)] = BINS,
+    id: str = "",
     cluster: str = "",
     level: Level = 0.95,
     seed: Seed = 0,
@@ -58,19 +59,28 @@ def classification(
             `classes`), or {class: number}.
         classes: all classes, in order.
         bins: of the reliability diagram.
+        id: a column that names each item. Systems whose predictions stand in files of their own are compared by it;
+            predictions that are columns of one file need none.
         cluster: a column; rows that agree in it are not independent.
         level: of the intervals.
         seed: of the bootstrap.
 
     Raises:
-        InputError: a label is missing or unknown, no prediction is one of the labels, or probabilities are none.
+        InputError: a label is missing or unknown, no prediction is one of the labels, probabilities are none, or two
+            items have one id.
     """
-    data.require(label, prediction, *([probabilities] if probabilities else []))
+    named = [*([probabilities] if probabilities else []), *([id] if id else [])]
+    data.require(label, prediction, *named)
     data.require_rows()
-    table = data.table(list(dict.fromkeys(["row_id", label, prediction, *([probabilities] if probabilities else [])])))
+    table = data.table(list(dict.fromkeys(["row_id", label, prediction, *named])))
+    asked = data.digest
+    if id:
+        names = named_items(table, id)
+        table = table.set_column(table.column_names.index("row_id"), "row_id", [names])
+        asked = digest(sorted(zip(names, complete(table, label), strict=True)))
     clusters = clusters_of(data, cluster or None)
     given = Provenance(
-        data=data.digest,
+        data=asked,
         model="none",
         settings=digest({"label": label, "prediction": prediction, "classes": classes, "bins": bins}),
         cluster_unit=cluster or "item",

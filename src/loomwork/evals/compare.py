@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Gt, Lt
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from loomwork.core.errors import InputError
 from loomwork.core.score import Ruling, Score, Scores, write_verdict
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loomwork.stats.paired import Decision, Margin, Paired
 
 SEVERITY = ("pass", "undecided", "refuse")
+NO_MARGIN = "evals.compare needs a margin", "give not_worse_than: 0.01, or better_than: 0"
 
 
 def readable_margin(given: str | float) -> str | float:
@@ -32,6 +33,13 @@ def readable_margin(given: str | float) -> str | float:
     return given
 
 
+def a_margin(better_than: Any, others: ValidationInfo) -> Any:
+    """One of the two is given, or both."""
+    if better_than is None and others.data.get("not_worse_than", "") is None:
+        raise ValueError("or not_worse_than is needed: better_than: 0, or not_worse_than: 0.01")
+    return better_than
+
+
 @step(makes="verdict", uses=["numpy", "scipy"])
 def compare(
     candidate: Scores,
@@ -39,7 +47,11 @@ def compare(
     *,
     metric: str = "",
     not_worse_than: Annotated[str | float, AfterValidator(readable_margin)] | None = None,
-    better_than: Annotated[str | float, AfterValidator(readable_margin)] | None = None,
+    better_than: Annotated[
+        Annotated[str | float, AfterValidator(readable_margin)] | None,
+        Field(validate_default=True),
+        AfterValidator(a_margin),
+    ] = None,
     alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05,
     out: Path,
 ) -> Card:
@@ -75,8 +87,8 @@ def compare(
         for name, text in (("not worse than", not_worse_than), ("better than", better_than))
         if text is not None
     }
-    if not margins:
-        raise InputError("evals.compare needs a margin", "give not_worse_than: 0.01, or better_than: 0")
+    if not margins:  # called as a function: a recipe is refused before it runs
+        raise InputError(*NO_MARGIN)
     score = candidate.score(metric)
     if baseline is None:
         reason = f"{score.name} is {score} and there is nothing to compare it with yet"
