@@ -144,11 +144,7 @@ def _tell(home: Home, artifact: str) -> None:
         rows.append((system, Score.from_json(one)))
     typer.echo(f"\n{scores_table(rows)}\n")
     for d in report["differences"]:
-        told = "more than chance" if d["adjusted"] <= report["alpha"] else "chance may do that"
-        typer.echo(
-            f"  {d['system']} against {d['baseline']}: {d['metric']} {d['difference']:+.4f} "
-            f"[{d['low']:+.4f}, {d['high']:+.4f}], plus is better; {told} (p = {d['adjusted']:.3g})"
-        )
+        typer.echo(f"  {d['words']}")
         typer.echo(f"    {d['method']}; a true {d['minimum_detectable_effect']:.4f} is found 4 times in 5")
         if d["left_out"]:
             typer.echo(f"    {d['left_out']}")

@@ -63,11 +63,8 @@ def side_by_side(
     (out / "page.html").write_text(comparison_page(report), encoding="utf-8")
     notes = []
     for d in report["differences"]:
-        told = "more than chance" if d["adjusted"] <= alpha else "chance may do that"
         notes.append(
-            f"{d['system']} against {d['baseline']}: {d['metric']} {d['difference']:+.4f} [{d['low']:+.4f}, "
-            f"{d['high']:+.4f}], plus is better; {told} (p = {d['adjusted']:.3g}); a true difference of "
-            f"{d['minimum_detectable_effect']:.4f} is found 4 times in 5"
+            f"{d['words']}; a true difference of {d['minimum_detectable_effect']:.4f} is found 4 times in 5"
             + (f"; {d['left_out']}" if d["left_out"] else "")
         )
     if report["settings"]["words"]:

@@ -76,11 +76,9 @@ def _lead(report: dict[str, Any]) -> tuple[str, Verdict]:
     """The first metric's largest difference, in a sentence."""
     own = [d for d in report["differences"] if d["metric"] == report["metrics"][0]]
     found = max(own, key=lambda d: abs(d["difference"]))
-    change = f"{found['system']} against {found['baseline']}: {found['metric']} {found['difference']:+.4f} "
-    change += f"[{found['low']:+.4f}, {found['high']:+.4f}], plus is better"
     if found["adjusted"] > report["alpha"]:
-        return f"{change}; chance may do that (p = {found['adjusted']:.3g}).", "open"
-    return f"{change}; more than chance (p = {found['adjusted']:.3g}).", "good" if found["difference"] > 0 else "bad"
+        return f"{found['words']}.", "open"
+    return f"{found['words']}.", "good" if found["difference"] > 0 else "bad"
 
 
 def _forest(rows: Sequence[Estimate], title: str, x_label: str, caption: str, *, zero: bool = False) -> Figure:

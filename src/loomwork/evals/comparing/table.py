@@ -123,7 +123,18 @@ def _differences(
             )
     for one, adjusted in zip(found, holm([f["p_value"] for f in found]), strict=True):
         one["adjusted"] = adjusted
+        one["words"] = _words(one, len(found), alpha)
     return found
+
+
+def _words(one: Mapping[str, Any], count: int, alpha: float) -> str:
+    """A difference in a sentence. Its interval is of this one alone, its p-value is told before and after adjusting."""
+    told = "more than chance" if one["adjusted"] <= alpha else "chance may do that"
+    adjusted = f", {one['adjusted']:.3g} adjusted for {count} comparisons" if count > 1 else ""
+    return (
+        f"{one['system']} against {one['baseline']}: {one['metric']} {one['difference']:+.4f} "
+        f"[{one['low']:+.4f}, {one['high']:+.4f}], plus is better; {told} (p = {one['p_value']:.3g}{adjusted})"
+    )
 
 
 def _difference(
