@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -72,16 +71,14 @@ def run(home: Home, model: dict[str, Any], task, **more: Any):
     return run_recipe(recipe, home=home).steps["scores"]
 
 
-def test_other_settings_ask_only_what_is_new(task, test_data, tmp_path):
-    stories = shutil.copytree(test_data / "models" / "stories260K-hf", tmp_path / "m")
-    base, home = {"use": "train.base", "path": str(stories)}, Home(tmp_path / "home")
-    first = run(home, base, task, limit=8)
-    assert first.card.metrics["kept"] == 0
-    more = run(home, base, task)
-    assert (more.card.metrics["kept"], more.card.metrics["documents"]) == (8, 12)
-    again = run(home, base, task, level=0.9)
-    assert again.card.metrics["kept"] == 12
-    assert again.card.metrics["tokens_generated"] == 0
+def test_other_settings_ask_only_what_is_new(task, server, tmp_path):
+    model, home = {"use": "evals.endpoint", "url": server.url, "model": "m"}, Home(tmp_path / "home")
+    first = run(home, model, task, limit=8)
+    assert (first.card.metrics["kept"], len(server.asked)) == (0, 8)
+    more = run(home, model, task)
+    assert (more.card.metrics["kept"], more.card.metrics["documents"], len(server.asked)) == (8, 12, 12)
+    again = run(home, model, task, level=0.9)
+    assert (again.card.metrics["kept"], len(server.asked)) == (12, 12)
     assert again.card.scores[0].value == more.card.scores[0].value
 
 
