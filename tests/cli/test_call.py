@@ -77,6 +77,13 @@ def test_what_is_doubtful_in_an_input_s_files_is_told(project: Project) -> None:
     assert not project.result("call", "data.clean", "data=lines.txt").stderr
 
 
+def test_a_setting_that_is_given_twice_may_be_a_list() -> None:
+    with pytest.raises(InputError, match=r"given twice.*\n?.*write a list as references=\[a,b\]"):
+        as_step(find_step("evals.translation"), ["references=a.txt", "references=b.txt"])
+    with pytest.raises(InputError, match=r"given twice.*\n?.*leave one out"):
+        as_step(find_step("data.split"), ["seed=1", "seed=2"])
+
+
 def test_a_call_reads_values_as_a_recipe_does() -> None:
     found = as_step(find_step("data.split"), ["data=a.jsonl", "holdout=1e-3", "group=no", "seed=0o17"])
     assert found == {"use": "data.split", "data": "a.jsonl", "holdout": 0.001, "group": "no", "seed": 15}

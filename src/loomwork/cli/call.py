@@ -108,7 +108,7 @@ def as_step(step: Step, given: list[str]) -> dict[str, Any]:
                 raise InputError(f"{key} is given twice", "give each a name of its own")
             named[inner or str(len(named))] = value
         elif key in call:
-            hint = f"write a list as {key}=[a,b]" if is_list(step.hints.get(key)) else "leave one out"
+            hint = f"write a list as {key}=[a,b]" if takes_list(step.hints.get(key)) else "leave one out"
             if shape:
                 hint = f"many files are one glob, as in {key}=*.jsonl; data.mix makes one dataset of several"
             raise InputError(f"{key} is given twice, and {step.name} takes one", hint)
@@ -126,6 +126,14 @@ def is_list(hint: Any) -> bool:
         return is_list(inside[0])
     if origin in (Union, UnionType):
         return all(is_list(kind) for kind in inside if kind is not type(None))
+    return origin is list
+
+
+def takes_list(hint: Any) -> bool:
+    """Whether a setting can be a list, among other things."""
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType, Annotated):
+        return any(takes_list(kind) for kind in inside[: 1 if origin is Annotated else None])
     return origin is list
 
 
