@@ -2,7 +2,7 @@
 
 FOLDER holds job.json, the base model, and the texts as token ids, in the order in which all arms see them. An arm
 writes FOLDER/ARM: the trained model, and arm.json with the tokens, seconds and CPU seconds of each step, its losses and
-the peak memory of the process. `ours_grouped` trains on the batches that `tuned` has made.
+the peak memory of the process. `ours_compiled` trains on the batches that `tuned` has made.
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ def rows_of(folder: Path) -> list[np.ndarray]:
 
 def ours(folder: Path, job: dict[str, Any]) -> tuple[Clock, list[float]]:
     """Our loop and packed forward pass, as train.sft and train.pretrain use them."""
-    lora, grouped = job["arm"] == "ours_lora", job["arm"] == "ours_grouped"
+    lora, grouped = job["arm"] == "ours_lora", job["arm"] == "ours_compiled"
     from loomwork.core.artifact import Model
     from loomwork.core.context import Context, use_context
     from loomwork.learn.adapters import adapted
     from loomwork.learn.causal import CausalBatches, CausalObjective
+    from loomwork.learn.forward import causal_decoder
     from loomwork.learn.loop import fit
-    from loomwork.learn.model_io import causal_decoder, open_base
+    from loomwork.learn.model_io import open_base
     from loomwork.learn.sequences import Sequences
     from loomwork.learn.settings import Adapter, Training
 
@@ -85,12 +86,18 @@ def ours(folder: Path, job: dict[str, Any]) -> tuple[Clock, list[float]]:
             return list(range(step * job["batch"], (step + 1) * job["batch"]))
 
     how = Adapter("lora", RANK, ALPHA, targets=LINEAR) if lora else Adapter()
-    training = Training(learning_rate=job["rate"], schedule="constant", warmup_share=0.0, weight_decay=0.0)
+    training = Training(
+        learning_rate=job["rate"],
+        schedule="constant",
+        warmup_share=0.0,
+        weight_decay=0.0,
+        compile=True if grouped else None,
+    )
     clock = Clock()
     precision = "bfloat16"
     with use_context(Context(device=job["device"], precision=precision, threads=job["threads"])):
         model = adapted(open_base(Model(folder / "base"), "causal"), how, "CAUSAL_LM").to(job["device"])
-        decoder, _ = causal_decoder(model, how, torch.bfloat16)
+        decoder, _ = causal_decoder(model, how, torch.bfloat16, training)
         batches = CausalBatches(texts, InOrder(), job["device"])
 
         def parts(step: int, limit: int) -> Any:

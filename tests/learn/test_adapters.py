@@ -16,9 +16,10 @@ from loomwork.core.context import Context, use_context
 from loomwork.core.errors import InputError, MissingDependency
 from loomwork.learn.adapters import adapted, layers_of
 from loomwork.learn.causal import CausalObjective, TokenPart
+from loomwork.learn.forward import causal_decoder
 from loomwork.learn.four_bits import parameter_count, round_to_four_bits
 from loomwork.learn.loop import fit
-from loomwork.learn.model_io import CLASSES, PEFT_TASKS, causal_decoder, open_base, save_trained
+from loomwork.learn.model_io import CLASSES, PEFT_TASKS, open_base, save_trained
 from loomwork.learn.optimizer import make_optimizer
 from loomwork.learn.settings import LOW_RANK, Adapter, Training
 from loomwork.models.cross_entropy import IGNORED
@@ -113,7 +114,7 @@ def test_recomputing_trains_an_adapter_too():
             how = settings_of(adapter)
             torch.manual_seed(0)
             model = adapted(small("llama"), how, "CAUSAL_LM")
-            decoder, _ = causal_decoder(model, how, torch.float32, recompute=recompute)
+            decoder, _ = causal_decoder(model, how, torch.float32, Training(recompute=recompute))
             CausalObjective(decoder).train()(part_of(texts_of(*LENGTHS))).backward()
             found.append([p.grad for p in model.parameters() if p.requires_grad])
         for plain, again in zip(*found, strict=True):

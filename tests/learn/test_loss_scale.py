@@ -9,9 +9,9 @@ from loomwork.core.context import Context, use_context
 from loomwork.core.errors import LoomError, Stopped
 from loomwork.learn.adapters import adapted
 from loomwork.learn.causal import CausalObjective
+from loomwork.learn.forward import causal_decoder
 from loomwork.learn.loop import fit
 from loomwork.learn.loss_scale import GROWN_AFTER, LossScale
-from loomwork.learn.model_io import causal_decoder
 from loomwork.learn.settings import Adapter, Training
 from tests.learn.small_runs import Line, Points, run
 from tests.learn.test_adapters import part_of

@@ -9,8 +9,8 @@ import torch
 
 from loomwork.core.errors import InputError, LoomError
 from loomwork.learn.adapters import adapted
+from loomwork.learn.forward import causal_decoder
 from loomwork.learn.kept import KeptWeights
-from loomwork.learn.model_io import causal_decoder
 from loomwork.learn.settings import Adapter
 from loomwork.learn.watch import HeldOut
 from loomwork.models.flat import lay_flat

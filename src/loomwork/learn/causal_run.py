@@ -14,10 +14,11 @@ from loomwork.core.context import context
 from loomwork.learn.adapters import adapted
 from loomwork.learn.causal import WATCHED_TOKENS, CausalBatches, CausalObjective
 from loomwork.learn.distributed import size
+from loomwork.learn.forward import causal_decoder
 from loomwork.learn.four_bits import parameter_count
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
-from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, frozen_weights, open_base
+from loomwork.learn.model_io import PEFT_TASKS, frozen_weights, open_base
 from loomwork.learn.order import RowOrder, TokenOrder
 from loomwork.learn.parts import part_tokens
 from loomwork.learn.room import check_room, check_tokens
@@ -91,9 +92,7 @@ def run_causal(
         model = adapted(model, adapter, PEFT_TASKS["causal"])
     check_room(max(int(given.lengths.max()) for given in (sequences, holdout) if given), model)
     shards = Shards(model, training, device)
-    decoder, reason = causal_decoder(
-        model, adapter, dtype, dropout=dropout, recompute=training.recompute, shard=training.shard
-    )
+    decoder, reason = causal_decoder(model, adapter, dtype, training, dropout=dropout)
     learner = objective(model, decoder) if objective else CausalObjective(decoder, smoothing)
     batches = CausalBatches(sequences, order, device, training.shard)
     limit = part_tokens(training.part_tokens, device)

@@ -23,7 +23,8 @@ from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.causal import CausalBatches, CausalObjective
 from loomwork.learn.encoder_run import batches_for
 from loomwork.learn.energy import EnergyMeter
-from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, causal_decoder, set_filling
+from loomwork.learn.forward import causal_decoder, compile_encoder
+from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, set_filling
 from loomwork.learn.objectives import ClassObjective, Outputs, TokenObjective
 from loomwork.learn.optimizer import make_optimizer
 from loomwork.learn.order import RowOrder
@@ -185,13 +186,12 @@ def _learner(load: Load, layers: int | None) -> tuple[torch.nn.Module, Parts]:
         ids = draw.integers(0, most, int(lengths.sum())).astype(np.uint32)
         ends = np.cumsum(lengths)
         sequences = Sequences(ids, np.ones(len(ids), bool), ends - lengths, ends, [b""] * len(ends), 0, {}, 0)
-        decoder, _ = causal_decoder(
-            model, load.adapter, dtype, dropout=load.dropout, recompute=how.recompute, shard=how.shard
-        )
+        decoder, _ = causal_decoder(model, load.adapter, dtype, how, dropout=load.dropout)
         return CausalObjective(decoder), CausalBatches(sequences, RowOrder(len(ends), load.rows, 0), device).parts
     set_attention(model)
     if how.recompute:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    compile_encoder(model, how, dtype)
     outputs = Outputs(model, dtype)
     rows = [draw.integers(0, most, n) for n in lengths]
 

@@ -12,7 +12,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from loomwork.learn.divergence import Divergence, Top
-from loomwork.models.cross_entropy import CACHED_LOGITS, CHUNK_LOGITS
+from loomwork.models.cross_entropy import CACHED_LOGITS, CHUNK_LOGITS, on_device
 from loomwork.models.kernels import TiedGradient
 
 Taught = Callable[[int, int], Tensor | Top]  # what the teacher says of the scored tokens from .. to
@@ -125,7 +125,7 @@ class _LinearDistillation(Function):
         of_x = torch.empty_like(x) if wants_x else None
         of_weight: Tensor | None = None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
-        size = max(1, CHUNK_LOGITS // len(weight))
+        size = max(1, on_device(CHUNK_LOGITS, weight.device) // len(weight))
         for at in range(0, len(x), size):
             piece = x[at : at + size]
             logits = piece @ weight.T  # (chunk, vocabulary), and then their gradient
@@ -151,7 +151,7 @@ class _LinearDistillation(Function):
 
 def _losses_and_gradient(logits: Tensor, targets: Tensor, teacher: Tensor | Top, mix: Mix) -> Tensor:
     """The sum of the losses, and in the logits' place their gradient; in float32, some rows at a time."""
-    size = max(1, CACHED_LOGITS // logits.shape[1])
+    size = max(1, on_device(CACHED_LOGITS, logits.device) // logits.shape[1])
     total = torch.zeros((), dtype=torch.float32, device=logits.device)
     for at in range(0, len(logits), size):
         rows = logits[at : at + size]

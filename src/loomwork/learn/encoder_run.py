@@ -12,6 +12,7 @@ from loomwork.core.artifact import Model, digest
 from loomwork.core.context import context
 from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.distributed import size
+from loomwork.learn.forward import compile_encoder
 from loomwork.learn.four_bits import parameter_count
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
@@ -42,7 +43,10 @@ def open_trained(base: Model, kind: Kind, training: Training, adapter: Adapter, 
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     with torch.random.fork_rng([]):
         torch.manual_seed(training.seed)
-        return adapted(model, adapter, PEFT_TASKS[kind]).to(device)  # weights are split by run_encoder
+        model = adapted(model, adapter, PEFT_TASKS[kind]).to(device)  # weights are split by run_encoder
+    if reason := compile_encoder(model, training, getattr(torch, context().precision)):
+        model.opened_notes.append(reason)
+    return model
 
 
 def batches_for(model: Any, ids: Sequence[Ids], order: RowOrder, make: Make, weigh: Weigh) -> PaddedBatches:

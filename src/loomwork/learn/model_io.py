@@ -15,11 +15,8 @@ from loomwork.core.errors import InputError
 from loomwork.learn import distributed
 from loomwork.learn.adapters import PROMPTS, merged, save_adapter
 from loomwork.learn.settings import Adapter
-from loomwork.models.families import not_covered
-from loomwork.models.flat_decoder import FlatDecoder
 from loomwork.models.folder import ADAPTER, BESIDE, WEIGHTS, About, save_about
 from loomwork.models.opened import refuse_unmerged
-from loomwork.models.plain_decoder import PlainDecoder
 
 Kind = Literal["causal", "masked", "classes", "tokens", "spans", "seq2seq"]
 CLASSES: dict[Kind, str] = {
@@ -162,50 +159,6 @@ def _looks_ahead(model: Any) -> bool:
 
 
 SAME_LOGITS = 1e-4  # float noise between two rows of a batch is under a hundredth of it
-
-
-def causal_decoder(
-    model: Any,
-    how: Adapter,
-    dtype: torch.dtype,
-    *,
-    dropout: float = 0.0,
-    recompute: bool = False,
-    shard: bool = False,
-) -> tuple[FlatDecoder | PlainDecoder, str]:
-    """The forward pass that trains a causal model, and why transformers' own, where it is that.
-
-    Args:
-        model: of transformers, or peft's around it.
-        how: the adapter that is on it.
-        dtype: of the matrix products.
-        dropout: of what layers add.
-        recompute: see FlatDecoder.
-        shard: the weights may be split over processes; the packed pass would read pieces of them.
-
-    Raises:
-        InputError: dropout is wanted of a model that has none in transformers.
-    """
-    inside = model.get_base_model() if hasattr(model, "peft_config") else model
-    reason = f"{how.adapter} puts states in front of a text" if how.adapter in PROMPTS else not_covered(inside)
-    if shard:
-        reason = "shard is set, and split weights are put together by it"
-    if reason:
-        _set_dropout(inside, dropout, reason)
-        return PlainDecoder(model, dtype, recompute), reason
-    return FlatDecoder(inside, dtype, dropout, recompute), ""
-
-
-def _set_dropout(model: Any, dropout: float, reason: str) -> None:
-    """Of transformers' own layers; an adapter has its own."""
-    found = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Dropout) and "lora_dropout" not in n]
-    if dropout and not found:
-        raise InputError(
-            f"{type(model).__name__} has no dropout, and the packed forward pass, which has, cannot run: {reason}",
-            "leave dropout out",
-        )
-    for module in found:
-        module.p = dropout
 
 
 def save_trained(

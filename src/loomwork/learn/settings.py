@@ -37,6 +37,8 @@ class Training:
         part_tokens: how many tokens are computed at once; the gradients of a batch's parts are summed, so it changes
             memory and speed only. 0 chooses by the device. Out of memory, it is halved and the run goes on.
         recompute: forget what layers computed inside and compute it again on the way back: less memory, more time.
+        compile: compile the layers of the packed forward pass (torch.compile), which takes half a minute or more, and a
+            C++ compiler on a CPU: for long runs. Null does so on GPUs.
         shard: split weights, gradients and optimizer state over the processes of the run (FSDP2), for a model that one
             device does not hold. The model is computed by transformers' own forward pass, also in one process, where
             there is nothing to split.
@@ -59,6 +61,7 @@ class Training:
     patience: Annotated[int, Ge(0)] = 0
     part_tokens: Annotated[int, Ge(0)] = 0
     recompute: bool = False
+    compile: bool | None = None
     shard: bool = False
     keep_every: Annotated[int, Ge(0)] = 0
     seed: Seed = 7

@@ -14,6 +14,7 @@ from loomwork.models.kernels import EVEN, TiedGradient
 IGNORED = -100  # the target of a position that is not scored, as in transformers
 CHUNK_LOGITS = 16 << 20  # that are held at once
 CACHED_LOGITS = 1 << 20  # of which a float32 copy is made at once: it stays in a core's cache
+TIMES_ON_GPU = 16  # both: small pieces leave a GPU idle between them
 
 
 def linear_cross_entropy(
@@ -49,6 +50,11 @@ def linear_cross_entropy(
     return found
 
 
+def on_device(logits: int, device: torch.device) -> int:
+    """How many logits are taken at once, where that many are on a CPU."""
+    return logits if device.type == "cpu" else TIMES_ON_GPU * logits
+
+
 class _LinearCrossEntropy(Function):
     """x is (scored tokens, width), weight (vocabulary, width), targets (scored tokens)."""
 
@@ -61,7 +67,7 @@ class _LinearCrossEntropy(Function):
         of_x = torch.empty_like(x) if wants_x else None
         of_weight: Tensor | None = None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
-        size = max(EVEN, CHUNK_LOGITS // vocabulary // EVEN * EVEN)
+        size = max(EVEN, on_device(CHUNK_LOGITS, x.device) // vocabulary // EVEN * EVEN)
         for at in range(0, len(x), size):
             piece, wanted = x[at : at + size], targets[at : at + size]
             logits = piece @ weight.T  # (chunk, vocabulary), and then their gradient
@@ -94,7 +100,7 @@ class _LinearCrossEntropy(Function):
 def _losses_and_gradient(logits: Tensor, targets: Tensor, smoothing: float, gradient: bool) -> Tensor:
     """The sum of the losses, and in the logits' place their gradient; in float32, some rows at a time."""
     vocabulary = logits.shape[1]
-    size = max(1, CACHED_LOGITS // vocabulary)
+    size = max(1, on_device(CACHED_LOGITS, logits.device) // vocabulary)
     total = torch.zeros((), dtype=torch.float32, device=logits.device)
     for at in range(0, len(logits), size):
         some = logits[at : at + size]

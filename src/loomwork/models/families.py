@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from loomwork.models.kernels import GatedSilu, Lookup, TiedGradient, dropout
+from loomwork.models.kernels import Lookup, TiedGradient, dropout, gated_silu
 from loomwork.models.linear import linear
 
 Map = Callable[[Tensor], Tensor]
@@ -171,7 +171,7 @@ def _llama(model: Any, dtype: torch.dtype) -> Parts:
             if not torch.is_grad_enabled():
                 inside = mlp.act_fn(gate).mul_(up)
             elif config.hidden_act == "silu":
-                inside = GatedSilu.apply(gate, up)  # type: ignore[no-untyped-call]
+                inside = gated_silu(gate, up)
             else:
                 inside = mlp.act_fn(gate) * up
             return linear(mlp.down_proj, inside)

@@ -7,7 +7,8 @@ that a text sees itself only and its positions begin at 0: its loss does not dep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,12 +47,14 @@ class Flat:
         ids, positions: int64 (tokens).
         order: for each text of the layout its number in what was given.
         tables: the texts, in this order.
+        masks: of them, as packed_attention makes them.
     """
 
     ids: Tensor
     positions: Tensor
     order: list[int]
     tables: list[Table]
+    masks: dict[tuple[int, bool, int], Any] = field(default_factory=dict)
 
     @property
     def lengths(self) -> Tensor:

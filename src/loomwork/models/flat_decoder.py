@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from loomwork.models.compiled import WARM_TEXTS, WARM_TOKENS, compiled, warm
 from loomwork.models.cross_entropy import linear_cross_entropy
 from loomwork.models.families import Block, Parts, not_covered, parts_of
-from loomwork.models.flat import Flat, attend
-from loomwork.models.kernels import EVEN, Rotation, TiedGradient
+from loomwork.models.flat import Flat, attend, lay_flat
+from loomwork.models.kernels import EVEN, TiedGradient, rotated
 
 Cosines = tuple[Tensor, Tensor]
 
@@ -38,6 +40,7 @@ class FlatDecoder(torch.nn.Module):
     """
 
     name = "packed"
+    compiled = False
 
     def __init__(
         self, model: Any, dtype: torch.dtype = torch.float32, dropout: float = 0.0, recompute: bool = False
@@ -49,6 +52,24 @@ class FlatDecoder(torch.nn.Module):
         for parameter in model.parameters():
             if not parameter.requires_grad and parameter.is_floating_point():
                 parameter.data = parameter.data.to(dtype)
+
+    def use_compiler(self) -> str:
+        """Compile the layers (torch.compile); returns why that cannot be, and then they stay as they are.
+
+        What is looked at without gradients is computed as before: it is too little to compile for.
+        """
+        device = self.model.get_output_embeddings().weight.device
+        texts = [np.zeros(WARM_TOKENS, np.int64)] * WARM_TEXTS
+        flat = lay_flat(texts, device)
+        training, self.compiled = self.training, True
+        self.train()
+        trained = [p for p in self.parameters() if p.requires_grad]
+        reason = warm(lambda: self.loss(flat, torch.zeros_like(flat.ids)), trained)
+        self.train(training)
+        self.compiled = not reason
+        if self.compiled:
+            self.name = "packed, compiled"
+        return reason
 
     def loss(self, flat: Flat, targets: Tensor, smoothing: float = 0.0, share: float = 1.0) -> Tensor:
         """The summed cross-entropy of targets (tokens), times a share: see `linear_cross_entropy`."""
@@ -89,16 +110,30 @@ class FlatDecoder(torch.nn.Module):
         again = self.recompute and self.training and torch.is_grad_enabled()
         for number, block in enumerate(parts.blocks, 1):
             if again:
-                x = checkpoint(_layer, block, x, flat, turned, use_reentrant=False)
+                x = checkpoint(_layer, block, x, flat, turned, self.compiled, use_reentrant=False)
             else:
-                x = _layer(block, x, flat, turned)
+                x = _layer(block, x, flat, turned, self.compiled)
             kept[number] = x
         return [s[: len(flat.ids)] for s in (*(kept[n] for n in keep), parts.norm(x))]
 
 
-def _layer(block: Block, x: Tensor, flat: Flat, turned: Cosines | None) -> Tensor:
+def _layer(block: Block, x: Tensor, flat: Flat, turned: Cosines | None, compile_it: bool) -> Tensor:
+    faster = compile_it and torch.is_grad_enabled()
+    before, after = (compiled(_before), compiled(_after)) if faster else (_before, _after)
+    q, k, v = before(block, x, turned)
+    if faster and x.device.type != "cpu":
+        from loomwork.models.packed_attention import attend_packed
+
+        mixed = attend_packed(q, k, v, flat, block.scale, causal=True, window=block.window)
+    else:
+        mixed = attend(q, k, v, flat, block.scale, causal=True, window=block.window)
+    return after(block, x, mixed)
+
+
+def _before(block: Block, x: Tensor, turned: Cosines | None) -> tuple[Tensor, Tensor, Tensor]:
     q, k, v = block.qkv(block.attention_norm(x))
-    if turned is not None:
-        q, k = (Rotation.apply(part, *turned) for part in (q, k))  # type: ignore[no-untyped-call]
-    mixed = attend(q, k, v, flat, block.scale, causal=True, window=block.window)
+    return (q, k, v) if turned is None else (rotated(q, *turned), rotated(k, *turned), v)
+
+
+def _after(block: Block, x: Tensor, mixed: Tensor) -> Tensor:
     return block.joined(x, block.out(mixed))

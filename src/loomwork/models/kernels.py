@@ -41,8 +41,26 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
     return out
 
 
-class GatedSilu(Function):
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """`Rotation`, or the formula as it is where a compiler reads it, which joins such passes by itself."""
+    if not torch.compiler.is_compiling():
+        made: Tensor = Rotation.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+        return made
+    half = cos.shape[-1]
+    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1)
+
+
+def gated_silu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up. Source: Shazeer 2020, arXiv:2002.05202."""
+    if torch.compiler.is_compiling():
+        return F.silu(gate) * up
+    made: Tensor = GatedSilu.apply(gate, up)  # type: ignore[no-untyped-call]
+    return made
+
+
+class GatedSilu(Function):
+    """What `gated_silu` gives."""
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
@@ -120,6 +138,8 @@ class ShortAttention(Function):
 
 def dropout(x: Tensor, share: float) -> Tensor:
     """Leave a share of the numbers out, and enlarge the others so that the mean stays."""
+    if torch.compiler.is_compiling():
+        return F.dropout(x, share) if share else x
     return x * dropout_mask(x, share) if share else x
 
 

@@ -25,9 +25,8 @@ def linear(module: Any, x: Tensor) -> Tensor:
     adapter = _plain_lora(module)
     if adapter:
         base, down, up = module.base_layer, module.lora_A[adapter].weight, module.lora_B[adapter].weight
-        made: Tensor = LowRank.apply(
-            x, base.weight.to(x.dtype), down.to(x.dtype), up.to(x.dtype), module.scaling[adapter]
-        )  # type: ignore[no-untyped-call]
+        given = x, base.weight.to(x.dtype), down.to(x.dtype), up.to(x.dtype), module.scaling[adapter]
+        made = _low_rank(*given) if torch.compiler.is_compiling() else LowRank.apply(*given)  # type: ignore[no-untyped-call]
         return made if base.bias is None else made + base.bias.to(x.dtype)
     with torch.autocast(x.device.type, x.dtype, enabled=x.dtype != torch.float32):
         found: Tensor = module(x)
@@ -50,6 +49,10 @@ def _plain_lora(module: Any) -> str:
         and module.base_layer.weight.is_floating_point()
     )
     return str(name) if plain else ""
+
+
+def _low_rank(x: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+    return x @ weight.T + (x @ down.T) @ up.T * scale
 
 
 class LowRank(Function):

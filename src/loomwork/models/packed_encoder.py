@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from loomwork.models.compiled import WARM_TEXTS, WARM_TOKENS, compiled, warm
 from loomwork.models.flat import Flat, attend, lay_flat
 from loomwork.models.kernels import EVEN, Spread, dropout
 from loomwork.models.linear import linear
@@ -42,6 +43,33 @@ def pack_encoder(model: Any) -> str:
     return ""
 
 
+def use_compiler(model: Any, dtype: torch.dtype) -> str:
+    """Compile the layers of a packed encoder (torch.compile) for training; returns why that cannot be, and then they
+    stay as they are.
+
+    Args:
+        model: what `pack_encoder` was given, or peft's around it, on its device.
+        dtype: of the matrix products, as of the autocast that the model will run in.
+    """
+    base = (model.get_base_model() if hasattr(model, "peft_config") else model).base_model
+    device = base.device
+    ids = torch.zeros(WARM_TEXTS, WARM_TOKENS, dtype=torch.long, device=device)
+    training = model.training
+    plain, base.forward = base.forward, functools.partial(_forward, base, compile_it=True)
+    model.train()
+
+    def loss() -> Tensor:
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            states: Tensor = base(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        return states.float().sum()
+
+    reason = warm(loss, [p for p in base.parameters() if p.requires_grad])
+    model.train(training)
+    if reason:
+        base.forward = plain
+    return reason
+
+
 def is_packed(model: Any) -> bool:
     """Whether `pack_encoder` did it."""
     return any(isinstance(m.__dict__.get("forward"), functools.partial) for m in model.modules())
@@ -52,6 +80,7 @@ def _forward(
     input_ids: Tensor | None = None,
     attention_mask: Tensor | None = None,
     token_type_ids: Tensor | None = None,
+    compile_it: bool = False,
     **asked: Any,
 ) -> Any:
     from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
@@ -69,7 +98,8 @@ def _forward(
     states = [x]
     for layer in base.encoder.layer:
         again = layer.gradient_checkpointing and layer.training and torch.is_grad_enabled()
-        x = checkpoint(_layer, layer, x, flat, use_reentrant=False) if again else _layer(layer, x, flat)
+        given = layer, x, flat, compile_it
+        x = checkpoint(_layer, *given, use_reentrant=False) if again else _layer(*given)
         states.append(x)
     there = torch.zeros(input_ids.numel(), dtype=torch.long, device=x.device)
     there[flat.ids] = torch.arange(len(flat.ids), device=x.device)
@@ -115,19 +145,35 @@ def _embed(embeddings: Any, places: Tensor, ids: Tensor, types: Tensor | None) -
     return states
 
 
-def _layer(layer: Any, x: Tensor, flat: Flat) -> Tensor:
+def _layer(layer: Any, x: Tensor, flat: Flat, compile_it: bool) -> Tensor:
     """One layer on states (tokens and filling, width), which stay in their dtype as autocast would have it."""
-    kind = x.device.type
+    kind, attention = x.device.type, layer.attention.self
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-    attention, mixer = layer.attention.self, layer.attention.output
+    faster = compile_it and torch.is_grad_enabled()
+    before, after = (compiled(_before), compiled(_after)) if faster else (_before, _after)
+    q, k, v = before(attention, x, dtype)
+    dropped = _share(attention.dropout)
+    if faster and kind != "cpu" and not dropped:
+        from loomwork.models.packed_attention import attend_packed
+
+        mixed = attend_packed(q, k, v, flat, attention.scaling, causal=False)
+    else:
+        mixed = attend(q, k, v, flat, attention.scaling, causal=False, dropout=dropped)
+    found: Tensor = after(layer, x, mixed)
+    return found
+
+
+def _before(attention: Any, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     rows = x.to(dtype)
-    q, k, v = (
-        linear(m, rows).view(len(rows), attention.num_attention_heads, -1)
-        for m in (attention.query, attention.key, attention.value)
-    )
-    mixed = attend(q, k, v, flat, attention.scaling, causal=False, dropout=_share(attention.dropout))
+    heads = attention.num_attention_heads
+    q, k, v = (linear(m, rows).view(len(rows), heads, -1) for m in (attention.query, attention.key, attention.value))
+    return q, k, v
+
+
+def _after(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:
+    mixer = layer.attention.output
     x = mixer.LayerNorm(x + dropout(linear(mixer.dense, mixed), _share(mixer.dropout)))
-    inner = layer.intermediate.intermediate_act_fn(linear(layer.intermediate.dense, x.to(dtype)))
+    inner = layer.intermediate.intermediate_act_fn(linear(layer.intermediate.dense, x.to(mixed.dtype)))
     added = dropout(linear(layer.output.dense, inner), _share(layer.output.dropout))
     found: Tensor = layer.output.LayerNorm(x + added)
     return found

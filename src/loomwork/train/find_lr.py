@@ -138,7 +138,8 @@ def _causal(given: _Given, text: str, template: str) -> tuple[Any, Parts]:
 
     from loomwork.learn.adapters import adapted
     from loomwork.learn.causal import CausalBatches, CausalObjective
-    from loomwork.learn.model_io import PEFT_TASKS, causal_decoder, open_base
+    from loomwork.learn.forward import causal_decoder
+    from loomwork.learn.model_io import PEFT_TASKS, open_base
     from loomwork.learn.order import RowOrder, TokenOrder
     from loomwork.learn.room import check_room, check_tokens
     from loomwork.learn.sequences import read_chats, read_texts
@@ -162,7 +163,8 @@ def _causal(given: _Given, text: str, template: str) -> tuple[Any, Parts]:
         torch.manual_seed(seed)
         model = adapted(model, given.tuning, PEFT_TASKS["causal"]).to(device)
     check_room(int(sequences.lengths.max()), model)
-    decoder, _ = causal_decoder(model, given.tuning, getattr(torch, context().precision), dropout=given.dropout)
+    dtype = getattr(torch, context().precision)
+    decoder, _ = causal_decoder(model, given.tuning, dtype, given.training, dropout=given.dropout)
     return CausalObjective(decoder), CausalBatches(sequences, order, device).parts
 
 
