@@ -257,3 +257,22 @@ def test_the_recipe(messages, tmp_path):
     done = run_recipe(recipe, small, home=Home(tmp_path / "home"))
     assert not done.failed, [s.error for s in done.steps.values()]
     assert done.moved
+
+
+def test_watched_by_a_metric(minilm, messages, make_dataset, run_step):
+    """The best weights by accuracy are what is saved, and what is said of them is what evals.classify finds."""
+    holdout = make_dataset(messages[240:])
+    how = {"max_tokens": 48, "steps": 40, "batch": 8, "learning_rate": 3e-3, "freeze_layers": 5}
+    run = run_step(
+        classify, base=minilm, data=make_dataset(messages[:60]), holdout=holdout, looks=20, patience=4,
+        stop_on="accuracy", **how,
+    )  # fmt: skip
+    model, card = run
+    assert card.metrics["steps"] < 40
+    assert card.metrics["best_holdout_accuracy"] == card.metrics["holdout_accuracy"]
+    assert "no better held-out accuracy" in " ".join(card.notes)
+    found, _ = run_step(score, data=holdout, model=model)
+    assert found.score("accuracy").value == pytest.approx(card.metrics["holdout_accuracy"])
+    assert found.score("macro_f1").value == pytest.approx(card.metrics["holdout_macro_f1"])
+    with pytest.raises(InputError, match="stop_on is 'entity_f1'"):
+        run_step(classify, base=minilm, data=holdout, patience=1, stop_on="entity_f1")

@@ -123,14 +123,13 @@ def run_causal(
     }
     if history.tokens:
         metrics["tokens_per_second"] = history.tokens / max(history.seconds, 1e-9)
-    if watch and watch.values:
-        metrics |= {f"best_{watch.series}": watch.best, "best_step": watch.best_step}
+    metrics |= watch.card(bool(training.patience)) if watch else {}
     notes = [f"forward pass: {decoder.name}" + (f" ({reason})" if reason else "")]
     notes += [f"left out: {n} rows, {why}" for why, n in sorted(sequences.left_out.items())]
     if size() > 1:
         notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))
     if history.stopped_early:
-        notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out loss since the best")
+        notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out loss since")
     if history.part_tokens < limit:
         notes.append(f"memory ran out: parts of {history.part_tokens} tokens, the batch as it was")
     return CausalRun(shards.whole, history, {k: float(v) for k, v in metrics.items()}, notes, watch, kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,8 +41,11 @@ class DistilledClasses(torch.nn.Module):
         self.outputs, self.mix, self.projections = outputs, mix, projections
 
     def forward(self, part: PaddedPart) -> Tensor:
+        return self.loss_of(part, self.outputs(part, output_hidden_states=len(part.targets) > 2))
+
+    def loss_of(self, part: PaddedPart, found: Any) -> Tensor:
+        """The part's share of the loss, from what the student gave for it."""
         right, said, *states = part.targets
-        found = self.outputs(part, output_hidden_states=bool(states))
         losses = self.mix.losses(found.logits, right, said)
         if self.projections is not None and states:
             mine = [found.hidden_states[layer] for layer in self.mix.layers]

@@ -14,6 +14,7 @@ from loomwork.learn.adapters import PROMPTS, adapted
 from loomwork.learn.distributed import size
 from loomwork.learn.forward import compile_encoder
 from loomwork.learn.four_bits import parameter_count
+from loomwork.learn.judges import Judge
 from loomwork.learn.kept import KeptWeights
 from loomwork.learn.loop import History, fit
 from loomwork.learn.model_io import PEFT_TASKS, Kind, open_base
@@ -86,6 +87,7 @@ def run_encoder(
     adapter: Adapter,
     mark: Any,
     unit: NumberUnit | None = None,
+    judge: Judge | None = None,
 ) -> EncoderRun:
     """Train.
 
@@ -98,12 +100,14 @@ def run_encoder(
         training, adapter: the settings.
         mark: whatever makes this run another one: in the name of its checkpoint.
         unit: what is written gives numbers in it.
+        judge: of held-out data; the objective has `outputs` and `loss_of`.
     """
     shards = Shards(model, training, context().device)
     limit = part_tokens(training.part_tokens, context().device)
     watch = None
     if held is not None:
-        watch = Watch(HeldOut(objective, lambda n: held.sample(WATCHED_ROWS, n, training.seed), limit))
+        look = HeldOut(objective, lambda n: held.sample(WATCHED_ROWS, n, training.seed), limit, judge)
+        watch = Watch(look, judge=judge, stop_on=training.stop_on)
     settings = [asdict(training), asdict(adapter), steps, context().precision, context().device, mark]
     name = "run-" + digest(settings)[:16]  # another run's work in the same folder is not this one's
 
@@ -129,13 +133,12 @@ def run_encoder(
     }
     if history.tokens:
         metrics["tokens_per_second"] = history.tokens / max(history.seconds, 1e-9)
-    if watch and watch.values:
-        metrics |= {"best_holdout_loss": watch.best, "best_step": watch.best_step}
+    metrics |= watch.card(bool(training.patience)) if watch else {}
     notes = [*model.opened_notes, *([] if is_packed(model) else ["forward pass: transformers"])]
     if size() > 1:
         notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))
     if history.stopped_early:
-        notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out loss since the best")
+        notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out {training.stop_on} since")
     if history.part_tokens < limit:
         notes.append(f"memory ran out: parts of {history.part_tokens} tokens, the batch as it was")
     return EncoderRun(shards.whole, history, {k: float(v) for k, v in metrics.items()}, notes, kept)

@@ -43,8 +43,12 @@ class ClassObjective(torch.nn.Module):
         self.outputs, self.smoothing = outputs, smoothing
 
     def forward(self, part: PaddedPart) -> Tensor:
+        return self.loss_of(part, self.outputs(part))
+
+    def loss_of(self, part: PaddedPart, found: Any) -> Tensor:
+        """The part's share of the loss, from what the model gave for it."""
         smoothing = self.smoothing if self.training else 0.0
-        logits, (wanted, weights) = self.outputs(part).logits.float(), part.targets
+        logits, (wanted, weights) = found.logits.float(), part.targets
         losses = F.cross_entropy(logits, wanted, reduction="none", label_smoothing=smoothing)
         total: Tensor = (losses * weights).sum() * part.share
         return total
@@ -58,8 +62,12 @@ class NumberObjective(torch.nn.Module):
         self.outputs = outputs
 
     def forward(self, part: PaddedPart) -> Tensor:
+        return self.loss_of(part, self.outputs(part))
+
+    def loss_of(self, part: PaddedPart, found: Any) -> Tensor:
+        """The part's share of the loss, from what the model gave for it."""
         wanted, weights = part.targets
-        squares = (self.outputs(part).logits.float().squeeze(-1) - wanted) ** 2
+        squares = (found.logits.float().squeeze(-1) - wanted) ** 2
         total: Tensor = 0.5 * (squares * weights).sum() * part.share
         return total
 
@@ -80,9 +88,12 @@ class TokenObjective(torch.nn.Module):
         self.weights: Tensor | None
 
     def forward(self, part: PaddedPart) -> Tensor:
+        return self.loss_of(part, self.outputs(part))
+
+    def loss_of(self, part: PaddedPart, found: Any) -> Tensor:
+        """The part's share of the loss, from what the model gave for it."""
         smoothing = self.smoothing if self.training else 0.0
-        logits = self.outputs(part).logits
-        logits = logits[:, -part.targets.shape[1] :]
+        logits = found.logits[:, -part.targets.shape[1] :]
         learned = part.targets != IGNORED
         wanted = part.targets[learned]
         losses = F.cross_entropy(logits[learned].float(), wanted, reduction="none", label_smoothing=smoothing)
@@ -99,7 +110,10 @@ class SpanObjective(torch.nn.Module):
         self.outputs = outputs
 
     def forward(self, part: PaddedPart) -> Tensor:
-        found = self.outputs(part)
+        return self.loss_of(part, self.outputs(part))
+
+    def loss_of(self, part: PaddedPart, found: Any) -> Tensor:
+        """The part's share of the loss, from what the model gave for it."""
         total = torch.zeros((), device=part.ids.device)
         for logits, wanted in zip((found.start_logits, found.end_logits), part.targets, strict=True):
             logits = logits[:, -part.seen.shape[1] :]  # without what a prompt adapter put in front

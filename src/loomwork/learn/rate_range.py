@@ -145,6 +145,7 @@ class _RangeWatch(Watch):
 
     def at(self, step: int) -> bool:
         value = self.look()
+        assert isinstance(value, float)
         self.values[step] = value
         self.mean = MEMORY * self.mean + (1 - MEMORY) * value
         mean = self.mean / (1 - MEMORY ** len(self.values))  # without the zero that it began with

@@ -33,7 +33,10 @@ class Training:
         clip_norm: the largest norm of the gradient; 0 for no clipping.
         ema: the decay of a moving average of the weights, which is what is saved; 0 for none.
         looks: how often the held-out data is looked at, the end included; not used without held-out data.
-        patience: stop after so many looks without a better held-out loss, and save the best weights; 0 never stops.
+        patience: stop after so many looks at held-out data without a better one, and save the best weights; 0 never
+            stops.
+        stop_on: what is better by: the held-out loss, or a metric that the step watches beside it (accuracy, macro_f1
+            and matthews of classes, pearson of numbers, accuracy and entity_f1 of tags, windows_right of answers).
         part_tokens: how many tokens are computed at once; the gradients of a batch's parts are summed, so it changes
             memory and speed only. 0 chooses by the device. Out of memory, it is halved and the run goes on.
         recompute: forget what layers computed inside and compute it again on the way back: less memory, more time.
@@ -59,12 +62,27 @@ class Training:
     ema: Share = 0.0
     looks: Annotated[int, Ge(1)] = 5
     patience: Annotated[int, Ge(0)] = 0
+    stop_on: str = "loss"
     part_tokens: Annotated[int, Ge(0)] = 0
     recompute: bool = False
     compile: bool | None = None
     shard: bool = False
     keep_every: Annotated[int, Ge(0)] = 0
     seed: Seed = 7
+
+    def check_stop(self, metrics: Sequence[str] = ()) -> None:
+        """Refuse to stop on what a step does not watch.
+
+        Args:
+            metrics: that it watches beside the loss.
+
+        Raises:
+            InputError: `stop_on` is none of these, or there is no patience that could go by it.
+        """
+        if self.stop_on not in ("loss", *metrics):
+            raise InputError(f"stop_on is {self.stop_on!r}", f"this step watches {', '.join(('loss', *metrics))}")
+        if self.stop_on != "loss" and not self.patience:
+            raise InputError("stop_on says what patience goes by, and patience is 0", "set patience: 2, say")
 
     def refuse(self, step: str, names: Sequence[str], why: str) -> None:
         """Refuse settings that a step has no use for, rather than take and ignore them.

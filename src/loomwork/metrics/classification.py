@@ -52,6 +52,20 @@ def matthews(sums: Floats) -> Floats:
     return _share(tp * tn - fp * fn, size)
 
 
+def class_matthews(sums: Floats) -> Floats:
+    """Matthews' correlation for any number of classes, from `class_counts`; 0 as in `matthews`, which it is for two.
+
+    # (..., 3 * classes) -> (...)
+
+    Source: Gorodkin (2004), Computational Biology and Chemistry 28(5-6).
+    """
+    hits, said, members = np.split(np.asarray(sums, dtype=np.float64), 3, axis=-1)
+    items, right = members.sum(axis=-1), hits.sum(axis=-1)
+    rest = (items**2 - (side**2).sum(axis=-1) for side in (said, members))
+    size = np.sqrt(np.maximum(next(rest), 0)) * np.sqrt(np.maximum(next(rest), 0))
+    return _share(right * items - (said * members).sum(axis=-1), size)
+
+
 def class_counts(gold: Ints, predicted: Ints, classes: int) -> Floats:
     """What each item adds to the hits, predictions and members of each class.
 

@@ -63,6 +63,7 @@ def distil_causal(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
     from loomwork.models.folder import read_about
     from loomwork.train._token_rows import columns_of, read_learned, require_one_tokenizer
 
+    run.training.check_stop()
     work = context().work
     columns = columns_of(run.data, run.text, run.template)
     if run.teacher is not None:
@@ -113,6 +114,7 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
 
     from loomwork.learn.distill_classes import DistilledClasses, TeacherStates, teacher_logits
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
+    from loomwork.learn.judges import CLASS_METRICS, ClassJudge
     from loomwork.learn.objectives import Outputs
     from loomwork.learn.order import RowOrder
     from loomwork.learn.written import write_trained
@@ -131,6 +133,8 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
         raise InputError(f"{teacher.path} gives numbers, not classes", "train.classify with target: number")
     names = config.get("id2label") or {}
     classes = [str(names[i]) for i in sorted(names, key=int)]
+    judge = ClassJudge(len(classes)) if run.mix.teacher_share < 1 else None  # else labels are not read
+    run.training.check_stop(CLASS_METRICS if judge else ())
     limit = run.max_tokens or read_about(teacher).max_tokens or 128
     read = read_rows(run, run.data, classes, limit)
     held = None if run.holdout is None else read_rows(run, run.holdout, classes, limit)
@@ -163,7 +167,7 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
     watched = None
     if held is not None and run.holdout is not None:
         watched = batches(held, f"teacher-{of}-{run.holdout.digest[:16]}.npy", None)
-    done = run_encoder(model, objective, taken, watched, steps, run.training, run.tuning, run.mark)
+    done = run_encoder(model, objective, taken, watched, steps, run.training, run.tuning, run.mark, judge=judge)
     learned = (run.text, run.label) if run.mix.teacher_share < 1 else (run.text,)
     about = about_of(run, read_about(teacher), *learned)
     about = replace(about, task=TASK, engine="torch", max_tokens=limit)

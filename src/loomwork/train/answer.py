@@ -48,7 +48,8 @@ def answer(
     Args:
         base: an encoder.
         data: questions, such as data.read makes of SQuAD's files with reader=squad.
-        holdout: the same, to watch the loss on, as the series `holdout_loss`.
+        holdout: the same, to watch: `holdout_loss`, and `holdout_windows_right`, the share of windows in which
+            the model finds both ends of the answer.
         question: the column of questions.
         context: the column of texts that are asked about.
         answers: the column of right answers: {text: [...], answer_start: [...]}, a list of texts or one text; the
@@ -68,6 +69,7 @@ def answer(
     import torch
 
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
+    from loomwork.learn.judges import SPAN_METRICS, SpanJudge
     from loomwork.learn.objectives import Outputs, SpanObjective
     from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import pad_targets
@@ -76,6 +78,7 @@ def answer(
     from loomwork.models.reader import UNANSWERABLE, reads_types
 
     training.refuse("train.answer", ["shard"], "it runs in one process")
+    training.check_stop(SPAN_METRICS)
     columns = (question, context, answers)
     max_tokens, notes = within_context(base, max_tokens)
     asked = read_questions(base, data, columns, max_tokens, overlap_tokens)
@@ -99,9 +102,8 @@ def answer(
     steps = rows.count(len(asked.ids))
     taken = batches(asked)
     settings = [base.id, data.digest, columns, dropout, max_tokens, overlap_tokens, asdict(rows)]
-    run = run_encoder(
-        model, objective, taken, batches(held) if held else None, steps, training, tuning, ["answer", *settings]
-    )
+    watched, mark = batches(held) if held else None, ["answer", *settings]
+    run = run_encoder(model, objective, taken, watched, steps, training, tuning, mark, judge=SpanJudge())
     more = {"overlap_tokens": overlap_tokens, UNANSWERABLE: asked.unanswerable}
     about = about_trained("train.answer", base, data, columns, training, **more)
     about = replace(about, task="answer", engine="torch", max_tokens=max_tokens)

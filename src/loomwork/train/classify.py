@@ -54,7 +54,8 @@ def classify(
     Args:
         base: an encoder, or any model that transformers has such an output layer for.
         data: the texts. Rows without a text or a label are left out and counted.
-        holdout: the same, to watch the loss on, as the series `holdout_loss`.
+        holdout: the same, to watch: `holdout_loss`, and of classes `holdout_accuracy`, `holdout_macro_f1` and
+            `holdout_matthews`, of numbers `holdout_pearson`.
         text: their column.
         label: the column of classes, of any plain type: the classes are those that occur; or of numbers.
         target: whether labels are classes, or numbers to be predicted (regression: half of the squared error of
@@ -75,6 +76,7 @@ def classify(
     import torch
 
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
+    from loomwork.learn.judges import CLASS_METRICS, NUMBER_METRICS, ClassJudge, NumberJudge
     from loomwork.learn.number_unit import NumberUnit
     from loomwork.learn.objectives import ClassObjective, NumberObjective, Outputs
     from loomwork.learn.objectives import class_weights as weights_of
@@ -88,6 +90,7 @@ def classify(
     numbers = target == "number"
     if numbers and (label_smoothing or class_weights != "none"):
         raise InputError("label_smoothing and class_weights are for classes", "leave them out where target is number")
+    training.check_stop(NUMBER_METRICS if numbers else CLASS_METRICS)
     max_tokens, notes = within_context(base, max_tokens)
     read = partial(read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=numbers, weights=weights)
     labelled = read(data)
@@ -123,7 +126,9 @@ def classify(
     settings = [base.id, data.digest, text, label, target, dropout, label_smoothing, class_weights, weights, max_tokens]
     mark = ["classify", *settings, asdict(rows)]
     taken = batches(labelled)
-    run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, mark, unit)
+    judge = NumberJudge() if numbers else ClassJudge(len(labelled.classes))
+    watched = batches(held) if held else None
+    run = run_encoder(model, objective, taken, watched, steps, training, tuning, mark, unit, judge)
     about = about_trained("train.classify", base, data, [text, label], training)
     about = replace(about, task=TASK, engine="torch", max_tokens=max_tokens)
     lengths = [len(i) for i in labelled.ids]

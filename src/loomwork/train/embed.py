@@ -70,7 +70,7 @@ def embed(
     about = read_about(base)
     pairs = read_pairs(base, data, query, passage, max_tokens)
     batch = rows.batch
-    useless = ("part_tokens", "recompute", "keep_every", "looks", "patience", "shard", "compile")
+    useless = ("part_tokens", "recompute", "keep_every", "looks", "patience", "stop_on", "shard", "compile")
     training.refuse(
         "train.embed", useless, "a batch is computed whole in one process, for all of its pairs are negatives"
     )

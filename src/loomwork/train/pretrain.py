@@ -61,6 +61,7 @@ def pretrain(
     from loomwork.models.chat_template import load_tokenizer
     from loomwork.models.folder import read_context
 
+    training.check_stop()
     for given in (data, holdout):
         if given is not None:
             given.require(text)

@@ -64,6 +64,7 @@ def pretrain_masked(
     from loomwork.models.encoder import load_tokenizer
     from loomwork.models.folder import within_context
 
+    training.check_stop()
     training.refuse("train.pretrain_masked", ["shard"], "it runs in one process")
     special = read_special(base)
     longest, notes = within_context(base, max_tokens)

@@ -61,6 +61,7 @@ def sft(
     from loomwork.models.chat_template import ChatTemplate, load_tokenizer, save_chat
     from loomwork.models.folder import within_context
 
+    training.check_stop()
     tokenizer = load_tokenizer(base)
     longest, notes = within_context(base, max_tokens)
     columns = ("messages",) if "messages" in data.schema.names else ("input_ids",)

@@ -49,7 +49,8 @@ def tag(
         base: an encoder.
         data: sentences as lists of words and of tags, such as data.read makes of CoNLL files. Rows without words, or
             with as many tags as words not, are left out and counted.
-        holdout: the same, to watch the loss on, as the series `holdout_loss`. A tag that is not in `data` counts as O.
+        holdout: the same, to watch: `holdout_loss`, `holdout_accuracy` of words, and `holdout_entity_f1` where all tags
+            are such as B-person. A tag that is not in `data` counts as O.
         words: the column of words.
         tags: the column of tags; the classes are those that occur.
         dropout: everywhere in the model.
@@ -66,6 +67,7 @@ def tag(
     import torch
 
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
+    from loomwork.learn.judges import TAG_METRICS, TagJudge
     from loomwork.learn.objectives import Outputs, TokenObjective
     from loomwork.learn.objectives import class_weights as weights_of
     from loomwork.learn.order import RowOrder
@@ -75,6 +77,7 @@ def tag(
     from loomwork.models.folder import within_context
     from loomwork.train.classify import label_config
 
+    training.check_stop(TAG_METRICS)
     max_tokens, notes = within_context(base, max_tokens)
     tagged = read_tagged(base, data, words, tags, max_tokens)
     held = read_tagged(base, holdout, words, tags, max_tokens, tagged.classes) if holdout is not None else None
@@ -99,7 +102,8 @@ def tag(
     settings = [base.id, data.digest, words, tags, dropout, label_smoothing, class_weights, max_tokens]
     mark = ["tag", *settings, asdict(rows)]
     taken = batches(tagged)
-    run = run_encoder(model, objective, taken, batches(held) if held else None, steps, training, tuning, mark)
+    watched, judge = batches(held) if held else None, TagJudge(tagged.classes)
+    run = run_encoder(model, objective, taken, watched, steps, training, tuning, mark, judge=judge)
     about = about_trained("train.tag", base, data, [words, tags], training)
     about = replace(about, task="tag", engine="torch", max_tokens=max_tokens)
     lengths = [len(i) for i in tagged.ids]

@@ -64,6 +64,7 @@ def translate(
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.translator import PREFIX, open_tokenizer
 
+    training.check_stop()
     training.refuse("train.translate", ["shard"], "it runs in one process")
     config = base.read_json("config.json")
     if not config.get("is_encoder_decoder"):
