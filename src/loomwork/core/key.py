@@ -170,7 +170,10 @@ def differences(old: Parts, new: Parts) -> list[str]:
             verb = "is new" if name not in a else "is no longer used" if name not in b else "changed"
             lines.append(f"code of {rest} {verb}")
         elif group == "files":
-            lines.append(f"the files of {rest.removesuffix(READ)} changed")
+            setting = rest.removesuffix(READ)
+            then, since = (x.get("paths", {}).get(setting) for x in (old, new))
+            other = f": {_short(then, True)} -> {_short(since, True)}" if then != since and then and since else ""
+            lines.append(f"the files of {setting} changed{other}")
         elif group == "inputs":
             lines.append(f"input {rest}: {was} -> {now}")
         elif group == "secrets":

@@ -24,7 +24,9 @@ def own_tasks() -> list[str]:
 
 
 def files_of(name: str, settings: Mapping[str, Any]) -> list[Path]:
-    """All files that a task is read from: its own, those it includes, the code beside it, its documents.
+    """All files that a task is read from: its own first, those it includes, the code beside it, its documents.
+
+    Which one is the task is told by its place alone: two tasks of a folder are read from the same files.
 
     Args:
         name: as `find_task` takes it.
@@ -36,9 +38,11 @@ def files_of(name: str, settings: Mapping[str, Any]) -> list[Path]:
     trust = bool(settings.get("trust"))
     found = find_task(name, trust=trust)
     if name in own_tasks():
-        return sorted(Path(next(iter(library.__path__))).glob("*.py"))  # one may import from another
+        beside = Path(next(iter(library.__path__))).glob("*.py")  # one may import from another
+        return [*written_in(name, []), *sorted(beside)]
     if Path(name).suffix == ".py":
-        return [*sorted(Path(name).parent.glob("*.py")), *(f for task in tasks_of(found) for f in document_files(task))]
+        documents = (f for task in tasks_of(found) for f in document_files(task))
+        return [Path(name), *sorted(Path(name).parent.glob("*.py")), *documents]
     files = {Path(name): None} | dict.fromkeys(found.files if isinstance(found, Task) else ())
     for task in tasks_of(found, trust=trust):
         files |= dict.fromkeys([*task.files, *document_files(task)])
