@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from loomwork.core.artifact import Model
+from loomwork.core.artifact import Artifact, Model
 from loomwork.core.context import Context, use_context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import LoomError, Stopped
@@ -20,8 +20,8 @@ def carry_out(run: dict[str, Any]) -> dict[str, Any]:
     """Run one step; returns its curves and its card.
 
     Args:
-        run: step, base, data, holdout, settings; out, and work (shared by all processes). stop: after which step only
-            the last process of the group hears of a request to stop, or 0.
+        run: step, base, data, holdout, teacher, cached, settings; out, and work (shared by all processes). stop: after
+            which step only the last process of the group hears of a request to stop, or 0.
     """
     step, settings = find_step(run["step"]), dict(run["settings"])
     for name, group in step.groups.items():
@@ -44,7 +44,8 @@ def carry_out(run: dict[str, Any]) -> dict[str, Any]:
     )
     ended, metrics, notes = "", {}, []
     with use_context(running):
-        inputs = {n: Dataset(Path(run[n])) for n in ("data", "holdout") if run.get(n)}
+        inputs: dict[str, Any] = {n: Dataset(Path(run[n])) for n in ("data", "holdout") if run.get(n)}
+        inputs |= {n: kind(Path(run[n])) for n, kind in (("teacher", Model), ("cached", Artifact)) if run.get(n)}
         try:
             card = step.function(Model(Path(run["base"])), **inputs, **settings, out=out)
             metrics, notes = card.metrics, card.notes

@@ -9,20 +9,22 @@ from loomwork.core.errors import InputError
 from loomwork.core.step import find_step
 from loomwork.learn.settings import Training
 
-ALONE = ("answer", "distill", "embed", "pretrain_masked", "translate")
+
+def test_embed_runs_in_one_process():
+    assert not find_step("train.embed").parallel
 
 
-@pytest.mark.parametrize("name", ALONE)
-def test_steps_that_run_in_one_process_split_no_weights(name, small_bert, make_dataset, run_step):
-    step = find_step(f"train.{name}")
-    assert not step.parallel
-    columns = ("text", "query", "passage", "question", "context", "source", "target")
-    data = make_dataset([{c: f"{c} {i}" for c in columns} | {"answers": [f"context {i}"]} for i in range(4)])
-    with pytest.raises(InputError, match=f"train.{name} takes no shard"):
-        run_step(step.function, base=small_bert, data=data, shard=True)
+def test_distilling_states_splits_no_weights(stories, make_dataset, run_step):
+    step = find_step("train.distill")
+    assert step.parallel
+    data = make_dataset([{"text": f"text {i}"} for i in range(4)])
+    with pytest.raises(InputError, match=r"train\.distill takes no shard: hidden_weight compares states"):
+        run_step(step.function, base=stories, teacher=stories, data=data, shard=True, hidden_weight=1.0)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("part_tokens", 9), ("keep_every", 2), ("patience", 1), ("looks", 2)])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("part_tokens", 9), ("keep_every", 2), ("patience", 1), ("looks", 2), ("shard", True)]
+)
 def test_embed_says_which_settings_it_has_no_use_for(setting, value, small_bert, make_dataset, run_step):
     data = make_dataset([{"query": f"q {i}", "passage": f"p {i}"} for i in range(4)])
     with pytest.raises(InputError, match=f"train.embed takes no {setting}: a batch is computed whole"):

@@ -14,6 +14,7 @@ from torch import Tensor
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.learn.distill_loss import Mix, Projections
+from loomwork.learn.distributed import from_first
 from loomwork.learn.objectives import Outputs
 from loomwork.learn.padded import Ids, PaddedPart, pad_rows
 from loomwork.models.classifier import load_classifier
@@ -55,16 +56,21 @@ class DistilledClasses(torch.nn.Module):
 
 
 def teacher_logits(teacher: Model, texts: Sequence[str], file: Path) -> Tensor:
-    """A classifier's logits of texts, but for a constant of each row. float32 (texts, classes)
+    """A classifier's logits of texts, but for a constant of each row. float32 (texts, classes). Of several processes
+    the first one asks it, and all read the file.
 
     Args:
         teacher: reads with its own tokenizer.
         texts: of the rows.
         file: where they are kept; one that is there is of these texts.
     """
-    if not file.is_file():
-        probabilities = load_classifier(teacher).probabilities(texts)
-        _save(file, np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))
+
+    def ask() -> None:
+        if not file.is_file():
+            probabilities = load_classifier(teacher).probabilities(texts)
+            _save(file, np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))
+
+    from_first(ask)
     return torch.from_numpy(np.load(file))
 
 
@@ -116,12 +122,16 @@ class TeacherStates:
 
     def _keep(self, numbers: int) -> Tensor:
         """All states, one row after the other, in a file that is read as it is needed."""
-        shape = (-1, len(self.layers), self.width)
-        if self.file.is_file():
-            return torch.from_file(str(self.file), shared=False, size=numbers, dtype=self.dtype).view(shape)
+        from_first(lambda: None if self.file.is_file() else self._compute_all(numbers))
+        kept = torch.from_file(str(self.file), shared=False, size=numbers, dtype=self.dtype)
+        return kept.view(-1, len(self.layers), self.width)
+
+    def _compute_all(self, numbers: int) -> None:
         half = self.file.with_suffix(".half")
         half.unlink(missing_ok=True)
-        kept = torch.from_file(str(half), shared=True, size=numbers, dtype=self.dtype).view(shape)
+        kept = torch.from_file(str(half), shared=True, size=numbers, dtype=self.dtype).view(
+            -1, len(self.layers), self.width
+        )
         logits, done = torch.zeros(len(self.rows), self.model.config.num_labels), 0
         for chosen in by_length([len(r) for r in self.rows], BATCH_TOKENS):
             found, logits[chosen] = (t.cpu() for t in self._compute(chosen))
@@ -134,4 +144,3 @@ class TeacherStates:
         os.fsync(descriptor)
         os.close(descriptor)
         half.replace(self.file)
-        return kept

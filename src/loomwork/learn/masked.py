@@ -16,6 +16,7 @@ from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
+from loomwork.learn.distributed import from_first
 from loomwork.learn.objectives import Outputs
 from loomwork.learn.padded import PaddedPart
 from loomwork.models.cross_entropy import IGNORED
@@ -112,7 +113,8 @@ class Pieces(Sequence[Any]):
 
 
 def read_pieces(data: Dataset, column: str, tokenizer: Any, special: Special, longest: int, file: Path) -> Pieces:
-    """Tokenise a dataset's texts, each piece with its control tokens. Rows without a text are left out.
+    """Tokenise a dataset's texts, each piece with its control tokens. Rows without a text are left out. Of several
+    processes the first one does it, and all read the file.
 
     Args:
         tokenizer: of the package tokenizers.
@@ -122,6 +124,17 @@ def read_pieces(data: Dataset, column: str, tokenizer: Any, special: Special, lo
     Raises:
         InputError: no row has a text.
     """
+    found = from_first(lambda: _encode_all(data, column, tokenizer, special, longest, file))
+    lengths, row_ids, left_out, cut = found
+    if not lengths:
+        raise InputError(f"no row has a text in column {column!r}", "is it the right column?")
+    return Pieces(np.memmap(file, np.uint32, "r"), np.cumsum(lengths), row_ids, left_out, cut, special)
+
+
+def _encode_all(
+    data: Dataset, column: str, tokenizer: Any, special: Special, longest: int, file: Path
+) -> tuple[list[int], list[bytes], int, int]:
+    """Write the pieces' tokens; returns their lengths and rows, and how many rows were left out and cut."""
     row_ids: list[bytes] = []
     lengths: list[int] = []
     left_out = cut = done = 0
@@ -141,9 +154,7 @@ def read_pieces(data: Dataset, column: str, tokenizer: Any, special: Special, lo
             left_out += batch.num_rows - len(good)
             done += batch.num_rows
             context().progress(done, len(data), "texts", note="tokenising")
-    if not lengths:
-        raise InputError(f"no row has a text in column {column!r}", "is it the right column?")
-    return Pieces(np.memmap(file, np.uint32, "r"), np.cumsum(lengths), row_ids, left_out, cut, special)
+    return lengths, row_ids, left_out, cut
 
 
 class MaskedObjective(torch.nn.Module):

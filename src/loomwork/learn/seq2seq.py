@@ -12,7 +12,7 @@ from torch import Tensor
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
-from loomwork.learn.distributed import mine
+from loomwork.learn.distributed import even, mine
 from loomwork.learn.order import RowOrder
 from loomwork.learn.padded import PaddedPart, pad_rows, pad_targets
 from loomwork.learn.parts import split_rows
@@ -124,8 +124,9 @@ class PairBatches:
         share = 1 / sum(len(self.pairs.targets[r]) for r in rows)
         lengths = {r: len(self.pairs.sources[r]) + len(self.pairs.targets[r]) for r in rows}
         taken = mine(rows, [lengths[r] for r in rows])
-        parts = split_rows(taken, [lengths[r] for r in taken], limit, padded=True)
-        return [self._part(some, share) for some in parts]
+        chosen = split_rows(taken, [lengths[r] for r in taken], limit, padded=True)
+        parts = [self._part(some, share) for some in chosen]
+        return even(parts, lambda: self._part([min(rows, key=lengths.__getitem__)], 0.0))
 
     def _part(self, rows: list[int], share: float) -> PairPart:
         ids, seen = pad_rows([self.pairs.sources[r] for r in rows], self.pad)

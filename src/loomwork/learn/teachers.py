@@ -21,6 +21,7 @@ from loomwork.core.artifact import Artifact, Model
 from loomwork.core.errors import InputError
 from loomwork.learn.causal import TokenPart
 from loomwork.learn.distill_loss import Taught
+from loomwork.learn.distributed import from_first
 from loomwork.learn.divergence import Top
 from loomwork.learn.sequences import Sequences
 from loomwork.models.families import not_covered
@@ -156,11 +157,15 @@ class CachedTeacher:
         self.starts = np.concatenate([[0], np.cumsum(counts)])
         shape, names = (int(self.starts[-1]), self.about.k), ("token_ids", "log_probabilities")
         files = [file.with_suffix(suffix) for suffix in (".ids", ".values")]
-        with open(files[0], "wb") as ids, open(files[1], "wb") as values:
-            for shard in sorted((cached.path / FOLDER).glob("*.parquet")):
-                for batch in pq.ParquetFile(shard).iter_batches(256, columns=list(names)):
-                    for stream, name in ((ids, names[0]), (values, names[1])):
-                        batch.column(name).flatten().flatten().to_numpy().tofile(stream)
+
+        def lay_out() -> None:
+            with open(files[0], "wb") as ids, open(files[1], "wb") as values:
+                for shard in sorted((cached.path / FOLDER).glob("*.parquet")):
+                    for batch in pq.ParquetFile(shard).iter_batches(256, columns=list(names)):
+                        for stream, name in ((ids, names[0]), (values, names[1])):
+                            batch.column(name).flatten().flatten().to_numpy().tofile(stream)
+
+        from_first(lay_out)
         self.ids = np.memmap(files[0], np.int32, "r", shape=shape)
         self.values = np.memmap(files[1], np.float32, "r", shape=shape)
 

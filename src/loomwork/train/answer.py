@@ -22,7 +22,13 @@ NOWHERE = (-1, -1)
 NOT_FOUND = "the answer is not in the context"
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parts=made_parts)
+@step(
+    makes="model",
+    uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"],
+    heavy=True,
+    parallel=True,
+    parts=made_parts,
+)
 def answer(
     base: Model,
     data: Dataset,
@@ -77,7 +83,6 @@ def answer(
     from loomwork.models.folder import within_context
     from loomwork.models.reader import UNANSWERABLE, reads_types
 
-    training.refuse("train.answer", ["shard"], "it runs in one process")
     training.check_stop(SPAN_METRICS)
     columns = (question, context, answers)
     max_tokens, notes = within_context(base, max_tokens)

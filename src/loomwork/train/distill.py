@@ -16,7 +16,13 @@ from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
 from loomwork.train.teacher import Taught
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parts=made_parts)
+@step(
+    makes="model",
+    uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"],
+    heavy=True,
+    parallel=True,
+    parts=made_parts,
+)
 def distill(
     base: Model,
     data: Dataset,
@@ -81,7 +87,8 @@ def distill(
     from loomwork.learn.divergence import Divergence
     from loomwork.train._distilled import Run, distil_causal, distil_classes, layers_of
 
-    training.refuse("train.distill", ["shard"], "it runs in one process")
+    if hidden_weight:
+        training.refuse("train.distill", ["shard"], "hidden_weight compares states, and split weights give none")
     if (teacher is None) == (cached is None):
         raise InputError("train.distill needs teacher or cached, one of the two", "cached is what train.teacher makes")
     if cached is not None and (divergence != "forward" or hidden_weight):

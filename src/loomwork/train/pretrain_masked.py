@@ -16,7 +16,13 @@ from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parts=made_parts)
+@step(
+    makes="model",
+    uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"],
+    heavy=True,
+    parallel=True,
+    parts=made_parts,
+)
 def pretrain_masked(
     base: Model,
     data: Dataset,
@@ -65,7 +71,6 @@ def pretrain_masked(
     from loomwork.models.folder import within_context
 
     training.check_stop()
-    training.refuse("train.pretrain_masked", ["shard"], "it runs in one process")
     special = read_special(base)
     longest, notes = within_context(base, max_tokens)
 

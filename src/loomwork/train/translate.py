@@ -16,7 +16,13 @@ from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"], heavy=True, parts=made_parts)
+@step(
+    makes="model",
+    uses=["torch", "transformers", "tokenizers", "safetensors", "numpy"],
+    heavy=True,
+    parallel=True,
+    parts=made_parts,
+)
 def translate(
     base: Model,
     data: Dataset,
@@ -65,7 +71,6 @@ def translate(
     from loomwork.models.translator import PREFIX, open_tokenizer
 
     training.check_stop()
-    training.refuse("train.translate", ["shard"], "it runs in one process")
     config = base.read_json("config.json")
     if not config.get("is_encoder_decoder"):
         raise InputError(f"the model {base.path} has no encoder and decoder", "train.init with architecture: bart")
