@@ -153,7 +153,7 @@ def test_a_wider_teacher_is_met_by_a_projection_that_is_thrown_away(stories, sma
 def test_a_model_that_is_not_covered_goes_through_transformers(stories, small, tales, run_step, monkeypatch):
     common = dict(base=small, teacher=stories, data=tales, steps=1, batch=6, teacher_share=0.6)
     _, packed = run_step(distill, **common)
-    for place in ("loomwork.learn.model_io", "loomwork.learn.teachers"):
+    for place in ("loomwork.learn.forward", "loomwork.learn.teachers"):
         monkeypatch.setattr(f"{place}.not_covered", lambda model: "for this test")
     _, plain = run_step(distill, **common, seed=8)
     assert plain.metrics["final_loss"] == pytest.approx(packed.metrics["final_loss"], rel=1e-4)
