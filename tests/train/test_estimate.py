@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 import time
 from dataclasses import replace
 
 import pytest
 import torch
 
-from loomwork.core.artifact import Tokenizer
+from loomwork.core.artifact import Model, Tokenizer
 from loomwork.core.context import Context, use_context
 from loomwork.core.dataset import Dataset
 from loomwork.core.home import Home
 from loomwork.core.recipe import load_recipe
 from loomwork.core.runner import run_recipe
+from loomwork.core.step import find_step
 from loomwork.learn import cost
 from loomwork.learn.cost import Load, counted, measure
 from loomwork.learn.energy import EnergyMeter
@@ -136,6 +138,55 @@ def test_of_a_classifier(minilm, test_data, run_step, tmp_path):
     )
     assert cpu / 2 < found.cpu_seconds < 2 * cpu
     assert found.memory_bytes["gradients"] == 4 * found.trained_parameters
+
+
+OTHERS = {
+    "answer": {"max_tokens": 64, "overlap_tokens": 16, "steps": 8},
+    "translate": {"steps": 8},
+    "pretrain_masked": {"max_tokens": 64, "steps": 8},
+    "distill": {"steps": 8, "text": "text", "max_tokens": 64},
+}
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_of_other_steps(name, test_data, stories, small_bert, run_step, tmp_path):
+    lines = [t for t in (test_data / "lm" / "wizard_of_oz.txt").read_text().split(". ") if 80 < len(t) < 300][:120]
+    rows = [
+        {"text": t, "question": "Who?", "context": t, "answers": t.split()[3], "source": t[:60], "target": t[60:120]}
+        for t in lines
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    steps = {"raw": {"use": "data.read", "path": str(file)}}
+    if name == "translate":
+        steps["words"] = {"use": "train.tokenizer", "data": "$raw", "vocabulary": 400}
+        steps["base"] = {
+            "use": "train.init", "tokenizer": "$words", "architecture": "bart", "layers": 1, "context_tokens": 128
+        }  # fmt: skip
+    else:
+        steps["base"] = {"use": "train.base", "path": str(stories.path if name == "distill" else small_bert.path)}
+    given = {"base": "$base", "data": "$raw", **OTHERS[name]}
+    student = {"student": {"use": "train.student", "teacher": "$base", "keep": 3}} if name == "distill" else {}
+    if student:
+        given |= {"base": "$student", "teacher": "$base"}
+    recipe = {"recipe": "others", "steps": steps | student | {"model": {"use": f"train.{name}", **given}}}
+    home = Home(tmp_path / "home")
+    before = run_recipe({**recipe, "steps": steps}, home=home)  # without the student, which is not there yet
+    (found,) = estimate(home, load_recipe(recipe))
+    assert found.unknown == ""
+    inputs = {"data": home.store.open(before.steps["raw"].artifact, Dataset)}
+    inputs["base"] = home.store.open(before.steps["base"].artifact, Model)
+    if student:
+        inputs["teacher"] = inputs["base"]
+        inputs["base"], _ = run_step(find_step("train.student").function, teacher=inputs["teacher"], keep=3)
+    function = find_step(f"train.{name}").function
+    (_, card), cpu = cpu_seconds_of(lambda: run_step(function, **inputs, **OTHERS[name]))
+    assert found.steps == card.metrics["steps"] == 8
+    assert found.parameters == card.metrics["parameters"]
+    assert found.trained_parameters == card.metrics["trained_parameters"]
+    assert found.cpu_seconds < 2 * cpu  # which is of reading and writing too
+    assert found.cpu_seconds > cpu / 8
+    assert ("teacher" in found.memory_bytes) == (name == "distill")
 
 
 def test_what_cannot_be_known_is_said(texts, tmp_path):

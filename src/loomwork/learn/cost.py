@@ -7,6 +7,7 @@ that is too large even so is taken from the speed of matrix products at its widt
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,13 +25,16 @@ from loomwork.learn.causal import CausalBatches, CausalObjective
 from loomwork.learn.encoder_run import batches_for
 from loomwork.learn.energy import EnergyMeter
 from loomwork.learn.forward import causal_decoder, compile_encoder
-from loomwork.learn.model_io import CLASSES, PEFT_TASKS, Kind, set_filling
-from loomwork.learn.objectives import ClassObjective, Outputs, TokenObjective
+from loomwork.learn.masked import MaskedObjective
+from loomwork.learn.model_io import CLASSES, DROPOUTS, PEFT_TASKS, Kind, set_filling
+from loomwork.learn.objectives import ClassObjective, Outputs, SpanObjective, TokenObjective
 from loomwork.learn.optimizer import make_optimizer
 from loomwork.learn.order import RowOrder
 from loomwork.learn.parts import part_tokens
+from loomwork.learn.seq2seq import PairBatches, PairPart, TextPairs
 from loomwork.learn.sequences import Sequences
 from loomwork.learn.settings import Adapter, Training
+from loomwork.models.cross_entropy import IGNORED
 from loomwork.models.heap import keep_freed_memory
 from loomwork.models.packed_encoder import pack_encoder
 from loomwork.models.short_attention import set_attention
@@ -49,12 +53,14 @@ class Load:
     """A training run, as far as its cost goes.
 
     Args:
-        kind: of the output layer: causal, classes or tokens.
+        kind: of the output layer.
         config: of transformers.
         lengths: of typical rows, in tokens.
         rows: of a batch.
         training, adapter: the settings.
         dropout: of what layers add.
+        targets: how many of each row's tokens a decoder writes, in an encoder-decoder model.
+        hidden_share: of tokens that are to be guessed, in masked language modelling.
     """
 
     kind: Kind
@@ -64,6 +70,8 @@ class Load:
     training: Training
     adapter: Adapter
     dropout: float = 0.0
+    targets: Sequence[int] = ()
+    hidden_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,7 @@ def measure(load: Load) -> Cost:
     """
     keep_freed_memory()  # as a run does
     torch.set_num_threads(context().threads)
-    process = peak_memory_bytes()
+    process = _process_bytes()
     parameters, _ = counted(load)
     layers = int(load.config.num_hidden_layers)
     meter = EnergyMeter(gpu=context().device.startswith("cuda"))
@@ -142,6 +150,12 @@ def measure(load: Load) -> Cost:
     return Cost(token, update, cpu_token, cpu_update, watts, kept, process, how)
 
 
+@functools.cache
+def _process_bytes() -> int:
+    """Of this process before anything was measured in it."""
+    return peak_memory_bytes()
+
+
 def _size(load: Load, layers: int | None) -> int:
     with torch.device("meta"):
         return sum(p.numel() for p in _model(load, layers).parameters())
@@ -152,8 +166,15 @@ def _model(load: Load, layers: int | None) -> Any:
 
     config = copy.deepcopy(load.config)
     set_filling(config, load.kind)
+    if load.kind != "causal":  # whose dropout is of the packed forward pass
+        for name in DROPOUTS:
+            if hasattr(config, name):
+                setattr(config, name, load.dropout)
     if layers is not None:
         config.num_hidden_layers = layers
+        for name in ("decoder_layers", "num_decoder_layers"):  # of encoder-decoder models
+            if getattr(config, name, None):
+                setattr(config, name, layers)
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[:layers]
     try:
@@ -192,18 +213,43 @@ def _learner(load: Load, layers: int | None) -> tuple[torch.nn.Module, Parts]:
     if how.recompute:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     compile_encoder(model, how, dtype)
-    outputs = Outputs(model, dtype)
+    outputs, order = Outputs(model, dtype), RowOrder(len(lengths), load.rows, 0)
     rows = [draw.integers(0, most, n) for n in lengths]
+    if load.kind == "seq2seq":
+        return TokenObjective(outputs), _pairs(load, model, rows, order).parts
+    objective = OBJECTIVES[load.kind](outputs)
+    return objective, batches_for(model, rows, order, lambda chosen, step: _targets(load, rows, chosen), len).parts
 
-    def make(chosen: list[int], step: int) -> dict[str, Any]:
-        if load.kind == "classes":
-            return {"targets": (torch.zeros(len(chosen), dtype=torch.long), torch.ones(len(chosen)))}
-        longest = max(len(rows[r]) for r in chosen)
-        return {"targets": torch.zeros(len(chosen), longest, dtype=torch.long)}
 
-    objective = ClassObjective(outputs) if load.kind == "classes" else TokenObjective(outputs)
-    order = RowOrder(len(rows), load.rows, 0)
-    return objective, batches_for(model, rows, order, make, len).parts
+OBJECTIVES: dict[str, Callable[[Outputs], torch.nn.Module]] = {
+    "classes": ClassObjective,
+    "tokens": TokenObjective,
+    "spans": SpanObjective,
+    "masked": MaskedObjective,
+}
+
+
+def _targets(load: Load, rows: Sequence[np.ndarray], chosen: list[int]) -> dict[str, Any]:
+    """Something to learn from some rows, as a step makes it."""
+    zeros = torch.zeros(len(chosen), dtype=torch.long)
+    if load.kind == "classes":
+        return {"targets": (zeros, torch.ones(len(chosen)))}
+    if load.kind == "spans":
+        return {"targets": (zeros, zeros)}
+    targets = torch.zeros(len(chosen), max(len(rows[r]) for r in chosen), dtype=torch.long)
+    if load.kind == "masked":
+        for row, number in enumerate(chosen):
+            targets[row, max(1, round(load.hidden_share * len(rows[number]))) :] = IGNORED
+    return {"targets": targets}
+
+
+def _pairs(load: Load, model: Any, rows: Sequence[np.ndarray], order: RowOrder) -> PairBatches:
+    """Rows cut in two, where a decoder writes as much of them as it does on average."""
+    written = sum(load.targets) / max(1, sum(load.lengths)) or 0.5
+    parts = [np.split(row, [min(len(row) - 1, max(1, round((1 - written) * len(row))))]) for row in rows]
+    pairs = TextPairs([source for source, _ in parts], [target for _, target in parts], [], {})
+    shift = (model.get_base_model() if hasattr(model, "peft_config") else model).prepare_decoder_input_ids_from_labels
+    return PairBatches(pairs, order, shift, context().device, 0)
 
 
 def _measured(load: Load, layers: int | None) -> np.ndarray:
@@ -236,8 +282,11 @@ def _measured(load: Load, layers: int | None) -> np.ndarray:
 
 
 def _real_tokens(part: Any) -> int:
-    """Of a part, without what fills it up."""
-    return int(part.seen.sum()) if hasattr(part, "seen") else part.tokens
+    """Of a part, without what fills it up; what a decoder writes, too."""
+    if not hasattr(part, "seen"):
+        return int(part.tokens)
+    written = int((part.targets != IGNORED).sum()) if isinstance(part, PairPart) else 0
+    return int(part.seen.sum()) + written
 
 
 def _clocks() -> np.ndarray:

@@ -9,29 +9,27 @@ import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from loomwork.core.artifact import Artifact, Model, digest
-from loomwork.core.call import find
+from loomwork.core.artifact import Model, digest
 from loomwork.core.context import Context, context, use_context
 from loomwork.core.dataset import Dataset
-from loomwork.core.errors import InputError, LoomError, MissingDependency
-from loomwork.core.explain import Why, plan
+from loomwork.core.errors import LoomError
+from loomwork.core.explain import plan
 from loomwork.core.home import Home
 from loomwork.core.key import device, installed_version, precision
-from loomwork.core.recipe import Recipe, Reference, StepCall
+from loomwork.core.recipe import Recipe, StepCall
+from loomwork.learn.parts import fewer_for_logits, part_tokens
+from loomwork.learn.settings import Adapter
+from loomwork.train._estimate_base import Base, Bases, Unknown
+from loomwork.train._estimate_rows import Lengths, longest_row
 
 if TYPE_CHECKING:
     from loomwork.learn.cost import Cost, Load
 
-KINDS = {"train.pretrain": "causal", "train.sft": "causal", "train.classify": "classes", "train.tag": "tokens"}
 SAMPLED = 500  # rows that are tokenised
-WATCHED = {"causal": 32_768, "classes": 2048 * 64, "tokens": 2048 * 64}  # tokens of held-out data at each look, at most
+WATCHED, WATCHED_ROWS = 32_768, 2048  # held-out tokens of a causal model and rows of another at each look, at most
 FORWARD = 1 / 3  # of a step's work is its forward pass
-
-
-class Unknown(Exception):
-    """What an estimate would need is not there; says what."""
 
 
 @dataclass
@@ -65,22 +63,12 @@ class Estimate:
     unknown: str = ""
 
 
-@dataclass
-class Base:
-    """A model to begin with, as far as it is known: its config of transformers, and a folder with its tokenizer."""
-
-    config: Any
-    tokenizer: Path | None
-    assumed: list[str]
-
-
 @dataclass(frozen=True)
 class Data:
-    """Of a dataset: how many rows can be learned, their lengths in tokens (a sample), and its classes."""
+    """Of a dataset: how many rows can be learned, and a sample of them."""
 
     rows: float
-    lengths: list[int]
-    classes: int = 0
+    sample: Lengths
 
 
 def estimate(home: Home, recipe: Recipe) -> list[Estimate]:
@@ -90,7 +78,7 @@ def estimate(home: Home, recipe: Recipe) -> list[Estimate]:
     for name, call in recipe.steps.items():
         if "training" in call.step.groups and plans[name].verdict != "hit":
             with use_context(Context(device=device(), precision=precision())):
-                found.append(_Asked(home, recipe, plans, call).estimate())
+                found.append(_Asked(Bases(home, recipe, plans), call).estimate())
     return found
 
 
@@ -98,9 +86,7 @@ def estimate(home: Home, recipe: Recipe) -> list[Estimate]:
 class _Asked:
     """One call that is estimated."""
 
-    home: Home
-    recipe: Recipe
-    plans: dict[str, Why]
+    bases: Bases
     call: StepCall
 
     def estimate(self) -> Estimate:
@@ -118,16 +104,17 @@ class _Asked:
     def _fill(self, made: Estimate) -> None:
         from loomwork.learn.cost import counted, memory_bytes
 
-        kind = KINDS.get(self.call.use)
-        if kind is None:
-            raise Unknown(f"{self.call.use} is not estimated")
-        base = self._base(self.call.inputs["base"])
+        kind = self.bases.kind(self.call)
+        base = self.bases.base(self.call.inputs["base"])
         made.assumed += base.assumed
         data = self._data(base, kind, made)
         load, made.steps, tokens = self._load(base, data, kind, made)
         made.parameters, made.trained_parameters = counted(load)
         cost = self._cost(load)
+        teacher = self._teacher(load, made)
         made.memory_bytes = memory_bytes(load, cost, made.parameters, made.trained_parameters)
+        if teacher is not None:
+            made.memory_bytes["teacher"] = teacher.memory_bytes
         made.assumed.append(f"measured: {cost.how}")
         made.seconds_per_step = load.rows * mean(load.lengths) * cost.seconds_per_token + cost.seconds_per_update
         if made.steps is None:
@@ -138,130 +125,36 @@ class _Asked:
         if cost.cpu_seconds_per_token:
             work = (tokens + looked) * cost.cpu_seconds_per_token
             made.cpu_seconds = work + made.steps * cost.cpu_seconds_per_update
+        if teacher is not None:
+            read = teacher.tokens(tokens, data)
+            made.seconds += read * FORWARD * teacher.cost.seconds_per_token
+            if made.cpu_seconds is not None:
+                made.cpu_seconds += read * FORWARD * teacher.cost.cpu_seconds_per_token
         made.joules = None if cost.watts is None else cost.watts * made.seconds
-
-    # -- what there is to begin with
-
-    def _artifact(self, reference: Reference | None, kind: type[Artifact]) -> Any:
-        """An input that is there already, or None."""
-        if reference is None:
-            return None
-        if reference.kind == "step" and self.plans[reference.target].verdict != "hit":
-            return None
-        sources = {n: (w.artifact, w.run) for n, w in self.plans.items() if w.verdict == "hit"}
-        found = find(self.home, reference, kind, sources)
-        return found.artifact if found else None
-
-    def _base(self, reference: Reference) -> Base:
-        """The model that a reference will be, from its maker's settings where it is not there yet."""
-        here = self._artifact(reference, Model)
-        if here is not None:
-            return Base(_config(here.path), here.path, [])
-        if reference.kind != "step":
-            raise Unknown(f"its base is {reference}, and there is no such name yet")
-        maker = self.recipe.steps[reference.target]
-        if maker.use == "train.base":
-            folder = _folder_of(maker.settings)
-            return Base(_config(folder), folder, [])
-        if maker.use == "train.init":
-            return self._fresh(maker)
-        if maker.use in KINDS or maker.use in ("train.merge", "train.extend"):
-            base = self._base(maker.inputs["base"])
-            if maker.use == "train.extend":
-                added = len(maker.settings["tokens"] or []) + maker.settings["words"]
-                base.config.vocab_size += added
-                base.assumed.append(f"{maker.name} adds {added} tokens")
-            return base
-        raise Unknown(f"its base is made by {maker.name} ({maker.use}), which has not run")
-
-    def _fresh(self, maker: StepCall) -> Base:
-        """What train.init will make."""
-        from loomwork.train.init import fresh_config
-
-        reference = maker.inputs["tokenizer"]
-        tokenizer = self._artifact(reference, Artifact)
-        assumed = []
-        if tokenizer is not None:
-            from loomwork.models.chat_template import load_tokenizer
-
-            opened: Any = load_tokenizer(tokenizer)
-        else:
-            trainer = self.recipe.steps.get(reference.target)
-            if trainer is None or trainer.use != "train.tokenizer":
-                raise Unknown(f"the tokenizer {reference} of its base is not there yet")
-            size = trainer.settings["vocabulary"]
-            assumed.append(f"the tokenizer comes to all of its {size:,} tokens")
-            opened = _Size(size)
-        settings = {name: maker.settings[name] for name in ("architecture", "layers", "context_tokens")}
-        config = fresh_config(settings["architecture"], opened, settings["layers"], settings["context_tokens"])
-        return Base(config, tokenizer.path if tokenizer is not None else None, assumed)
 
     # -- what it learns from
 
     def _data(self, base: Base, kind: str, made: Estimate) -> Data | None:
         """The rows and their lengths; None where the data is not there yet."""
+        from loomwork.train._estimate_rows import columns_read, read_lengths
         from loomwork.train.find_lr import sampled
 
         reference = self.call.inputs["data"]
-        data = self._artifact(reference, Dataset)
+        data = self.bases.artifact(reference, Dataset)
         if data is None:
             made.assumed.append(f"the data {reference} is not there yet")
             return None
         if base.tokenizer is None:
             made.assumed.append("the tokenizer is not there yet, so the lengths of the rows are not known")
-            return Data(len(data), [])
+            return Data(len(data), Lengths([]))
         with tempfile.TemporaryDirectory() as folder, use_context(replace(context(), work_folder=Path(folder))):
-            some = sampled(data, self._columns(data), SAMPLED, 0, Path(folder) / "sample")
+            use, settings = self.call.use, self.call.settings
+            some = sampled(data, columns_read(use, settings, data), SAMPLED, 0, Path(folder) / "sample")
             taken = len(some)
-            lengths, classes = self._read(some, Model(base.tokenizer), base.config, kind)
+            sample = read_lengths(use, settings, some, Model(base.tokenizer), base.config, kind)
         if taken < len(data):
             made.assumed.append(f"all rows are as long as {taken} of them, taken at random")
-        return Data(len(lengths) * len(data) / taken, lengths, classes)
-
-    def _columns(self, data: Dataset) -> list[str]:
-        s = self.call.settings
-        by_step: dict[str, list[Any]] = {
-            "train.pretrain": [s.get("text")],
-            "train.classify": [s.get("text"), s.get("label")],
-            "train.tag": [s.get("words"), s.get("tags")],
-            "train.sft": ["messages" if "messages" in data.schema.names else "input_ids"],
-        }
-        wanted = by_step[self.call.use]
-        columns = [*wanted, *(["loss_mask"] if "loss_mask" in data.schema.names and "input_ids" in wanted else [])]
-        data.require(*columns)
-        return columns
-
-    def _read(self, data: Dataset, model: Model, config: Any, kind: str) -> tuple[list[int], int]:
-        """Lengths of the rows of a dataset as the step reads them, and the number of its classes."""
-        from loomwork.learn.sequences import read_chats, read_texts, read_token_rows
-        from loomwork.models.chat_template import ChatTemplate, load_tokenizer
-        from loomwork.train.classify import read_labelled
-        from loomwork.train.tag import read_tagged
-
-        s, file, longest = self.call.settings, context().work / "rows", self._longest(config)
-        if self.call.use == "train.classify":
-            numbers = s["target"] == "number"
-            labelled = read_labelled(model, data, s["text"], s["label"], longest, numbers=numbers)
-            return [len(ids) for ids in labelled.ids], max(1, len(labelled.classes))
-        if self.call.use == "train.tag":
-            tagged = read_tagged(model, data, s["words"], s["tags"], longest)
-            return [len(ids) for ids in tagged.ids], len(tagged.classes)
-        tokenizer = load_tokenizer(model)
-        if self.call.use == "train.pretrain":
-            sequences = read_texts(data, s["text"], tokenizer, longest, file)
-        elif "messages" in data.schema.names:
-            sequences = read_chats(data, ChatTemplate(tokenizer, s["template"]), longest, file)
-        else:
-            sequences = read_token_rows(data, longest, file)
-        return [int(n) for n in sequences.lengths], 0
-
-    def _longest(self, config: Any) -> int:
-        from loomwork.models.folder import positions
-
-        limit = positions(config.to_dict())
-        if self.call.use == "train.pretrain":
-            return int(self.call.settings["context_tokens"]) or min(2048, limit)
-        return min(int(self.call.settings["max_tokens"]), limit)
+        return Data(len(sample.tokens) * len(data) / taken, sample)
 
     # -- what it comes to
 
@@ -271,35 +164,71 @@ class _Asked:
 
         s = self.call.settings
         arguments = self.call.step.arguments(self.call.step.settings_model(**s))
-        longest = self._longest(base.config)
-        lengths = (data.lengths if data else []) or [longest]
+        longest = longest_row(self.call.use, s, base.config, kind)
+        sample = data.sample if data and data.sample.tokens else Lengths([])
+        lengths = sample.tokens or [longest]
         usual = mean(lengths)
         steps: int | None = None
         tokens = 0.0
-        if not (data and data.lengths):
+        if not sample.tokens:
             made.assumed.append(f"every row has {longest:,} tokens, the most that the step reads")
         if self.call.use == "train.pretrain":
             batch, wanted = s["batch_tokens"], s["tokens"]
-            epoch = data.rows * usual if data and data.lengths else 0.0
+            epoch = data.rows * usual if data and sample.tokens else 0.0
             rows = max(1, int(batch / usual))
             # A text's first token is read and not predicted; best fit fills nearly all of a batch.
             tokens = wanted * usual / (usual - 1) if wanted else epoch
             steps = max(1, round(tokens / batch)) if tokens else None
         else:
-            rows = arguments["rows"].batch
+            sides = 2 if self.call.use == "train.embed" else 1  # a pair is two texts
+            rows = sides * arguments["rows"].batch
             if data or s["steps"]:
-                steps = arguments["rows"].count(round(data.rows) if data else 0)
+                steps = arguments["rows"].count(round(data.rows / sides) if data else 0)
                 tokens = steps * rows * usual
         if steps is None:
             setting = "tokens" if self.call.use == "train.pretrain" else "steps"
             made.assumed.append(f"how long it runs follows from the data, and is not known: or set {setting}")
         config = base.config
-        if kind != "causal":
-            if not (data and data.classes):
+        if self.call.use in ("train.classify", "train.tag"):
+            if not sample.classes:
                 made.assumed.append("two classes: the labels are not there yet")
-            config.num_labels = (data.classes if data else 0) or 2
-        load = Load(kind, config, lengths, rows, arguments["training"], arguments["tuning"], s["dropout"])  # type: ignore[arg-type]
+            config.num_labels = sample.classes or 2
+        tuning = arguments.get("tuning") or Adapter(freeze_layers=s["freeze_layers"])
+        if self.call.use == "train.embed" and s["freeze_layers"] is not None:
+            made.assumed.append("frozen layers are computed at every step: the run keeps what they give, and is faster")
+        training, hidden = arguments["training"], s.get("hidden_share", 0.0)
+        with_logits = {"masked": hidden, "seq2seq": 0.5}.get(kind)
+        if with_logits is not None:
+            limit = part_tokens(training.part_tokens, context().device)
+            training = replace(training, part_tokens=fewer_for_logits(limit, with_logits, config.vocab_size))
+        load = Load(
+            kind,  # type: ignore[arg-type]
+            config,
+            lengths,
+            rows,
+            training,
+            tuning,
+            s["dropout"],
+            targets=sample.targets or ([longest // 2] if kind == "seq2seq" else []),
+            hidden_share=hidden,
+        )
         return load, steps, tokens
+
+    def _teacher(self, load: Load, made: Estimate) -> _Teacher | None:
+        """What a teacher that is asked during the run costs."""
+        import torch
+
+        from loomwork.learn.cost import counted
+
+        reference = self.call.inputs.get("teacher")
+        if reference is None:
+            return None
+        base = self.bases.base(reference)
+        asked = replace(load, config=base.config, adapter=Adapter())
+        parameters, _ = counted(asked)
+        made.assumed.append("asking the teacher takes a third of what training it would")
+        size = torch.finfo(getattr(torch, context().precision)).bits // 8 if load.kind == "causal" else 4
+        return _Teacher(self._cost(asked), size * parameters, load.kind == "causal")
 
     def _looked(self, kind: str, tokens: float) -> float:
         """Tokens of held-out data that are read on the way."""
@@ -307,12 +236,14 @@ class _Asked:
         if reference is None:
             return 0.0
         looks = int(self.call.settings["looks"])
-        held = self._artifact(reference, Dataset)
-        data = self._artifact(self.call.inputs["data"], Dataset)
+        held = self.bases.artifact(reference, Dataset)
+        data = self.bases.artifact(self.call.inputs["data"], Dataset)
         if held is None or data is None or not len(data):
             return 0.0
         epochs = float(self.call.settings.get("epochs") or 1.0)
-        return looks * min(WATCHED[kind], tokens / epochs * len(held) / len(data))
+        usual = tokens / epochs / len(data)
+        most = WATCHED if kind == "causal" else WATCHED_ROWS * usual
+        return looks * min(most, usual * len(held))
 
     def _cost(self, load: Load) -> Cost:
         """The measured cost of a run, kept in the home for this machine and this shape."""
@@ -320,11 +251,12 @@ class _Asked:
 
         config = {k: v for k, v in load.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
         lengths = sorted(load.lengths)
-        shape = [load.kind, config, lengths, load.rows, asdict(load.training), asdict(load.adapter), load.dropout]
+        more = [load.dropout, sorted(load.targets), load.hidden_share]
+        shape = [load.kind, config, lengths, load.rows, asdict(load.training), asdict(load.adapter), more]
         running = context()
         versions = [installed_version(name, "loom estimate") for name in ("torch", "transformers")]
         machine = [platform.node(), platform.processor(), running.device, running.precision, running.threads, *versions]
-        file = self.home.folder("measured") / f"{digest([shape, machine, FORMAT])[:24]}.json"
+        file = self.bases.home.folder("measured") / f"{digest([shape, machine, FORMAT])[:24]}.json"
         if file.is_file():
             return Cost(**json.loads(file.read_bytes()))
         found = measure(load)
@@ -332,39 +264,18 @@ class _Asked:
         return found
 
 
-FORMAT = 2  # of a kept measurement, and of how it is made
-
-
 @dataclass(frozen=True)
-class _Size:
-    """A tokenizer of which only the size is known."""
+class _Teacher:
+    """Of a model that is asked: a causal one at each step, a classifier once for each row."""
 
-    size: int
-    bos_token_id: int = 0
-    eos_token_id: int = 1
-    pad_token_id: int | None = None
+    cost: Cost
+    memory_bytes: int
+    each_step: bool
 
-    def __len__(self) -> int:
-        return self.size
-
-
-def _config(folder: Path) -> Any:
-    import transformers
-
-    if not (folder / "config.json").is_file():
-        raise Unknown(f"{folder} has no config.json")
-    return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    def tokens(self, trained: float, data: Data | None) -> float:
+        if self.each_step or data is None or not data.sample.tokens:
+            return trained
+        return data.rows * mean(data.sample.tokens)
 
 
-def _folder_of(settings: dict[str, Any]) -> Path:
-    """The folder that train.base will take a model from."""
-    from loomwork.train.base import package_folder
-
-    if settings["path"] is not None:
-        return Path(settings["path"]).expanduser()
-    if settings["hub"]:
-        raise Unknown(f"its base {settings['hub']} is still at the hub: run that step first")
-    try:
-        return package_folder(settings["package"], settings["folder"])
-    except (InputError, MissingDependency) as error:
-        raise Unknown(error.what) from error
+FORMAT = 3  # of a kept measurement, and of how it is made
