@@ -152,3 +152,22 @@ def test_two_runs_that_share_a_work_folder_do_not_take_each_others_checkpoint(sm
     alone = weights("alone", 2)
     assert weights("shared", 1) != alone
     assert weights("shared", 2) == alone
+
+
+def test_watched_on_held_out_pairs(small, make_dataset, run_step, tmp_path):
+    """The weights that are saved have the figures that are told of them, and patience goes by the rank."""
+    rows = ROWS[::4]  # one batch
+    held = make_dataset(rows)
+    how = {"base": small, "data": make_dataset(ROWS[1::2]), "freeze_layers": 1, "batch": 40, "learning_rate": 3e-3}
+    with use_context(Context(work_folder=tmp_path / "w", threads=1, precision="float32")):
+        model, card = run_step(embed, holdout=held, steps=60, looks=30, patience=3, stop_on="mrr_in_batch", **how)
+    assert card.metrics["best_holdout_mrr_in_batch"] == card.metrics["holdout_mrr_in_batch"]
+    assert card.metrics["steps"] <= 60
+    encoder = load_encoder(model)
+    queries, passages = (encoder.embed([r[side] for r in rows]) for side in ("query", "passage"))
+    scores = queries @ passages.T
+    same = np.array([[a["query"] == b["query"] or a["passage"] == b["passage"] for b in rows] for a in rows])
+    ranks = 1 + ((scores >= scores.diagonal()[:, None]) & ~same).sum(1)
+    assert card.metrics["holdout_mrr_in_batch"] == pytest.approx(float((1 / ranks).mean()), abs=1e-3)
+    with pytest.raises(InputError, match="fewer than a batch"):
+        run_step(embed, holdout=make_dataset(rows[:3]), **how)

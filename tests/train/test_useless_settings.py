@@ -23,7 +23,7 @@ def test_distilling_states_splits_no_weights(stories, make_dataset, run_step):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("part_tokens", 9), ("keep_every", 2), ("patience", 1), ("looks", 2), ("shard", True)]
+    ("setting", "value"), [("part_tokens", 9), ("keep_every", 2), ("shard", True), ("compile", True)]
 )
 def test_embed_says_which_settings_it_has_no_use_for(setting, value, small_bert, make_dataset, run_step):
     data = make_dataset([{"query": f"q {i}", "passage": f"p {i}"} for i in range(4)])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from loomwork.learn.frozen import FrozenLayers, vectors_of
+from loomwork.learn.judges import Floats
 from loomwork.models.bert import Bert
 
 
@@ -20,11 +22,13 @@ class PairPart:
         rows: numbers of the pairs.
         same: bool (batch, batch), which pairs have the same query or the same passage.
         tokens: of both sides.
+        share: what its mean loss is multiplied with.
     """
 
     rows: list[int]
     same: Tensor
     tokens: int
+    share: float = 1.0
 
 
 class PairObjective(torch.nn.Module):
@@ -42,9 +46,35 @@ class PairObjective(torch.nn.Module):
         self.module, self.below, self.pooling, self.scale = module, below, pooling, scale
 
     def forward(self, part: PairPart) -> Tensor:
+        return self.loss_of(part, self.outputs(part))
+
+    def loss_of(self, part: PairPart, vectors: Tensor) -> Tensor:
+        """The batch's loss, from what `outputs` gave for it."""
+        queries, passages = vectors[: len(part.rows)], vectors[len(part.rows) :]
+        return contrastive_loss(queries, passages, self.scale, part.same) * part.share
+
+    def outputs(self, part: PairPart) -> Tensor:
+        """Unit vectors of the queries, then of the passages. (2 * batch, dim)"""
         both = [2 * r for r in part.rows] + [2 * r + 1 for r in part.rows]
-        vectors = vectors_of(self.module, self.below, both, self.pooling)
-        return contrastive_loss(vectors[: len(part.rows)], vectors[len(part.rows) :], self.scale, part.same)
+        return vectors_of(self.module, self.below, both, self.pooling)
+
+
+@dataclass(frozen=True)
+class PairJudge:
+    """The mean reciprocal rank of each query's passage among those of its batch, pairs that are the same left out."""
+
+    size: int = 2
+
+    def sums(self, part: PairPart, found: Tensor) -> Floats:
+        queries, passages = found[: len(part.rows)].double(), found[len(part.rows) :].double()
+        scores = queries @ passages.T
+        right = scores.diagonal()[:, None]
+        others = ~part.same & ~torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+        ranks = 1 + ((scores >= right) & others).sum(1)
+        return np.array([float((1 / ranks).sum()), len(ranks)])
+
+    def metrics(self, sums: Floats) -> dict[str, float]:
+        return {"mrr_in_batch": float(sums[0] / max(sums[1], 1.0))}
 
 
 def contrastive_loss(queries: Tensor, passages: Tensor, scale: float, same: Tensor | None = None) -> Tensor:

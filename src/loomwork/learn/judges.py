@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from loomwork.learn.padded import PaddedPart
 from loomwork.metrics.classification import class_counts, class_matthews, macro_f1
 from loomwork.metrics.correlation import pearson_of_sums
 from loomwork.metrics.entities import TAG, entities, entity_counts, f1, tag_codes
@@ -21,6 +20,7 @@ CLASS_METRICS = ("accuracy", "macro_f1", "matthews")
 NUMBER_METRICS = ("pearson",)
 TAG_METRICS = ("accuracy", "entity_f1")
 SPAN_METRICS = ("windows_right",)
+PAIR_METRICS = ("mrr_in_batch",)
 
 
 class Judge(Protocol):
@@ -30,8 +30,8 @@ class Judge(Protocol):
     def size(self) -> int:
         """How many sums there are."""
 
-    def sums(self, part: PaddedPart, found: Any) -> Floats:
-        """Of the rows of a part, from what a model of transformers gave for it. (size)"""
+    def sums(self, part: Any, found: Any) -> Floats:
+        """Of the rows of a part, from what the model gave for it. (size)"""
 
     def metrics(self, sums: Floats) -> dict[str, float]:
         """Of the sums over all rows; the larger, the better."""
@@ -51,7 +51,7 @@ class ClassJudge:
     def size(self) -> int:
         return 3 * self.classes
 
-    def sums(self, part: PaddedPart, found: Any) -> Floats:
+    def sums(self, part: Any, found: Any) -> Floats:
         gold, said = part.targets[0].cpu().numpy(), found.logits.argmax(-1).cpu().numpy()
         counts: Floats = class_counts(gold, said, self.classes).sum(0)
         return counts
@@ -68,7 +68,7 @@ class NumberJudge:
 
     size: int = 6
 
-    def sums(self, part: PaddedPart, found: Any) -> Floats:
+    def sums(self, part: Any, found: Any) -> Floats:
         x, y = (t.double().cpu().numpy().reshape(-1) for t in (part.targets[0], found.logits))
         sums: Floats = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y]).sum(1)
         return sums
@@ -95,7 +95,7 @@ class TagJudge:
         codes = (*tag_codes(self.tags, types), max(1, len(types))) if known else None
         object.__setattr__(self, "_codes", codes)
 
-    def sums(self, part: PaddedPart, found: Any) -> Floats:
+    def sums(self, part: Any, found: Any) -> Floats:
         logits = found.logits[:, -part.targets.shape[1] :]
         learned = (part.targets != IGNORED).cpu().numpy()
         if not learned.any():
@@ -121,7 +121,7 @@ class SpanJudge:
 
     size: int = 2
 
-    def sums(self, part: PaddedPart, found: Any) -> Floats:
+    def sums(self, part: Any, found: Any) -> Floats:
         right = np.ones(len(part.ids), bool)
         for logits, wanted in zip((found.start_logits, found.end_logits), part.targets, strict=True):
             logits = logits[:, -part.seen.shape[1] :].masked_fill(part.seen == 0, -np.inf)

@@ -16,8 +16,10 @@ from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Rows, Share, Training
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+    from loomwork.learn.contrastive import PairPart
     from loomwork.models.bert import Bert
 
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 def embed(
     base: Model,
     data: Dataset,
+    holdout: Dataset | None = None,
     *,
     query: str = "query",
     passage: str = "passage",
@@ -45,6 +48,8 @@ def embed(
     Args:
         base: a BERT encoder.
         data: the pairs. Rows with an empty side are left out and counted.
+        holdout: the same, to watch: `holdout_loss`, and `holdout_mrr_in_batch`, the mean reciprocal rank of each
+            query's passage among those of a batch; a batch of another size has other figures.
         query: the column of queries.
         passage: the column of passages.
         dropout: in the layers that are trained.
@@ -57,20 +62,25 @@ def embed(
     """
     import torch
 
-    from loomwork.learn.contrastive import PairObjective, PairPart
+    from loomwork.learn.contrastive import PairJudge, PairObjective, PairPart
     from loomwork.learn.frozen import FrozenLayers
+    from loomwork.learn.judges import PAIR_METRICS
     from loomwork.learn.loop import fit
     from loomwork.learn.order import RowOrder, save_order
+    from loomwork.learn.watch import HeldOut, Watch
     from loomwork.models.bert import own_name
     from loomwork.models.engines.torch import read_tensors
     from loomwork.models.folder import read_about, save_model, taught
 
-    data.require(query, passage)
-    data.require_rows()
+    training.check_stop(PAIR_METRICS)
+    for given in (data, holdout):
+        if given is not None:
+            given.require(query, passage)
+            given.require_rows()
     about = read_about(base)
     pairs = read_pairs(base, data, query, passage, max_tokens)
     batch = rows.batch
-    useless = ("part_tokens", "recompute", "keep_every", "looks", "patience", "stop_on", "shard", "compile")
+    useless = ("part_tokens", "recompute", "keep_every", "shard", "compile")
     training.refuse(
         "train.embed", useless, "a batch is computed whole in one process, for all of its pairs are negatives"
     )
@@ -86,6 +96,7 @@ def embed(
     made: dict[str, Any] = {"step": "train.embed", "base": base.id, "data": data.digest, "steps": count}
     # Without a runner the work folder is shared: what another run left there must not be taken for this one's.
     settings = [query, passage, asdict(rows), asdict(training), dropout, max_tokens, freeze_layers, scale]
+    settings.append(holdout.digest if holdout is not None else "")
     mark = digest([made, *settings, str(dtype), str(device)])[:16]
     states = context().work / f"states-{mark}" if reused else None
     below = FrozenLayers(module, pairs.ids, freeze_layers, dtype, states)
@@ -97,23 +108,35 @@ def embed(
         return [PairPart(chosen, pairs.same(chosen).to(device), sum(lengths[r] for r in chosen))]
 
     objective = PairObjective(module, below, about.pooling, scale)
-    history = fit(objective, parts_at, training, steps=count, name=f"embed-{mark}")
+    watch = None
+    if holdout is not None:
+        held = read_pairs(base, holdout, query, passage, max_tokens)
+        some = held.batches(batch, training.seed, device)
+        file = context().work / f"held-{mark}"
+        above = PairObjective(module, FrozenLayers(module, held.ids, freeze_layers, dtype, file), about.pooling, scale)
+        judge = PairJudge()
+        watch = Watch(HeldOut(above, lambda limit: some, 0, judge), judge=judge, stop_on=training.stop_on)
+    history = fit(objective, parts_at, training, steps=count, watch=watch, name=f"embed-{mark}")
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     tensors = {n: trained.get(own_name(n), t) for n, t in read_tensors(base).items()}
     trained_on = taught(about, data, query, passage)
     save_model(out, tensors, base, replace(about, engine="torch", training=made, trained_on=trained_on))
-    save_order(out, order, pairs.row_ids, lengths, count)
+    save_order(out, order, pairs.row_ids, lengths, len(history.losses))
+    steps, watched = len(history.losses), watch.card(bool(training.patience)) if watch else {}
+    stopped = f"stopped at step {steps} of {count}: no better held-out {training.stop_on} since"
     return Card(
-        metrics={
-            "steps": count,
-            "epochs": count * batch / len(pairs),
+        metrics=watched
+        | {
+            "steps": steps,
+            "epochs": steps * batch / len(pairs),
             "pairs": len(pairs),
             "pairs_left_out": pairs.left_out,
             "texts_cut": pairs.cut,
             "final_loss": history.last_loss(),
             "train_seconds": history.seconds,
             "tokens_per_second": history.tokens / history.seconds if history.seconds else 0.0,
-        }
+        },
+        notes=[stopped] if history.stopped_early else [],
     )
 
 
@@ -129,6 +152,29 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.ids) // 2
+
+    def batches(self, size: int, seed: int, device: torch.device) -> list[PairPart]:
+        """A random sample of them in batches, to look at while training; a last one that is not full is left out.
+
+        Raises:
+            InputError: they fill no batch.
+        """
+        import numpy as np
+
+        from loomwork.learn.contrastive import PairPart
+        from loomwork.learn.encoder_run import WATCHED_ROWS
+
+        chosen = np.random.default_rng([seed, 1]).permutation(len(self))[:WATCHED_ROWS].tolist()
+        some = [chosen[at : at + size] for at in range(0, len(chosen) - size + 1, size)]
+        if not some:
+            raise InputError(
+                f"there are {len(self)} held-out pairs, fewer than a batch of {size}", "set a smaller batch"
+            )
+        tokens = [sum(len(self.ids[2 * r]) + len(self.ids[2 * r + 1]) for r in rows) for rows in some]
+        return [
+            PairPart(rows, self.same(rows).to(device), count, 1 / len(some))
+            for rows, count in zip(some, tokens, strict=True)
+        ]
 
     def same(self, rows: list[int]) -> Tensor:
         """bool (rows, rows): which pairs have the same query or the same passage."""
