@@ -36,7 +36,8 @@ class Training:
         patience: stop after so many looks at held-out data without a better one, and save the best weights; 0 never
             stops.
         stop_on: what is better by: the held-out loss, or a metric that the step watches beside it (accuracy, macro_f1
-            and matthews of classes, pearson of numbers, accuracy and entity_f1 of tags, windows_right of answers, mrr_in_batch of pairs).
+            and matthews of classes, pearson of numbers, accuracy and entity_f1 of tags, windows_right of answers,
+            mrr_in_batch of pairs).
         part_tokens: how many tokens are computed at once; the gradients of a batch's parts are summed, so it changes
             memory and speed only. 0 chooses by the device. Out of memory, it is halved and the run goes on.
         recompute: forget what layers computed inside and compute it again on the way back: less memory, more time.
