@@ -116,7 +116,7 @@ def test_a_request_to_stop_that_one_process_sees_stops_both(runs: Runs):
 )
 def test_a_checkpoint_resumes_in_another_number_of_processes(runs: Runs, resumed: str, whole: str):
     told = runs.told.get(resumed) or runs.told[f"{resumed}/0"]
-    assert min(told["curves"]["learning_rate"]) > 5  # it went on, and did not begin again
+    assert any("went on from step" in note for note in told["notes"])
     assert told["ended"] == ""
     assert told["curves"]["loss"] == pytest.approx(runs.told[whole]["curves"]["loss"], rel=1e-3)
     one, two = runs.weights(whole), runs.weights(resumed)

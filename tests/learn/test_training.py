@@ -68,6 +68,28 @@ def test_resumed_with_parts_averages_and_looks_it_ends_with_the_same_bits(optimi
     assert len(seen[0]["values"]) == 4
 
 
+def test_a_resumed_run_has_all_points_of_its_curves(tmp_path):
+    stop = tmp_path / "stop"
+    curves: list[dict[str, set[int]]] = []
+    for name, at in (("a", None), ("b", 17)):
+        if at is not None:
+            line = Line()
+            line.factor = lambda step: stop.touch() or 1.0 if step == 16 else 1.0
+            with pytest.raises(Stopped):
+                run(line, tmp_path / name, steps=40, watch=Watch(line.held), stop_file=stop, looks=8)
+            stop.unlink()
+        line, events = Line(), []
+        run(line, tmp_path / name, steps=40, watch=Watch(line.held), looks=8, report=events.append)
+        points = [(e["name"], e["step"]) for e in events if e["type"] == "metric"]
+        assert len(points) == len(set(points))
+        curves.append({series: {s for n, s in points if n == series} for series, _ in points})
+    assert curves[0].keys() >= {"loss", "gradient_norm", "learning_rate", "memory_bytes", "holdout_loss"}
+    assert curves[0]["learning_rate"] == set(range(1, 41))
+    assert {n: steps for n, steps in curves[1].items() if n != "tokens_per_second"} == {
+        n: steps for n, steps in curves[0].items() if n != "tokens_per_second"
+    }
+
+
 def test_a_finished_run_that_is_begun_again_has_its_average_at_once(tmp_path):
     first, second = Line(), Line(seed=3)
     run(first, tmp_path, steps=20, ema=0.9)

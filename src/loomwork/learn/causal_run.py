@@ -128,6 +128,8 @@ def run_causal(
     notes += [f"left out: {n} rows, {why}" for why, n in sorted(sequences.left_out.items())]
     if size() > 1:
         notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))
+    if history.resumed_at:
+        notes.append(f"went on from step {history.resumed_at}, where an earlier run of it had ended")
     if history.stopped_early:
         notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out loss since")
     if history.part_tokens < limit:

@@ -137,6 +137,8 @@ def run_encoder(
     notes = [*model.opened_notes, *([] if is_packed(model) else ["forward pass: transformers"])]
     if size() > 1:
         notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))
+    if history.resumed_at:
+        notes.append(f"went on from step {history.resumed_at}, where an earlier run of it had ended")
     if history.stopped_early:
         notes.append(f"stopped at step {len(history.losses)} of {steps}: no better held-out {training.stop_on} since")
     if history.part_tokens < limit:

@@ -52,7 +52,8 @@ class History:
         seconds: how long was trained, checkpoints and what other processes did before a resume included.
         tokens: how many tokens were trained on.
         part_tokens: how many were computed at once, at the end.
-        stopped_early: whether the held-out loss ended it.
+        stopped_early: whether a look at held-out data ended it.
+        curves: the points that were reported, by series and step; those before a resume included.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -62,6 +63,7 @@ class History:
     tokens: int = 0
     part_tokens: int = 0
     stopped_early: bool = False
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
     best: float = math.inf  # the lowest median loss of a window so far
 
     def last_loss(self, steps: int = WINDOW) -> float:
@@ -127,7 +129,7 @@ def fit(
     gradients = Gradients(objective, parts_at, trained, how, history.part_tokens, scale)
     (stop,) = distributed.sum_numbers(context().stop_requested)
     every = max(1, steps // REPORTS)
-    _report_again(history, every, steps)
+    _report_again(history, watch, steps)
     began = saved = reported = time.monotonic()
     tokens_since = steps_since = 0
     saving = 0.0  # seconds that the last checkpoint took
@@ -208,6 +210,7 @@ def _resume(kept: Checkpoint, how: Training, watch: Watch | None, scale: LossSca
         best=min(medians, default=math.inf),
         seconds=run["seconds"],
         tokens=run["tokens"],
+        curves=run["curves"],
     )
 
 
@@ -218,6 +221,7 @@ def _state(history: History, watch: Watch | None, scale: LossScale, began: float
         "tokens": history.tokens,
         "losses": history.losses,
         "gradient_norms": history.gradient_norms,
+        "curves": history.curves,
         "part_tokens": history.part_tokens,
         "watch": watch.state if watch else {},
     }
@@ -248,27 +252,35 @@ def _check(history: History, rate: float) -> None:
         )
 
 
-def _report_again(history: History, every: int, steps: int) -> None:
+def _report_again(history: History, watch: Watch | None, steps: int) -> None:
     """Send the curves of the steps before this process took over, for a run's series are its own."""
     if not history.resumed_at:
         return
     context().progress(history.resumed_at, steps, "steps", note=f"goes on from step {history.resumed_at}")
-    for done in range(every, history.resumed_at + 1, every):
-        for name, values in (("loss", history.losses), ("gradient_norm", history.gradient_norms)):
-            context().metric(name, sum(values[done - every : done]) / every, done)
+    for name, points in history.curves.items():
+        for step, value in points.items():
+            context().metric(name, value, step)
+    if watch:
+        for step in watch.values:
+            watch.tell(step)
 
 
 def _report(step: int, steps: int, history: History, rate: float, tokens: int, count: int, seconds: float) -> None:
     """Send the points of the curves; the loss and the norm are means since the last point."""
     loss = sum(history.losses[-count:]) / count
     context().progress(step, steps, "steps", note=f"loss {loss:.3f}")
-    context().metric("loss", loss, step)
-    context().metric("gradient_norm", sum(history.gradient_norms[-count:]) / count, step)
-    context().metric("learning_rate", rate, step)
-    memory = torch.cuda.max_memory_allocated() if context().device.startswith("cuda") else peak_memory_bytes()
-    context().metric("memory_bytes", memory, step)
+    on_gpu = context().device.startswith("cuda")
+    points = {
+        "loss": loss,
+        "gradient_norm": sum(history.gradient_norms[-count:]) / count,
+        "learning_rate": rate,
+        "memory_bytes": float(torch.cuda.max_memory_allocated() if on_gpu else peak_memory_bytes()),
+    }
     if tokens and seconds > 0:
-        context().metric("tokens_per_second", tokens / seconds, step)
+        points["tokens_per_second"] = tokens / seconds
+    for name, value in points.items():
+        history.curves.setdefault(name, {})[step] = value
+        context().metric(name, value, step)
 
 
 @contextmanager

@@ -153,6 +153,9 @@ class _RangeWatch(Watch):
         self.worse = int(mean > self.best + max(1.0, abs(self.best)) or not math.isfinite(mean))
         return False  # no weights are to be kept
 
+    def tell(self, step: int) -> None:
+        """Nothing: the loop reports the loss of every step."""
+
     @property
     def state(self) -> dict[str, object]:
         return super().state | {"mean": self.mean}

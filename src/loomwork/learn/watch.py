@@ -53,10 +53,8 @@ class Watch:
         loss, sums = found if isinstance(found, tuple) else (found, np.zeros(0))
         loss, *summed = distributed.sum_numbers(loss, *sums.tolist())
         value = self.values[step] = float(loss * self.scale)  # plain, for the checkpoint
-        context().metric(self.series, value, step)
         seen = self.metrics[step] = self.judge.metrics(np.array(summed)) if self.judge else {}
-        for name, metric in seen.items():
-            context().metric(f"holdout_{name}", metric, step)
+        self.tell(step)
         chosen = value if self.stop_on == "loss" else seen[self.stop_on]
         first = math.isnan(self.best)
         better = first or (chosen < self.best if self.stop_on == "loss" else chosen > self.best)
@@ -65,6 +63,12 @@ class Watch:
         else:
             self.worse += 1
         return better
+
+    def tell(self, step: int) -> None:
+        """Send the points of the look after `step` steps."""
+        context().metric(self.series, self.values[step], step)
+        for name, metric in self.metrics[step].items():
+            context().metric(f"holdout_{name}", metric, step)
 
     def card(self, stopping: bool) -> dict[str, float]:
         """Of the looks, for a card: the best, and the metrics of the weights that are saved.
