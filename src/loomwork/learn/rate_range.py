@@ -138,6 +138,7 @@ class _Recorded(torch.nn.Module):
 class _RangeWatch(Watch):
     """Looks at the loss of every step, and ends the run where it runs away."""
 
+    best: float = math.inf
     mean: float = 0.0
 
     def due(self, step: int, steps: int, looks: int) -> bool:
