@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from loomwork.core import key
-from loomwork.core.errors import InputError
+from loomwork.core.errors import InputError, RecipeError
+from loomwork.core.recipe import load_recipe
 from loomwork.core.step import find_step
 from loomwork.learn.settings import Training
 
@@ -45,3 +46,34 @@ def test_a_precision_that_cannot_train_is_refused(monkeypatch):
             key.precision()
     finally:
         key.precision.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("step", "settings", "told"),
+    [
+        ("classify", {"patience": 2}, "patience needs held-out data"),
+        ("classify", {"adapter": "lora", "freeze_layers": 2}, "lora takes no freeze_layers"),
+        ("sft", {"rank": 64}, "none takes no rank"),
+        ("classify", {"target": "number", "class_weights": "balanced"}, "are for classes"),
+        ("classify", {"target": "number", "label_smoothing": 0.1}, "are for classes"),
+        ("classify", {"weights": "w", "class_weights": "balanced"}, "weights and class_weights are both given"),
+        ("tag", {"train_only": ["norm"], "freeze_layers": 3}, "freeze_layers and train_only are both given"),
+        ("tag", {"holdout": "$raw", "patience": 1, "stop_on": "macro_f1"}, "stop_on is 'macro_f1'"),
+        ("embed", {"stop_on": "mrr_in_batch"}, "patience is 0"),
+        ("pretrain", {"holdout": "$raw", "patience": 1, "stop_on": "accuracy"}, "stop_on is 'accuracy'"),
+        ("tokenizer", {"vocabulary": 100}, "vocabulary"),
+    ],
+)
+def test_a_recipe_is_told_before_its_first_step(step, settings, told, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "a", "label": "b"}\n')
+    base = {} if step == "tokenizer" else {"base": "x@y"}
+    steps = {
+        "raw": {"use": "data.read", "path": str(file)},
+        "model": {"use": f"train.{step}", "data": "$raw", **base, **settings},
+    }
+    with pytest.raises(RecipeError, match=told):
+        load_recipe({"steps": steps})
+    for name in settings.keys() - {"holdout"}:  # and it is these settings that are wrong
+        del steps["model"][name]
+    load_recipe({"steps": steps})

@@ -139,6 +139,8 @@ def _checked(scope: Scope, text: str) -> Recipe:
                 calls[call.name], trees[call.name] = call, keys
     _check_kinds(calls, trees, faults)
     check_parts(calls, trees, faults)
+    if not faults.found:
+        _check_settings(calls, trees, faults)
     steps = calls
     with faults.caught():
         steps = _in_order(calls, trees)
@@ -283,6 +285,18 @@ def _check_kinds(calls: Mapping[str, StepCall], trees: Mapping[str, Tree], fault
                 fitting = ", ".join(f"${n}" for n, c in calls.items() if c.step.makes == wanted and n != call.name)
                 hint = f"these make one: {fitting}" if fitting else f"no step here makes a {wanted}"
                 faults.add(trees[call.name].error(what, hint, role))
+
+
+def _check_settings(calls: Mapping[str, StepCall], trees: Mapping[str, Tree], faults: Faults) -> None:
+    """Ask each step whether its settings go together, and with the inputs that it is given."""
+    for call in calls.values():
+        if not call.step.checks:
+            continue
+        given = {role for role, reference in call.inputs.items() if reference is not None}
+        try:
+            call.step.checks(call.step.arguments(call.step.settings_model(**call.settings)), given)
+        except InputError as error:
+            faults.add(trees[call.name].error(f"step {call.name!r}: {error.what}", error.hint))
 
 
 def _in_order(calls: dict[str, StepCall], trees: Mapping[str, Tree]) -> dict[str, StepCall]:

@@ -171,6 +171,7 @@ class Input:
 
 
 Parts = Callable[[Mapping[str, Any]], Collection[str] | None]  # of a step's settings
+Checks = Callable[[Mapping[str, Any], Collection[str]], None]  # of a call's arguments, and the inputs that it names
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ class Step:
     parallel: bool = False
     name: str = ""
     parts: Parts | None = None
+    checks: Checks | None = None
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -288,6 +290,7 @@ def step(
     measures: bool = False,
     parallel: bool = False,
     parts: Parts | None = None,
+    checks: Checks | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a function a step.
 
@@ -301,11 +304,13 @@ def step(
             the same inputs and settings; what the first one writes is the result. Such a step is heavy.
         parts: tells of its settings which parts it will make ("checkpoint-*" for a pattern), or None where that cannot
             be known, so that a recipe which names another is refused before it runs.
+        checks: raises InputError for settings that do not go together, which a recipe is told of before it runs.
     """
 
     def declare(function: Function) -> Function:
         heavier = heavy or parallel
-        found = Step(function, makes, tuple(uses), heavier, version, measures, parallel, step_name(function), parts)
+        name = step_name(function)
+        found = Step(function, makes, tuple(uses), heavier, version, measures, parallel, name, parts, checks)
         for name, parameter in found.signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD or parameter.kind is parameter.VAR_POSITIONAL:
                 raise TypeError(f"step {found.name}: *{name} is not allowed, the signature is the schema")

@@ -9,18 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from loomwork.learn.settings import CLASS_METRICS
 from loomwork.metrics.classification import class_counts, class_matthews, macro_f1
 from loomwork.metrics.correlation import pearson_of_sums
 from loomwork.metrics.entities import TAG, entities, entity_counts, f1, tag_codes
 from loomwork.models.cross_entropy import IGNORED
 
 Floats = npt.NDArray[np.float64]
-
-CLASS_METRICS = ("accuracy", "macro_f1", "matthews")
-NUMBER_METRICS = ("pearson",)
-TAG_METRICS = ("accuracy", "entity_f1")
-SPAN_METRICS = ("windows_right",)
-PAIR_METRICS = ("mrr_in_batch",)
 
 
 class Judge(Protocol):

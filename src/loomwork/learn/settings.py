@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -11,8 +11,15 @@ from annotated_types import Ge, Gt, Lt
 
 from loomwork.core.errors import InputError
 from loomwork.core.ranges import Seed
+from loomwork.core.step import Checks
 
 Share = Annotated[float, Ge(0), Lt(1)]
+# What is watched of held-out data beside the loss.
+CLASS_METRICS = ("accuracy", "macro_f1", "matthews")
+NUMBER_METRICS = ("pearson",)
+TAG_METRICS = ("accuracy", "entity_f1")
+SPAN_METRICS = ("windows_right",)
+PAIR_METRICS = ("mrr_in_batch",)
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,20 @@ class Rows:
     def count(self, rows: int) -> int:
         """The steps of a run over that many rows."""
         return self.steps or max(1, math.ceil(self.epochs * rows / self.batch))
+
+
+def together(*metrics: str) -> Checks:
+    """Of a training step that watches these metrics: refuses groups of settings that do not go together."""
+
+    def check(given: Mapping[str, Any], inputs: Collection[str]) -> None:
+        training: Training = given["training"]
+        training.check_stop(metrics)
+        if training.patience and "holdout" not in inputs:
+            raise InputError("patience needs held-out data to look at", "give holdout, or leave patience out")
+        if "tuning" in given:
+            given["tuning"].check()
+
+    return check
 
 
 def made_parts(settings: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from loomwork.core.artifact import Artifact, Model, digest
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, did_you_mean
-from loomwork.learn.settings import Adapter, Rows, Training
+from loomwork.learn.settings import CLASS_METRICS, Adapter, Rows, Training
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +114,7 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
 
     from loomwork.learn.distill_classes import DistilledClasses, TeacherStates, teacher_logits
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
-    from loomwork.learn.judges import CLASS_METRICS, ClassJudge
+    from loomwork.learn.judges import ClassJudge
     from loomwork.learn.objectives import Outputs
     from loomwork.learn.order import RowOrder
     from loomwork.learn.written import write_trained

@@ -13,7 +13,7 @@ from loomwork.core.context import context as running
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
+from loomwork.learn.settings import SPAN_METRICS, Adapter, Rows, Share, Training, made_parts, together
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,7 @@ NOT_FOUND = "the answer is not in the context"
     heavy=True,
     parallel=True,
     parts=made_parts,
+    checks=together(*SPAN_METRICS),
 )
 def answer(
     base: Model,
@@ -75,7 +76,7 @@ def answer(
     import torch
 
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
-    from loomwork.learn.judges import SPAN_METRICS, SpanJudge
+    from loomwork.learn.judges import SpanJudge
     from loomwork.learn.objectives import Outputs, SpanObjective
     from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import pad_targets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,23 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
+from loomwork.learn.settings import CLASS_METRICS, NUMBER_METRICS, Adapter, Rows, Share, Training, made_parts, together
 
 MOST_CLASSES = 1000
+
+
+def check_settings(given: Mapping[str, Any], inputs: Collection[str]) -> None:
+    """Refuse settings that do not go together.
+
+    Raises:
+        InputError: a row would be weighed twice, what is for classes is given for numbers, or see `together`.
+    """
+    if given["weights"] and given["class_weights"] != "none":
+        raise InputError("weights and class_weights are both given", "one of them: a row is weighed once")
+    numbers = given["target"] == "number"
+    if numbers and (given["label_smoothing"] or given["class_weights"] != "none"):
+        raise InputError("label_smoothing and class_weights are for classes", "leave them out where target is number")
+    together(*(NUMBER_METRICS if numbers else CLASS_METRICS))(given, inputs)
 
 
 @step(
@@ -26,6 +40,7 @@ MOST_CLASSES = 1000
     heavy=True,
     parallel=True,
     parts=made_parts,
+    checks=check_settings,
 )
 def classify(
     base: Model,
@@ -76,7 +91,7 @@ def classify(
     import torch
 
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
-    from loomwork.learn.judges import CLASS_METRICS, NUMBER_METRICS, ClassJudge, NumberJudge
+    from loomwork.learn.judges import ClassJudge, NumberJudge
     from loomwork.learn.number_unit import NumberUnit
     from loomwork.learn.objectives import ClassObjective, NumberObjective, Outputs
     from loomwork.learn.objectives import class_weights as weights_of
@@ -85,12 +100,10 @@ def classify(
     from loomwork.models.classifier import TASK
     from loomwork.models.folder import within_context
 
-    if weights and class_weights != "none":
-        raise InputError("weights and class_weights are both given", "one of them: a row is weighed once")
     numbers = target == "number"
-    if numbers and (label_smoothing or class_weights != "none"):
-        raise InputError("label_smoothing and class_weights are for classes", "leave them out where target is number")
-    training.check_stop(NUMBER_METRICS if numbers else CLASS_METRICS)
+    given = {"weights": weights, "class_weights": class_weights, "target": target, "label_smoothing": label_smoothing}
+    groups = {"training": training, "tuning": tuning}
+    check_settings(given | groups, {"holdout"} if holdout is not None else ())
     max_tokens, notes = within_context(base, max_tokens)
     read = partial(read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=numbers, weights=weights)
     labelled = read(data)

@@ -12,7 +12,7 @@ from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.ranges import Share as WholeShare
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
+from loomwork.learn.settings import CLASS_METRICS, Adapter, Rows, Share, Training, made_parts, together
 from loomwork.train.teacher import Taught
 
 
@@ -22,6 +22,7 @@ from loomwork.train.teacher import Taught
     heavy=True,
     parallel=True,
     parts=made_parts,
+    checks=together(*CLASS_METRICS),
 )
 def distill(
     base: Model,

@@ -13,7 +13,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Rows, Share, Training
+from loomwork.learn.settings import PAIR_METRICS, Rows, Share, Training, together
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loomwork.models.bert import Bert
 
 
-@step(makes="model", uses=["torch", "tokenizers", "numpy", "pyarrow"], heavy=True)
+@step(makes="model", uses=["torch", "tokenizers", "numpy", "pyarrow"], heavy=True, checks=together(*PAIR_METRICS))
 def embed(
     base: Model,
     data: Dataset,
@@ -64,7 +64,6 @@ def embed(
 
     from loomwork.learn.contrastive import PairJudge, PairObjective, PairPart
     from loomwork.learn.frozen import FrozenLayers
-    from loomwork.learn.judges import PAIR_METRICS
     from loomwork.learn.loop import fit
     from loomwork.learn.order import RowOrder, save_order
     from loomwork.learn.watch import HeldOut, Watch

@@ -12,10 +12,17 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Share, Training, made_parts
+from loomwork.learn.settings import Adapter, Share, Training, made_parts, together
 
 
-@step(makes="model", uses=["torch", "transformers", "tokenizers", "numpy"], heavy=True, parallel=True, parts=made_parts)
+@step(
+    makes="model",
+    uses=["torch", "transformers", "tokenizers", "numpy"],
+    heavy=True,
+    parallel=True,
+    parts=made_parts,
+    checks=together(),
+)
 def pretrain(
     base: Model,
     data: Dataset,

@@ -14,7 +14,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
+from loomwork.learn.settings import TAG_METRICS, Adapter, Rows, Share, Training, made_parts, together
 
 
 @step(
@@ -23,6 +23,7 @@ from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
     heavy=True,
     parallel=True,
     parts=made_parts,
+    checks=together(*TAG_METRICS),
 )
 def tag(
     base: Model,
@@ -67,7 +68,7 @@ def tag(
     import torch
 
     from loomwork.learn.encoder_run import batches_for, open_trained, run_encoder
-    from loomwork.learn.judges import TAG_METRICS, TagJudge
+    from loomwork.learn.judges import TagJudge
     from loomwork.learn.objectives import Outputs, TokenObjective
     from loomwork.learn.objectives import class_weights as weights_of
     from loomwork.learn.order import RowOrder

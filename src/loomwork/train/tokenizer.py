@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge
 
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
@@ -16,7 +19,9 @@ SMALLEST = 256 + 2  # every byte, and the two control tokens
 
 
 @step(makes="tokenizer", uses=["tokenizers"], heavy=True)
-def tokenizer(data: Dataset, *, text: str = "text", vocabulary: int = 8192, mask: bool = False, out: Path) -> Card:
+def tokenizer(
+    data: Dataset, *, text: str = "text", vocabulary: Annotated[int, Ge(SMALLEST)] = 8192, mask: bool = False, out: Path
+) -> Card:
     """Train a byte-level BPE tokenizer, which writes any text and reads it back unchanged.
 
     Saved as tokenizer.json and tokenizer_config.json, which transformers' PreTrainedTokenizerFast opens. It begins

@@ -13,7 +13,7 @@ from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
-from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
+from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts, together
 
 
 @step(
@@ -22,6 +22,7 @@ from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts
     heavy=True,
     parallel=True,
     parts=made_parts,
+    checks=together(),
 )
 def translate(
     base: Model,
