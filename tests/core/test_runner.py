@@ -72,6 +72,16 @@ def test_a_changed_setting_runs_what_depends_on_it_and_says_why(home, lines):
     assert run.steps["model"].why == ["settings.steps: 3 -> 4"]
 
 
+def test_until_a_step_nothing_else_runs_and_no_name_moves(home, lines):
+    run = run_recipe(recipe(lines), home=home, until=["upper"])
+    assert statuses(run) == {"raw": "ran", "upper": "ran"}
+    assert (run.moved, run.kept) == ({}, {})
+    assert statuses(run_recipe(recipe(lines), home=home))["upper"] == "hit"
+    with pytest.raises(InputError, match="there is no step 'uper'") as told:
+        run_recipe(recipe(lines), home=home, until=["uper"])
+    assert "upper" in told.value.hint
+
+
 def test_unchanged_output_stops_the_ripple(home, lines):
     run_recipe(recipe(lines), home=home)
     lines.write_text("apple\nbanana\nmelon pie\n".replace("melon pie", "cherry") + "zzz\n")

@@ -207,3 +207,17 @@ def test_bad_input_is_refused(stories, make_dataset, run_step):
         run_step(sft, base=stories, data=rows, adapter="prefix", **FAST | {"template": ""})
     with pytest.raises(InputError, match="freeze_layers is 5: that is all layers"):
         run_step(sft, base=stories, data=make_dataset(TALKS), freeze_layers=5, **FAST)
+
+
+def test_what_rounding_leaves_of_the_training_is_told(stories, make_dataset, run_step):
+    """stories260K is float16: the steps of an adapter of so low a rate fall between its numbers."""
+    data = make_dataset([{"messages": [{"role": "user", "content": "cat"}, {"role": "assistant", "content": "ran."}]}])
+    how = {"base": stories, "data": data, "template": "plain", "batch": 1, "steps": 2}
+    model, card = run_step(sft, **how, adapter="ia3", learning_rate=1e-7)
+    (told,) = (note for note in card.notes if note.startswith("saved as float16"))
+    assert "0 of 260,032 numbers changed; what was learned is lost in rounding" in told
+    assert model.file("model.safetensors").read_bytes() == stories.file("model.safetensors").read_bytes()
+    _, card = run_step(sft, **how, learning_rate=1e-3)
+    (told,) = (note for note in card.notes if note.startswith("saved as float16"))
+    assert int(told.split(": ")[1].split(" of ")[0].replace(",", "")) > 100_000
+    assert "lost" not in told

@@ -27,6 +27,10 @@ def run(
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="How many steps may run at once.")] = 1,
     on: Annotated[str, typer.Option("--on", help="Where heavy steps run: local, or a plug-in's executor.")] = "local",
     processes: ProcessesOption = 1,
+    until: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEP", help="Run this step and what it needs only; no gate decides, no name moves."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and why; run nothing.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -42,6 +46,7 @@ def run(
       loom run recipe.yaml --set seed=8 --set threshold=0.7
       loom run recipe.yaml --jobs 2
       loom run recipe.yaml --processes 4     each training in four processes, on four GPUs say
+      loom run recipe.yaml --until split     the data only, before the cost is estimated
       loom run recipe.yaml --dry-run         what would run, and why
 
     \b
@@ -55,6 +60,7 @@ def run(
     if not dry_run:
         stand_by()
     loaded = load_recipe(recipe, parse_settings(settings or []))
+    loaded = loaded.until(until) if until else loaded
     opened = open_home(home)
     if dry_run:
         from loomwork.cli.dry_run import show_plan

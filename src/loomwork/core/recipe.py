@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import graphlib
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,23 @@ class Recipe:
     ask: list[str] = field(default_factory=list)
     file: str = ""
     text: str = ""
+
+    def until(self, wanted: Iterable[str]) -> Recipe:
+        """The same up to some of its steps, with all that they need: no gate decides, and no name moves.
+
+        Raises:
+            InputError: there is no such step.
+        """
+        left, kept = list(wanted), set[str]()
+        while left:
+            name = left.pop()
+            if name not in self.steps:
+                raise InputError(f"there is no step {name!r} in the recipe", did_you_mean(name, list(self.steps)))
+            if name not in kept:
+                kept.add(name)
+                left += [r.target for _, r in self.steps[name].references() if r.kind == "step"]
+        steps = {name: call for name, call in self.steps.items() if name in kept}
+        return replace(self, steps=steps, gates=[], names={}, report=None, ask=[])
 
 
 def load_recipe(

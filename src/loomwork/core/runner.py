@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -228,9 +228,13 @@ def run_recipe(
     jobs: int = 1,
     on: str = "local",
     processes: int = 1,
+    until: Iterable[str] = (),
     listen: Listen = lambda event, step, data: None,
 ) -> RecipeRun:
     """Run a recipe from a YAML file, or from a dict of the same shape. See Runner for the arguments.
+
+    Args:
+        until: run these steps and what they need only; no gate decides, and no name moves.
 
     Under torchrun its first process runs the recipe; all others stand by for it in here, and then exit.
 
@@ -241,6 +245,8 @@ def run_recipe(
 
     stand_by()
     loaded = load_recipe(recipe, dict(settings or {}))
+    if wanted := list(until):
+        loaded = loaded.until(wanted)
     with Runner(home or open_home(), jobs=jobs, on=on, processes=processes, listen=listen) as runner:
         return runner.run(loaded)
 
