@@ -118,7 +118,7 @@ def _scored_rows(home: Home, scores: str) -> str:
     """The dataset that was scored, as "ID/part", where the ledger knows it; else ""."""
     for maker in home.ledger.makers(scores)[:1]:
         for edge in home.ledger.edges(maker["id"]):
-            if edge["direction"] == "in" and edge["role"] == "data":
+            if edge["direction"] == "in" and edge["role"] in ("data", "rows"):
                 return f"{edge['artifact']}/{edge['part']}".rstrip("/")
     return ""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, did_you_mean
+from loomwork.evals._pairing import rows_by_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,16 +67,13 @@ def _values(items: pa.Table, data: Dataset | None, column: str) -> list[Any]:
     if column in items.column_names:
         return list(items.column(column).to_pylist())
     assert data is not None
-    rows: dict[bytes, Any] = {}
-    for table in data.tables(["row_id", column]):
-        rows.update(zip(table.column("row_id").to_pylist(), table.column(column).to_pylist(), strict=True))
-    ids = items.column("row_id").to_pylist()
-    missing = sum(name not in rows for name in ids)
+    rows, names = rows_by_name(items, data, column)
+    missing = sum(name not in rows for name in names)
     if missing:
         raise InputError(
-            f"{missing} of {len(ids)} items are no rows of `data`", "give the very dataset, and part, that was scored"
+            f"{missing} of {len(names)} items are no rows of `data`", "give the very dataset, and part, that was scored"
         )
-    return [rows[name] for name in ids]
+    return [rows[name] for name in names]
 
 
 def _cut(values: list[Any], bins: int) -> list[str | None]:

@@ -14,6 +14,7 @@ from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, sums_score
+from loomwork.evals._pairing import named_by
 from loomwork.evals._predictions import UNKNOWN, complete, count_notes, labels_and_predictions, named_items
 from loomwork.evals._sums import with_sums
 
@@ -76,7 +77,7 @@ def classification(
     asked = data.digest
     if id:
         names = named_items(table, id)
-        table = table.set_column(table.column_names.index("row_id"), "row_id", [names])
+        table = named_by(table.set_column(table.column_names.index("row_id"), "row_id", [names]), id)
         asked = digest(sorted(zip(names, complete(table, label), strict=True)))
     clusters = clusters_of(data, cluster or None)
     given = Provenance(
@@ -153,7 +154,7 @@ def write_class_scores(
             sums_score("matthews", cells, metric.matthews, unit, "higher is better", given, (-1.0, 1.0), rarer)
         )
     columns: dict[str, Any] = {
-        "row_id": table.column("row_id").combine_chunks(),
+        "row_id": table.column("row_id"),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(right), pa.string()),
         "accuracy": pa.array(correct),
         "label": pa.array(right, pa.string()),
@@ -170,6 +171,7 @@ def write_class_scores(
         columns |= {name: pa.array(values) for name, values in found[1].items()}
         extra["reliability"] = found[2]
     items = pa.table(columns | (beside or {}))
+    items = items.set_column(0, table.schema.field("row_id"), table.column("row_id"))  # which may say what names them
     for name, (sums, statistic) in summed.items():
         items = with_sums(items, name, sums, statistic)
     write_scores(out, scores, items, extra)
