@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home, find_artifact
+from loomwork.cli.options import HomeOption, JsonOption, as_reference, complete_name, existing_home, find_artifact
 
 if TYPE_CHECKING:
     from loomwork.core.home import Home
@@ -24,7 +24,10 @@ def compare(
         ),
     ],
     data: Annotated[
-        str | None, typer.Option("--data", help="The rows that were scored, for --by; the ledger knows them.")
+        str | None,
+        typer.Option(
+            "--data", help="The rows that were scored, for --by: a path, name, id or step. The ledger knows them."
+        ),
     ] = None,
     by: Annotated[list[str] | None, typer.Option("--by", help="A column to slice by; may be repeated.")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="A score; may be repeated.")] = None,
@@ -59,15 +62,16 @@ def compare(
     call: dict[str, Any] = {"use": f"evals.{STEP}", "scores": scores, "baseline": next(iter(scores))}
     call |= {k: v for k, v in settings.items() if v}
     if data:
-        data, _, part = data.partition("/")
-        call["data"] = find_artifact(opened, data) + (f"/{part}" if part else "")
+        call["data"] = as_reference(opened, data)
     elif by and (read := _scored_rows(opened, next(iter(scores.values())))):
         call["data"] = read
     recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {STEP: call}})
     with open_display(recipe.steps, silent=as_json) as display, Runner(opened, listen=display.listen) as runner:
         result = runner.run(recipe)
     made = result.steps[STEP]
-    if as_json and made.artifact:
+    if as_json and result.failed:
+        echo_json(outcome.to_json(opened, result, recipe.steps, None) | {"artifact": made.artifact})
+    elif as_json:
         echo_json(opened.store.open(made.artifact).read_json("comparison.json") | {"artifact": made.artifact})
     elif result.failed:
         for section in outcome.sections(opened, result, recipe.steps):
