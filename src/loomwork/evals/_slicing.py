@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TEXTS = ("text", "question", "query", "source", "passage", "document")  # whose length and language count
+INSTEAD = ("references", "reference", "tokens")  # where there is none of these
 LENGTH, LANGUAGE = "length", "language"
 MOST_VALUES = 50
 OTHER = "(other)"
@@ -27,7 +28,7 @@ def slice_labels(items: pa.Table, data: Dataset | None, by: Sequence[str], bins:
         items: of a scores artifact, with `row_id`.
         data: the rows that were scored, for columns that the items lack.
         by: columns of either. "language" and "length" (in characters) are made from a text where there is no such
-            column.
+            column; of a source that is not known the first reference stands for it.
         bins: into how many parts of equal size numbers are cut, where there are more different ones.
 
     Raises:
@@ -39,7 +40,7 @@ def slice_labels(items: pa.Table, data: Dataset | None, by: Sequence[str], bins:
 
 def _columns(items: pa.Table, data: Dataset | None, by: Sequence[str]) -> dict[str, list[Any]]:
     have = list(items.column_names) + (data.schema.names if data is not None and data.shards() else [])
-    text = next((name for name in TEXTS if name in have), None)
+    text = next((name for name in (*TEXTS, *INSTEAD) if name in have), None)
     wanted: dict[str, str] = {}
     for name in by:
         if name in have:
@@ -53,13 +54,21 @@ def _columns(items: pa.Table, data: Dataset | None, by: Sequence[str]) -> dict[s
     for name, column in wanted.items():
         if name == column:
             continue
+        shown = [_as_text(column, v) for v in found[name]]
         if name == LENGTH:
-            found[name] = [None if v is None else len(str(v)) for v in found[name]]
+            found[name] = [None if text is None else len(text) for text in shown]
         else:
             from loomwork.text.language import identify
 
-            found[name] = list(identify([None if v is None else str(v) for v in found[name]]).codes)
+            found[name] = list(identify(shown).codes)
     return found
+
+
+def _as_text(column: str, value: Any) -> str | None:
+    """What is measured of a value: of several references the first, of tokens all."""
+    if isinstance(value, list):
+        value = (" ".join(map(str, value)) or None) if column == "tokens" else next(iter(value), None)
+    return None if value is None else str(value)
 
 
 def _values(items: pa.Table, data: Dataset | None, column: str) -> list[Any]:

@@ -30,6 +30,7 @@ class _Question:
     answers: tuple[str, ...]  # none: it has no answer in the text
     article: str
     paragraph: str
+    title: str = ""
 
 
 @step(makes="scores", uses=["numpy", "pyarrow", "scipy"])
@@ -114,6 +115,7 @@ def squad(
         "row_id": pa.array([q.id for q in questions], pa.binary(16) if rows is not None else pa.string()),
         "cluster": pa.array(labels if labels is not None else [None] * len(questions), pa.string()),
         **{name: pa.array(values, from_pandas=True) for name, values in columns.items()},
+        **({"article": pa.array([q.title for q in questions], pa.string())} if rows is None else {}),
         "question": pa.array([q.question for q in questions], pa.string()),
         "prediction": pa.array(found, pa.string()),
         "answers": pa.array([list(q.answers) for q in questions], pa.list_(pa.string())),
@@ -200,7 +202,7 @@ def _read(path: Path) -> tuple[list[_Question], int, str]:
                     title = str(article.get("title") or a)
                     # Two articles may have one title: the number tells them apart.
                     names = (f"{a}: {title}", f"{a}.{p}: {title}")
-                    questions.append(_Question(str(asked["id"]), str(asked.get("question", "")), texts, *names))
+                    questions.append(_Question(str(asked["id"]), str(asked.get("question", "")), texts, *names, title))
     except (KeyError, TypeError, AttributeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else f"is not as expected: {error}"
         raise InputError(f"{path} is no SQuAD file: what is at or after {place or 'data[0]'} {what}", hint) from None

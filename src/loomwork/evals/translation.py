@@ -81,7 +81,7 @@ def translation(
         raise InputError(f"metrics is {metrics}: name each metric once", "bleu, chrf, ter")
     ids: Any
     if rows is None:
-        said, wanted, ids, labels = _from_files(predictions, references, system, translator, documents)
+        said, wanted, ids, labels, sources = _from_files(predictions, references, system, translator, documents)
         unit = "document" if labels else "segment"
         listed = references if isinstance(references, list) else [references]
         stated = digest_of(*(p for p in listed if p)), digest_of(predictions or Path())
@@ -90,6 +90,7 @@ def translation(
             raise InputError("give either predictions and references, or rows")
         said, wanted, labels = referenced(rows, prediction, reference, cluster)
         ids, unit = rows.table(["row_id"]).column("row_id").combine_chunks(), cluster or "segment"
+        sources = None  # the rows have what else there is to know
         stated = rows.digest, "none"
     if labels is not None and len(set(labels)) < 2:
         labels, unit = None, "segment"  # of one document only: there the segments are all that can be drawn
@@ -140,6 +141,7 @@ def translation(
             "row_id": ids,
             "cluster": pa.array(labels if labels is not None else [None] * len(said), pa.string()),
             **columns,
+            **({"source": pa.array(sources, pa.string())} if sources else {}),
             "prediction": pa.array(said, pa.string()),
             "references": pa.array([list(texts) for texts in zip(*wanted, strict=True)], pa.list_(pa.string())),
         }
@@ -158,8 +160,8 @@ def _from_files(
     system: str,
     translator: str,
     documents: Path | None,
-) -> tuple[list[str], list[list[str]], Any, list[str] | None]:
-    """Translations, the segments of each reference, ids, and the document of each segment."""
+) -> tuple[list[str], list[list[str]], Any, list[str] | None, list[str] | None]:
+    """Translations, the segments of each reference, ids, and the document and the source of each segment."""
     import pyarrow as pa
 
     from loomwork.evals._translation_files import read_hypotheses, read_references
@@ -189,7 +191,8 @@ def _from_files(
         if len(labels) != len(said.texts):
             raise InputError(f"{documents} has {len(labels)} lines for {len(said.texts)} segments")
     ids = (named[0].ids if named else None) or [str(i + 1) for i in range(len(said.texts))]
-    return said.texts, [s.texts for s in wanted], pa.array(ids, pa.string()), labels
+    sources = next((s.sources for s in named if s.sources), None)
+    return said.texts, [s.texts for s in wanted], pa.array(ids, pa.string()), labels, sources
 
 
 def _unspaced(texts: list[str]) -> bool:

@@ -185,13 +185,13 @@ def _slices(
     if not by:
         return {}
     from loomwork.evals._slicing import slice_labels
-    from loomwork.evals.slices import in_words, sliced
+    from loomwork.evals.slices import enough, in_words, sliced
 
     rows, words, small = [], {}, 0
     for name, one in scores.items():
         base = one.score(metric)
         found, small = sliced(base, items[name], slice_labels(items[name], data, by, bins), least)
-        words[name] = in_words(base, found, alpha) if found else f"no slice has {least} items"
+        words[name] = in_words(base, found, alpha) if found else f"no slice has {enough(base, least)}"
         for s in found:
             told = {**asdict(s), "value": s.value, "score": s.score.value, "n": s.score.n}
             rows.append({"system": name, **told, "low": s.score.interval.low, "high": s.score.interval.high})
