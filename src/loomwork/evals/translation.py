@@ -88,7 +88,8 @@ def translation(
     else:
         if predictions or references:
             raise InputError("give either predictions and references, or rows")
-        said, wanted, labels = referenced(rows, prediction, reference, cluster)
+        said, own, labels = referenced(rows, prediction, reference, cluster)
+        wanted = _sides(own)
         ids, unit = rows.table(["row_id"]).column("row_id").combine_chunks(), cluster or "segment"
         sources = None  # the rows have what else there is to know
         stated = rows.digest, "none"
@@ -152,6 +153,21 @@ def translation(
     counts = {"segments": len(said), "references": len(wanted)}
     counts |= {f"empty_{what.partition(' ')[0]}": count for what, count in empty.items()}
     return Card(metrics={n: float(v) for n, v in counts.items()}, scores=scores, notes=notes)
+
+
+def _sides(own: list[list[str]]) -> list[list[str]]:
+    """The segments of each reference, as sacreBLEU takes them, from the references of each segment.
+
+    Raises:
+        InputError: they are not as many.
+    """
+    other = next((i for i, texts in enumerate(own) if len(texts) != len(own[0])), None)
+    if other is not None:
+        raise InputError(
+            f"row {other} has {len(own[other])} references and row 0 has {len(own[0])}",
+            "translations need as many of each row: leave out those that only some have",
+        )
+    return [list(one) for one in zip(*own, strict=True)]
 
 
 def _from_files(
