@@ -149,7 +149,7 @@ def _tell(home: Home, artifact: str) -> None:
     typer.echo(f"\n{scores_table(rows)}\n")
     for d in report["differences"]:
         typer.echo(f"  {d['words']}")
-        typer.echo(f"    {d['method']}; a true {d['minimum_detectable_effect']:.4f} is found 4 times in 5")
+        typer.echo(f"    {d['method']}; {d['power']}")
         if d["left_out"]:
             typer.echo(f"    {d['left_out']}")
     if report["settings"]["words"]:

@@ -73,7 +73,11 @@ def summary(
         blocks.append(rouge(said[part], wanted[part], names=metrics, stemmer=stemmer))
         context().progress(min(start + BLOCK, len(said)), len(said), "summaries")
     found = np.concatenate(blocks)  # (items, metrics, 3)
-    settings = {"metrics": list(metrics), "stemmer": stemmer, "references": most if fewest == most else f"{fewest} to {most}"}
+    settings = {
+        "metrics": list(metrics),
+        "stemmer": stemmer,
+        "references": most if fewest == most else f"{fewest} to {most}",
+    }
     given = Provenance(
         data=data.digest,
         model="none",
