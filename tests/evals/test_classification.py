@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from loomwork.core.errors import InputError
+from loomwork.core.step import find_step
 from loomwork.evals.classification import classification
 from loomwork.evals.compare import compare
 from loomwork.evals.side_by_side import side_by_side
@@ -107,6 +108,21 @@ def test_classes_are_spelled_alike_whatever_their_columns_types(labels, predicti
     assert found.score("accuracy").value == pytest.approx(2 / 3)
     assert found.read_json("extra.json")["classes"] in (["0", "1"], ["False", "True"])
     assert card.metrics["missing_predictions"] == 9
+
+
+@pytest.mark.parametrize(("classes", "labels"), [([0, 1, 2], [0, 2, 1, 0]), ([False, True], [True, False, True, True])])
+def test_classes_may_be_numbers_or_truth_values(classes, labels, make_dataset, run_step):
+    """Also as `loom call` and a recipe check them; a class that does not occur stays one."""
+    step = find_step("evals.classification")
+    checked = step.settings_model.model_validate({"classes": classes}).classes
+    assert [type(c) for c in checked] == [type(c) for c in classes]
+    data = make_dataset([{"label": label, "prediction": labels[0]} for label in labels])
+    found, _ = run_step(classification, data=data, classes=checked)
+    assert found.read_json("extra.json")["classes"] == [str(c) for c in classes]
+    as_text, _ = run_step(classification, data=data, classes=[str(c) for c in classes])
+    assert as_text.scores == found.scores
+    with pytest.raises(InputError, match=r"classes\[1\] is blank"):
+        run_step(classification, data=data, classes=[0, " "])
 
 
 def test_probabilities_are_found_by_the_one_spelling(make_dataset, run_step):

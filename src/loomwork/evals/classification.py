@@ -36,7 +36,7 @@ def classification(
     label: str = "label",
     prediction: str = "prediction",
     probabilities: str = "",
-    classes: list[str] | None = None,
+    classes: list[str | bool | int | float] | None = None,
     bins: Annotated[int, Ge(1)] = BINS,
     id: str = "",
     cluster: str = "",
@@ -58,7 +58,7 @@ def classification(
         prediction: the column of predicted classes.
         probabilities: the column of probabilities: a number (of the predicted class), a list (in the order of
             `classes`), or {class: number}.
-        classes: all classes, in order.
+        classes: all classes, in order, as text, numbers or truth values.
         bins: of the reliability diagram.
         id: a column that names each item. Systems whose predictions stand in files of their own are compared by it;
             predictions that are columns of one file need none.
@@ -80,10 +80,11 @@ def classification(
         table = named_by(table.set_column(table.column_names.index("row_id"), "row_id", [names]), id)
         asked = digest(sorted(zip(names, complete(table, label), strict=True)))
     clusters = clusters_of(data, cluster or None)
+    names_given = None if classes is None else _spelled(classes)
     given = Provenance(
         data=asked,
         model="none",
-        settings=digest({"label": label, "prediction": prediction, "classes": classes, "bins": bins}),
+        settings=digest({"label": label, "prediction": prediction, "classes": names_given, "bins": bins}),
         cluster_unit=cluster or "item",
         clusters=clusters,
         contamination="unknown",
@@ -91,7 +92,17 @@ def classification(
         level=level,
         seed=seed,
     )
-    return write_class_scores(out, table, given, label, prediction, probabilities, classes, bins)
+    return write_class_scores(out, table, given, label, prediction, probabilities, names_given, bins)
+
+
+def _spelled(classes: list[str | bool | int | float]) -> list[str]:
+    """The classes as columns have them."""
+    from loomwork.metrics.classification import class_name
+
+    found = [class_name(name) for name in classes]
+    if None in found:
+        raise InputError(f"classes[{found.index(None)}] is blank", "each class has a name")
+    return [name for name in found if name is not None]
 
 
 def write_class_scores(
