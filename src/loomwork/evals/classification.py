@@ -13,7 +13,7 @@ from loomwork.core.errors import InputError
 from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
-from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, sums_score
+from loomwork.evals._mean_score import Provenance, clusters_of, f1_score, mean_score, sums_score
 from loomwork.evals._pairing import named_by
 from loomwork.evals._predictions import UNKNOWN, complete, count_notes, labels_and_predictions, named_items
 from loomwork.evals._sums import with_sums
@@ -150,16 +150,12 @@ def write_class_scores(
         for i, name in enumerate(names):
             cells = metric.binary_cells(gold == i, predicted == i)
             summed[f"f1: {name}"] = (cells, metric.binary_f1)
-            decided = int(cells[:, :3].sum())  # a right "no" is no part of F1
-            unit = "F1 of one class"
-            scores.append(
-                sums_score(f"f1: {name}", cells, metric.binary_f1, unit, "higher is better", given, trials=decided)
-            )
+            scores.append(f1_score(f"f1: {name}", cells, "F1 of one class", given))
     if len(names) == 2:
         is_second = gold == 1
         cells = metric.binary_cells(is_second, np.where(correct == 1, is_second, ~is_second))  # no class is wrong
         summed["matthews"] = (cells, metric.matthews)
-        rarer = min(int(is_second.sum()), int((~is_second).sum()))
+        rarer = is_second if is_second.mean() <= 0.5 else ~is_second
         unit = "Matthews' correlation"
         scores.append(
             sums_score("matthews", cells, metric.matthews, unit, "higher is better", given, (-1.0, 1.0), rarer)

@@ -13,7 +13,7 @@ from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of
-from loomwork.evals._mean_score import Provenance, clusters_of, correlation_score, mean_score, sums_score
+from loomwork.evals._mean_score import Provenance, clusters_of, correlation_score, f1_score, mean_score, sums_score
 from loomwork.evals._predictions import (
     UNKNOWN,
     complete,
@@ -166,7 +166,7 @@ def _classes(
     import numpy as np
     import pyarrow as pa
 
-    from loomwork.metrics.classification import binary_cells, binary_f1, matthews
+    from loomwork.metrics.classification import binary_cells, matthews
 
     better: Literal["higher is better"] = "higher is better"
     right = np.array([g == s for g, s in zip(gold, said, strict=True)])
@@ -182,7 +182,7 @@ def _classes(
             scores.append(mean_score(prefix + name, right, "share of items", better, given))
             columns[prefix + name] = pa.array(right.astype(np.float64))
         elif name == "f1":
-            scores.append(sums_score(name, cells, binary_f1, "F1 of class 1", better, given, (0.0, 1.0)))
+            scores.append(f1_score(name, cells, "F1 of class 1", given))
         else:
             scores.append(sums_score(name, cells, matthews, "Matthews' correlation", better, given, (-1.0, 1.0)))
         if name != "accuracy":

@@ -78,6 +78,7 @@ def ner(
     import pyarrow as pa
 
     from loomwork.metrics import entities as metric
+    from loomwork.metrics.classification import f1_of_share
 
     if (rows is None) == (data is None):
         raise InputError("give either data and predictions, or rows", "as in data=test.conll predictions=tagged.conll")
@@ -125,10 +126,12 @@ def ner(
     measures: dict[str, Statistic] = {"precision": metric.precision, "recall": metric.recall, "f1": metric.f1}
 
     def score(name: str, sums: np.ndarray, measure: Statistic, unit: str) -> Score:
-        hits, found, wanted = (int(n) for n in sums.sum(axis=0))
-        trials = {"precision": found, "recall": wanted, "accuracy": wanted}.get(name, found + wanted - hits)
-        percent = (0.0, 100.0)
-        return sums_score(name, sums, lambda s: 100 * measure(s), unit, "higher is better", given, percent, trials)
+        hits, found, wanted = sums.T
+        decisions = {"precision": found, "recall": wanted, "accuracy": wanted}.get(name, found + wanted - hits)
+        of_share = f1_of_share if measure is metric.f1 else None
+        return sums_score(
+            name, sums, lambda s: 100 * measure(s), unit, "higher is better", given, (0.0, 100.0), decisions, of_share
+        )
 
     scores = [score(name, total, m, f"percent of {OVER[name]}") for name, m in measures.items()]
     tokens = np.stack([np.array(right), lengths, lengths], axis=1).astype(np.float64)

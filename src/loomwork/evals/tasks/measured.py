@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from loomwork.core.errors import InputError
 from loomwork.core.score import Direction, Score
-from loomwork.evals._mean_score import Provenance, mean_score, sums_score
+from loomwork.evals._mean_score import Provenance, f1_score, mean_score, sums_score
 from loomwork.evals._sums import with_sums
 from loomwork.evals.tasks.task import Metric
 from loomwork.metrics import classification, translation
@@ -89,6 +89,8 @@ class Measured:
         kept = given.only(mask)
         if kept.units(int(mask.sum())) < 2:
             raise InputError(f"{self.name} has {int(mask.sum())} items: at least two, in two clusters, are needed")
+        if self.sums is not None and self.statistic is classification.binary_f1:
+            return replace(f1_score(name, self.sums[mask], self.unit, kept), direction=self.direction)
         if self.sums is not None and self.statistic is not None:
             return sums_score(name, self.sums[mask], self.statistic, self.unit, self.direction, kept, self.within)
         if self.whole is not None:
