@@ -57,6 +57,16 @@ def test_the_rows_may_be_a_path_and_have_names(project: Project) -> None:
     assert project.json(*asked, "--data", "bad.jsonl")["slices"]["rows"] == found
 
 
+def test_ids_without_a_name_are_shown_by_their_first_letters(project: Project) -> None:
+    project.write(RECIPE)
+    project("run")
+    ids = [project.json("show", name)["made"][0] for name in ("a", "b")]
+    told = project("compare", *ids)
+    assert f"{ids[1][:12]} against {ids[0][:12]}: coverage" in " ".join(told.split())
+    assert ids[0] not in told
+    assert project.json("compare", *ids)["systems"] == [i[:12] for i in ids]
+
+
 def test_a_comparison_that_fails_is_told_as_json_too(project: Project) -> None:
     project.write(RECIPE)
     project("run")

@@ -116,6 +116,19 @@ def test_the_effect_that_could_be_found_is_one_that_the_adjusted_p_value_finds(s
         assert effect / effects[1] == pytest.approx(strict / alone)
 
 
+def test_what_was_set_otherwise_is_named(answers, make_dataset, run_step):
+    """Also of scorers of predictions, which know no model."""
+    data = make_dataset([r | {"second": r["prediction"]} for r in answers["old"]])
+    scores = {
+        "a": run_step(classification, data=data)[0],
+        "b": run_step(classification, data=data, prediction="second", classes=["x", "y"])[0],
+    }
+    made, _ = run_step(side_by_side, scores=scores)
+    assert made.read_json("comparison.json")["settings"]["words"] == (
+        "classes: not set in a, ['x', 'y'] in b; prediction: prediction in a, second in b"
+    )
+
+
 def test_the_page_needs_no_network_and_escapes_what_it_shows(scored, run_step):
     data, scores = scored
     made, _ = run_step(side_by_side, scores=scores, data=data, by=["kind", "length"])

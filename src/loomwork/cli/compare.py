@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from loomwork.cli.options import HomeOption, JsonOption, as_reference, complete_
 if TYPE_CHECKING:
     from loomwork.core.home import Home
 
+ID = re.compile("[0-9a-f]{13,64}")
 RECIPE_NAME, STEP = "loom compare", "side_by_side"  # no recipe of a user's is to be taken for it
 
 
@@ -82,8 +84,13 @@ def compare(
 
 
 def _named(text: str) -> tuple[str, str]:
+    """A system's name, and what it is; of an id that has no name its first letters, for it stands in every line."""
+    from loomwork.cli.text import short
+
     name, equals, what = text.partition("=")
-    return (name, what) if equals else (text, text)
+    if equals:
+        return name, what
+    return short(text) if ID.fullmatch(text) else text, text
 
 
 def found_scores(home: Home, systems: list[tuple[str, str]]) -> dict[str, str]:

@@ -81,10 +81,11 @@ def classification(
         asked = digest(sorted(zip(names, complete(table, label), strict=True)))
     clusters = clusters_of(data, cluster or None)
     names_given = None if classes is None else _spelled(classes)
+    settings = {"label": label, "prediction": prediction, "classes": names_given, "bins": bins}
     given = Provenance(
         data=asked,
         model="none",
-        settings=digest({"label": label, "prediction": prediction, "classes": names_given, "bins": bins}),
+        settings=digest(settings),
         cluster_unit=cluster or "item",
         clusters=clusters,
         contamination="unknown",
@@ -92,7 +93,7 @@ def classification(
         level=level,
         seed=seed,
     )
-    return write_class_scores(out, table, given, label, prediction, probabilities, names_given, bins)
+    return write_class_scores(out, table, given, label, prediction, probabilities, names_given, bins, settings)
 
 
 def _spelled(classes: list[str | bool | int | float]) -> list[str]:
@@ -114,6 +115,7 @@ def write_class_scores(
     probabilities: str,
     classes: list[str] | None,
     bins: int,
+    settings: dict[str, Any],
     beside: dict[str, pa.Array] | None = None,
 ) -> Card:
     """Write the scores of predicted classes.
@@ -122,6 +124,7 @@ def write_class_scores(
         table: the items: `row_id`, and the columns named below.
         given: what every score states.
         label, prediction, probabilities, classes, bins: as of evals.classification.
+        settings: of which `given` has the digest.
         beside: further columns of the items.
     """
     import numpy as np
@@ -168,6 +171,7 @@ def write_class_scores(
         "prediction": pa.array(said, pa.string()),
     }
     extra: dict[str, Any] = {
+        "settings": settings,
         "classes": names,
         "report": _report(counts, names),
         "confusion": metric.confusion(gold, predicted, len(names)).tolist(),

@@ -112,10 +112,11 @@ def ner(
     if not total[:, 2].any():
         raise InputError("the data has no entities: there is nothing to score", "is the tag the last column?")
 
+    settings = {"metric": "entities", "scheme": scheme}
     given = Provenance(
         data=stated[0],
         model=stated[1],
-        settings=digest({"metric": "entities", "scheme": scheme}),
+        settings=digest(settings),
         cluster_unit=cluster or "sentence",
         clusters=read.documents if cluster else None,
         contamination="unknown",
@@ -157,7 +158,7 @@ def ner(
     table = pa.table(items)
     for name, measure in measures.items():
         table = with_sums(table, name, total, measure, scale=100)
-    write_scores(out, scores, table, {"types": by_type})
+    write_scores(out, scores, table, {"settings": settings, "types": by_type})
     metrics = {"sentences": len(lengths), "tokens": int(lengths.sum()), "entities": int(total[:, 2].sum())}
     return Card(metrics={n: float(v) for n, v in metrics.items()}, scores=scores, notes=count_notes(counts))
 

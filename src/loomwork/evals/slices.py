@@ -91,7 +91,8 @@ def slices(
         raise InputError(
             "; ".join([*what, *told]), "slice by another column, lower `least`, or score with finer clusters"
         )
-    stated = digest({"of": base.settings, "by": by, "bins": bins, "least": least})
+    settings = {"of": base.settings, "by": by, "bins": bins, "least": least}
+    stated = digest(settings)
     made = [replace(one, settings=stated) for s in found for one in (s.score, s.clean) if one is not None]
     for name, column in labels.items():
         items = _with_labels(items, f"slice: {name}", column)
@@ -99,7 +100,7 @@ def slices(
         inside = np.array([v == s.value for v in labels[s.by]])
         items = items.append_column(s.score.name, pa.array(np.where(inside, values, np.nan), from_pandas=True))
     rows = [{**asdict(s), "score": s.score.name, "clean": s.clean and s.clean.name} for s in found]
-    write_scores(out, made, items, {"slices": rows, "left_out": small})
+    write_scores(out, made, items, {"settings": settings, "slices": rows, "left_out": small})
     notes = [in_words(base, found, alpha), *told]
     if small:
         notes.append(f"{small} slices without {enough(base, least)} are left out")

@@ -98,10 +98,11 @@ def squad(
             matches[i] = best_match(text, wanted, empty_counts=version == "2.0")
     matches *= 100
 
+    settings = {"metric": "squad", "version": version}
     provenance = Provenance(
         data=stated[0],
         model=stated[1],
-        settings=digest({"metric": "squad", "version": version}),
+        settings=digest(settings),
         cluster_unit=cluster or "question",
         clusters=labels,
         contamination="unknown",
@@ -120,7 +121,7 @@ def squad(
         "prediction": pa.array(found, pa.string()),
         "answers": pa.array([list(q.answers) for q in questions], pa.list_(pa.string())),
     }
-    write_scores(out, scores, pa.table(items))
+    write_scores(out, scores, pa.table(items), {"settings": settings})
     missing = sum(text is None for text in found)
     counts = {
         "questions without a prediction, which score 0": missing,

@@ -149,7 +149,7 @@ def translation(
     )
     for name, sums in summed.items():
         items = with_sums(items, name, sums, metric.metric_of(name))
-    write_scores(out, scores, items, {"signatures": signatures})
+    write_scores(out, scores, items, {"settings": settings, "signatures": signatures})
     counts = {"segments": len(said), "references": len(wanted)}
     counts |= {f"empty_{what.partition(' ')[0]}": count for what, count in empty.items()}
     return Card(metrics={n: float(v) for n, v in counts.items()}, scores=scores, notes=notes)
