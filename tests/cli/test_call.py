@@ -30,6 +30,17 @@ def test_call_on_a_name_keeps_the_result_and_finds_it_again(ran: Project) -> Non
     assert "not an empty folder" in ran.result("call", "sample_steps:longer", "data=x", "--out", "kept", code=2).stderr
 
 
+def test_a_step_s_name_stands_for_what_it_made_last(ran: Project) -> None:
+    """As in loom rows, show and compare; a path of that name comes first."""
+    by_id = ran.json("call", "sample_steps:vocabulary", f"data={ran.json('show', 'long')['made'][0]}/dropped")
+    assert ran.json("call", "sample_steps:vocabulary", "data=long/dropped")["artifact"] == by_id["artifact"]
+    assert "no such file" in ran.result("call", "sample_steps:vocabulary", "data=lnog/dropped", code=2).stderr
+    pytest.importorskip("loomwork.data.read")
+    ran.write("a file", "long")
+    read = ran.json("call", "sample_steps:vocabulary", "data=long")
+    assert read["steps"]["vocabulary.data"]["status"] == "ran"
+
+
 def test_a_verdict_that_refuses_ends_a_call_as_a_gate_ends_a_recipe(project: Project) -> None:
     pytest.importorskip("scipy")
     asked = ("call", "data.expect", "data=lines.txt", "columns={text: {max_chars: 5}}")

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from loomwork.core.errors import InputError
+from loomwork.core.step import find_step
 from loomwork.evals.classification import classification
 from loomwork.evals.compare import compare
+from loomwork.evals.side_by_side import side_by_side
+from loomwork.evals.slices import slices
 
 sk = pytest.importorskip("sklearn.metrics")
 
@@ -107,6 +110,21 @@ def test_classes_are_spelled_alike_whatever_their_columns_types(labels, predicti
     assert card.metrics["missing_predictions"] == 9
 
 
+@pytest.mark.parametrize(("classes", "labels"), [([0, 1, 2], [0, 2, 1, 0]), ([False, True], [True, False, True, True])])
+def test_classes_may_be_numbers_or_truth_values(classes, labels, make_dataset, run_step):
+    """Also as `loom call` and a recipe check them; a class that does not occur stays one."""
+    step = find_step("evals.classification")
+    checked = step.settings_model.model_validate({"classes": classes}).classes
+    assert [type(c) for c in checked] == [type(c) for c in classes]
+    data = make_dataset([{"label": label, "prediction": labels[0]} for label in labels])
+    found, _ = run_step(classification, data=data, classes=checked)
+    assert found.read_json("extra.json")["classes"] == [str(c) for c in classes]
+    as_text, _ = run_step(classification, data=data, classes=[str(c) for c in classes])
+    assert as_text.scores == found.scores
+    with pytest.raises(InputError, match=r"classes\[1\] is blank"):
+        run_step(classification, data=data, classes=[0, " "])
+
+
 def test_probabilities_are_found_by_the_one_spelling(make_dataset, run_step):
     rows = [{"label": float(i % 2), "prediction": i % 2, "p": {"0": 1 - i % 2, "1": i % 2}} for i in range(30)]
     found, _ = run_step(classification, data=make_dataset(rows), probabilities="p")
@@ -194,3 +212,28 @@ def test_predictions_of_two_files_are_compared_by_id(make_dataset, run_step):
         )
     with pytest.raises(InputError, match="column 'label' has '0' twice"):
         run_step(classification, data=one, id="label")
+
+
+def test_named_items_are_sliced_by_columns_and_texts_of_the_data(make_dataset, run_step):
+    """Also those of a system whose predictions stand in another file: its rows have other ids, but the same names."""
+    rows = [
+        {"id": i, "text": "word " * (1 + i % 9), "kind": "ab"[i % 2], "label": "xy"[i % 3 % 2], "prediction": "x"}
+        for i in range(200)
+    ]
+    other = [{**row, "prediction": row["label"]} for row in reversed(rows)]
+    one, two = make_dataset(rows), make_dataset(other)
+    scores = {n: run_step(classification, data=d, id="id")[0] for n, d in (("a", one), ("b", two))}
+    found, _ = run_step(slices, scores=scores["a"], data=one, by=["kind", "label", "length"])
+    by = {s.name: s for s in found.scores}
+    expected = np.mean([r["label"] == "x" for r in rows if r["kind"] == "b"])
+    assert by["accuracy [kind=b]"].value == pytest.approx(expected)
+    assert by["accuracy [kind=b]"].n == 100
+    assert sum(name.startswith("accuracy [length=") for name in by) == 4
+    made, _ = run_step(side_by_side, scores=scores, data=one, by=["kind", "length"])
+    report = made.read_json("comparison.json")
+    rows_of_b = [r for r in report["slices"]["rows"] if r["system"] == "b" and r["by"] == "kind"]
+    assert [r["score"] for r in rows_of_b] == [1.0, 1.0]
+    shown = report["items"]["groups"]["b does better than a"][0]
+    assert shown["text"] == rows[int(shown["row_id"])]["text"]
+    with pytest.raises(InputError, match="id"):
+        run_step(slices, scores=scores["a"], data=make_dataset([{"kind": "a"}]), by=["kind"])

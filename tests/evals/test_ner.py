@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import seqeval.metrics
 import seqeval.scheme
+from scipy.stats import binomtest
 
 from loomwork.core.errors import InputError
 from loomwork.evals.ner import ner
@@ -42,6 +43,21 @@ def test_one_file_with_both_tags_as_conlleval_reads_it(test_data, tmp_path, run_
     path.write_text("\n".join(both))
     found, _ = run_step(ner, data=path)
     assert round(found.score("f1").value, 2) == 39.98
+
+
+def test_a_type_of_no_hit_is_bounded_by_what_f1_can_be(tmp_path, run_step):
+    """Of 20 wanted and 4 found wrongly no share above that of 0 of 24 is likely, and F1 is nearly twice the share."""
+    data = tmp_path / "both.conll"
+    data.write_text("".join(f"x B-a B-a\n\ny B-b O\nz O {'B-b' if i < 4 else 'O'}\n\n" for i in range(20)))
+    found, _ = run_step(ner, data=data)
+    score, share = found.score("f1: b"), float(binomtest(0, 24).proportion_ci(0.95).high)
+    assert (score.value, score.interval.low) == (0, 0)
+    assert score.interval.high == pytest.approx(100 * 2 * share / (1 + share))
+    rows = [f"-DOCSTART- O O\n\nx B-a B-a\n\ny B-b O\nz O {'B-b' if i < 4 else 'O'}\n\n" for i in range(5)]
+    data.write_text("".join(rows) + "-DOCSTART- O O\n\nx B-a B-a\n\n" * 6)
+    found, _ = run_step(ner, data=data, cluster="document")
+    share = float(binomtest(0, 5).proportion_ci(0.95).high)  # the documents in which there is any to find
+    assert found.score("f1: b").interval.high == pytest.approx(100 * 2 * share / (1 + share))
 
 
 @pytest.mark.parametrize("scheme", ["IOB1", "IOB2"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,40 @@ def test_the_numbers(scored, answers, run_step):
     assert calibration.count("n = 300") >= 3
     assert {r["value"] for r in report["slices"]["rows"]} == {"a", "b"}
     assert len(card.notes) == 4 + 3
+
+
+def test_the_effect_that_could_be_found_is_one_that_the_adjusted_p_value_finds(scored, run_step):
+    """Of more comparisons each must be clearer; and at 80 % power its p-value is far below the strictest level."""
+    two = {name: scored[1][name] for name in ("old", "new")}
+    effects = {}
+    for count, some, metrics in (
+        (1, two, ["accuracy"]),
+        (2, scored[1], ["accuracy"]),
+        (4, scored[1], ["accuracy", "macro_f1"]),
+    ):
+        made, card = run_step(side_by_side, scores=some, baseline="old", metrics=metrics)
+        report = made.read_json("comparison.json")
+        (own,) = (d for d in report["differences"] if (d["metric"], d["system"]) == ("accuracy", "new"))
+        effects[count] = own["minimum_detectable_effect"]
+        level = f" at alpha / {count}, which Holm's" if count > 1 else ""
+        assert any(f"a true difference of {effects[count]:.4f} is found 4 times in 5{level}" in n for n in card.notes)
+    normal = NormalDist()
+    for count, effect in effects.items():
+        strict, alone = (normal.inv_cdf(1 - 0.025 / m) + normal.inv_cdf(0.8) for m in (count, 1))
+        assert effect / effects[1] == pytest.approx(strict / alone)
+
+
+def test_what_was_set_otherwise_is_named(answers, make_dataset, run_step):
+    """Also of scorers of predictions, which know no model."""
+    data = make_dataset([r | {"second": r["prediction"]} for r in answers["old"]])
+    scores = {
+        "a": run_step(classification, data=data)[0],
+        "b": run_step(classification, data=data, prediction="second", classes=["x", "y"])[0],
+    }
+    made, _ = run_step(side_by_side, scores=scores)
+    assert made.read_json("comparison.json")["settings"]["words"] == (
+        "classes: not set in a, ['x', 'y'] in b; prediction: prediction in a, second in b"
+    )
 
 
 def test_the_page_needs_no_network_and_escapes_what_it_shows(scored, run_step):

@@ -15,6 +15,7 @@ from loomwork.evals.translation import translation
 def shown(run_step, scores, **settings):
     """The numbers of the comparison; the page must be there."""
     made, _ = run_step(side_by_side, scores=scores, **settings)
+    assert all(one.read_json("extra.json")["settings"] for one in scores.values())
     assert "Paired differences" in (made.path / "page.html").read_text("utf-8")
     return made.read_json("comparison.json")
 

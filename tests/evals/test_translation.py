@@ -191,6 +191,9 @@ def test_rows_of_a_dataset_with_two_references(make_dataset, run_step):
     assert (card.metrics["segments"], card.metrics["references"]) == (3, 2)
     assert found.read_json("extra.json")["signatures"]["ter"].startswith("TER|#:2|")
     assert found.items().column("sentence_ter").to_pylist() == [0, 0, 0]
+    rows[2]["reference"] = rows[2]["reference"][:1]
+    with pytest.raises(InputError, match="row 2 has 1 references and row 0 has 2"):
+        run_step(translation, rows=make_dataset(rows))
 
 
 def test_what_is_empty_is_counted_and_unspaced_text_is_pointed_out(make_dataset, run_step):

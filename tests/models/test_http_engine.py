@@ -17,7 +17,7 @@ from loomwork.core.artifact import Model
 from loomwork.core.errors import InputError
 from loomwork.models.decoder import load_decoder
 from loomwork.models.engines import http as engine
-from loomwork.models.engines._completions import pieces
+from loomwork.models.engines._completions import Rubbish, pieces, questions_of, read_answer
 from loomwork.models.scorer import load_scorer
 from loomwork.models.scoring.requests import Generate, LogLikelihood, Rolling
 from loomwork.models.scoring.run import Settings
@@ -325,6 +325,31 @@ def test_a_wrong_description_is_refused_before_anything_is_asked(endpoint, serve
     with pytest.raises(InputError, match="cannot be set here"):
         load_scorer(endpoint(), settings=Settings())
     assert server.calls == 0
+
+
+LISTS = {"tokens": ["a"], "token_logprobs": [-1.0], "text_offset": [0]}
+
+
+@pytest.mark.parametrize(("payload", "told"), [
+    (7, "the answer is 7, no object"),
+    ({}, "the answer has no 'choices'"),
+    ({"choices": None}, "choices is null, no list with an answer"),
+    ({"choices": []}, "choices is [], no list with an answer"),
+    ({"choices": [7]}, "choices[0] is 7, no object"),
+    ({"choices": [{"text": "a"}]}, "choices[0] has no 'logprobs'"),
+    ({"choices": [{"logprobs": None}]}, "choices[0].logprobs is null, no object"),
+    ({"choices": [{"logprobs": {"tokens": ["a"]}}]}, "choices[0].logprobs has no 'token_logprobs'"),
+    ({"choices": [{"logprobs": {**LISTS, "tokens": 3}}]}, "choices[0].logprobs.tokens is 3, no list"),
+    ({"choices": [{"logprobs": {**LISTS, "top_logprobs": "x"}}]}, "choices[0].logprobs.top_logprobs is 'x', no list"),
+])  # fmt: skip
+def test_what_an_answer_lacks_is_told_with_its_place(payload, told):
+    for request in (LogLikelihood("a", "b"), Generate("a")):
+        if isinstance(request, Generate) and "logprobs" in told:
+            continue
+        (question,) = questions_of(request, "", 100)
+        with pytest.raises(Rubbish) as found:
+            read_answer(request, question, payload)
+        assert str(found.value).removesuffix(": does the server give logprobs with echo?") == told
 
 
 def test_a_scorer_that_runs_here(stories, test_data, tmp_path):

@@ -6,7 +6,16 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from loomwork.core.errors import InputError
-from loomwork.stats.interval import choose_interval, clopper_pearson, korn_graubard, mean_interval, t_interval, wilson
+from loomwork.metrics.classification import f1_of_share
+from loomwork.stats.interval import (
+    choose_interval,
+    clopper_pearson,
+    korn_graubard,
+    mean_interval,
+    t_interval,
+    unmoved,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 5), (1, 7), (7, 7), (30, 200), (199, 200), (5000, 10000)])
@@ -149,10 +158,40 @@ def test_a_metric_that_no_resample_moves_is_not_certain():
 
     gold = np.arange(79) < 11
     cells = binary_cells(gold, np.zeros(79, bool))
-    found = choose_interval(cells, binary_f1, trials=11)
+    found = choose_interval(cells, binary_f1, trials=11, of_share=f1_of_share)
     assert (found.value, found.interval.low) == (0.0, 0.0)
-    assert found.interval.high == pytest.approx(clopper_pearson(0, 11).high)
+    share = clopper_pearson(0, 11).high
+    assert found.interval.high == pytest.approx(2 * share / (1 + share))
     found = choose_interval(cells, matthews, within=(-1.0, 1.0), trials=11)
     assert (found.value, found.interval.high) == (0.0, pytest.approx(2 * clopper_pearson(0, 11).high))
     assert found.interval.low == -found.interval.high
     assert "no resample moves" in found.why
+
+
+@pytest.mark.parametrize(
+    ("wanted", "recall", "alarms"), [(66, 0.05, 0.0), (20, 0.1, 3.0), (66, 0.06, 40.0), (9, 0.3, 0.5)]
+)
+def test_f1_of_no_hit_is_covered(wanted: int, recall: float, alarms: float) -> None:
+    """Of samples with no hit the interval holds the true F1 but for 2.5 % of all samples; the bound of the share of
+    hits, taken for one of F1, misses it in far more."""
+    generator = np.random.default_rng(wanted)
+    runs = 20_000
+    hits = generator.binomial(wanted, recall, runs)
+    false = generator.poisson(alarms, runs)
+    truth = 2 * wanted * recall / (wanted + wanted * recall + alarms)
+    none = false[hits == 0]
+    bounds = {int(n): unmoved(0.0, wanted + int(n), 0.95, (0.0, 1.0), f1_of_share).high for n in np.unique(none)}
+    missed = sum(bounds[int(n)] < truth for n in none) / runs
+    assert missed <= 0.025 + 3 * (0.025 * 0.975 / runs) ** 0.5
+    if alarms < 1:  # few are found: F1 is nearly twice the share
+        shares = {int(n): clopper_pearson(0, wanted + int(n)).high for n in np.unique(none)}
+        assert sum(shares[int(n)] < truth for n in none) / runs > 0.03
+
+
+def test_f1_that_no_resample_moves_is_bounded_by_its_steepest_slope() -> None:
+    found = unmoved(0.5, 30, 0.95, (0.0, 1.0), f1_of_share)
+    share = clopper_pearson(0, 30).high
+    assert (found.low, found.high) == pytest.approx((0.5 - f1_of_share(share), 0.5 + f1_of_share(share)))
+    assert unmoved(1.0, 30, 0.95, (0.0, 1.0), f1_of_share).low == pytest.approx(
+        f1_of_share(clopper_pearson(30, 30).low)
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, ProcessesOption, complete_step
+from loomwork.cli.options import HomeOption, JsonOption, ProcessesOption, as_reference, complete_step
 from loomwork.core.artifact import Artifact
 
 if TYPE_CHECKING:
@@ -32,13 +32,15 @@ def call(
     """Call one step on files, names or artifacts. The result is kept, and found again next time.
 
     A verdict that is not "pass" or "first" ends it with exit code 3, as a gate ends a recipe.
-    An input is a path, a glob or a URL (read by data.read; - is the standard input), a name, or an artifact's id, with
-    /part after it to choose a part. For a step that takes several, give it twice, or by name as in models.naive=...
+    An input is a path, a glob or a URL (read by data.read; - is the standard input), a name, an artifact's id, or the
+    name of a step, for what it made last, with /part after these to choose a part. For a step that takes several, give
+    it twice, or by name as in models.naive=...
 
     \b
     Examples:
       loom call data.near_dedup "data=corpus/*.jsonl" threshold=0.7
       loom call data.split data=3f2a91c0d4e1 holdout=0.2 --out splits/
+      loom call evals.slices scores=measure data=split/holdout by=label
       loom call my_steps:shorten data=docs@latest words=50 --json
     """
     from loomwork.cli import outcome
@@ -58,7 +60,7 @@ def call(
     wanted = find_step(step)
     name = wanted.function.__name__
     gate = {"gate": f"${name}"} if wanted.makes == "verdict" else {}
-    recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {name: as_step(wanted, given or [])}, **gate})
+    recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {name: as_step(wanted, given or [], opened)}, **gate})
     with (
         open_display(recipe.steps, silent=as_json) as display,
         Runner(opened, processes=processes, listen=display.listen) as runner,
@@ -84,8 +86,11 @@ def call(
     raise typer.Exit(outcome.exit_code(result))
 
 
-def as_step(step: Step, given: list[str]) -> dict[str, Any]:
+def as_step(step: Step, given: list[str], home: Home | None = None) -> dict[str, Any]:
     """The call as a recipe writes it. A recipe reads paths, names and ids by itself.
+
+    Args:
+        home: where the names of steps are looked up, for what they made last.
 
     Raises:
         InputError: something that is given has no "=".
@@ -100,6 +105,8 @@ def as_step(step: Step, given: list[str]) -> dict[str, Any]:
             raise InputError(f"{pair!r} is neither role=what nor setting=value", f"loom steps {step.name}")
         role, _, inner = key.partition(".")
         shape = step.inputs[role].shape if role in step.inputs else ""
+        if shape and home is not None:
+            value = as_reference(home, value)
         if shape == "list":
             call.setdefault(role, []).append(value)
         elif shape == "dict":

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loomwork.cli.options import HomeOption, JsonOption, complete_name, existing_home, find_artifact
+from loomwork.cli.options import HomeOption, JsonOption, as_reference, complete_name, existing_home, find_artifact
 
 if TYPE_CHECKING:
     from loomwork.core.home import Home
 
+ID = re.compile("[0-9a-f]{13,64}")
 RECIPE_NAME, STEP = "loom compare", "side_by_side"  # no recipe of a user's is to be taken for it
 
 
@@ -24,7 +26,10 @@ def compare(
         ),
     ],
     data: Annotated[
-        str | None, typer.Option("--data", help="The rows that were scored, for --by; the ledger knows them.")
+        str | None,
+        typer.Option(
+            "--data", help="The rows that were scored, for --by: a path, name, id or step. The ledger knows them."
+        ),
     ] = None,
     by: Annotated[list[str] | None, typer.Option("--by", help="A column to slice by; may be repeated.")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="A score; may be repeated.")] = None,
@@ -59,15 +64,16 @@ def compare(
     call: dict[str, Any] = {"use": f"evals.{STEP}", "scores": scores, "baseline": next(iter(scores))}
     call |= {k: v for k, v in settings.items() if v}
     if data:
-        data, _, part = data.partition("/")
-        call["data"] = find_artifact(opened, data) + (f"/{part}" if part else "")
+        call["data"] = as_reference(opened, data)
     elif by and (read := _scored_rows(opened, next(iter(scores.values())))):
         call["data"] = read
     recipe = load_recipe({"recipe": RECIPE_NAME, "steps": {STEP: call}})
     with open_display(recipe.steps, silent=as_json) as display, Runner(opened, listen=display.listen) as runner:
         result = runner.run(recipe)
     made = result.steps[STEP]
-    if as_json and made.artifact:
+    if as_json and result.failed:
+        echo_json(outcome.to_json(opened, result, recipe.steps, None) | {"artifact": made.artifact})
+    elif as_json:
         echo_json(opened.store.open(made.artifact).read_json("comparison.json") | {"artifact": made.artifact})
     elif result.failed:
         for section in outcome.sections(opened, result, recipe.steps):
@@ -78,8 +84,13 @@ def compare(
 
 
 def _named(text: str) -> tuple[str, str]:
+    """A system's name, and what it is; of an id that has no name its first letters, for it stands in every line."""
+    from loomwork.cli.text import short
+
     name, equals, what = text.partition("=")
-    return (name, what) if equals else (text, text)
+    if equals:
+        return name, what
+    return short(text) if ID.fullmatch(text) else text, text
 
 
 def found_scores(home: Home, systems: list[tuple[str, str]]) -> dict[str, str]:
@@ -118,7 +129,7 @@ def _scored_rows(home: Home, scores: str) -> str:
     """The dataset that was scored, as "ID/part", where the ledger knows it; else ""."""
     for maker in home.ledger.makers(scores)[:1]:
         for edge in home.ledger.edges(maker["id"]):
-            if edge["direction"] == "in" and edge["role"] == "data":
+            if edge["direction"] == "in" and edge["role"] in ("data", "rows"):
                 return f"{edge['artifact']}/{edge['part']}".rstrip("/")
     return ""
 
@@ -145,7 +156,7 @@ def _tell(home: Home, artifact: str) -> None:
     typer.echo(f"\n{scores_table(rows)}\n")
     for d in report["differences"]:
         typer.echo(f"  {d['words']}")
-        typer.echo(f"    {d['method']}; a true {d['minimum_detectable_effect']:.4f} is found 4 times in 5")
+        typer.echo(f"    {d['method']}; {d['power']}")
         if d["left_out"]:
             typer.echo(f"    {d['left_out']}")
     if report["settings"]["words"]:

@@ -64,6 +64,29 @@ def find_artifact(home: Home, text: str) -> str:
         return str(made[0])
 
 
+def as_reference(home: Home, text: str) -> str:
+    """What a person gives for an input, as a recipe can read it: what a step of that name made last is given by its id,
+    and anything else stays, a path that is there before all.
+
+    Raises:
+        InputError: the last run of that step made no artifact.
+    """
+    from loomwork.core.errors import InputError
+    from loomwork.core.explain import step_run
+    from loomwork.core.recipe_scope import outside
+
+    name, _, part = text.partition("/")
+    if outside(text) or not is_there(home):
+        return text
+    try:
+        found = find_artifact(home, name)
+    except InputError:
+        if step_run(home, name):
+            raise
+        return text  # the recipe says what is wrong with it, and where
+    return f"{found}/{part}" if part else found
+
+
 def complete_step(incomplete: str) -> list[str]:
     """Names of steps, for shell completion."""
     from loomwork.core.step import step_names

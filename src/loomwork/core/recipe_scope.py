@@ -58,6 +58,18 @@ def read_recipe(path: Path) -> tuple[Any, str]:
     return read_tree(text, str(path)), digest(text)
 
 
+def outside(text: str) -> Reference | None:
+    """The reference of `name@label`, an artifact's id, a path that is there, a glob or a URL; None of anything else."""
+    patterns: dict[Kind, re.Pattern[str]] = {"artifact": ARTIFACT, "name": NAME}
+    for kind, pattern in patterns.items():
+        found = pattern.fullmatch(text)
+        if found:
+            return Reference(kind, found[1], found[2] or "")
+    if text == STANDARD_INPUT or glob.has_magic(text) or is_url(text) or Path(text).expanduser().exists():
+        return Reference("path", text)
+    return None
+
+
 class Scope:
     """One recipe's own names: its settings, its steps and, below it, the recipes that it uses.
 
@@ -262,13 +274,9 @@ class Scope:
         text = self.labelled(where, key, text)
         if text.startswith("$"):
             return self.step_reference(where, key, text)
-        patterns: dict[Kind, re.Pattern[str]] = {"artifact": ARTIFACT, "name": NAME}
-        for kind, pattern in patterns.items():
-            found = pattern.fullmatch(text)
-            if found:
-                return Reference(kind, found[1], found[2] or "")
-        if text == STANDARD_INPUT or glob.has_magic(text) or is_url(text) or Path(text).expanduser().exists():
-            return Reference("path", text)
+        found = outside(text)
+        if found is not None:
+            return found
         hint = "give a path that is there, name@label, an artifact's id, or in a recipe $step"
         if text.split("/")[0] in self.calls:
             hint = f"did you mean ${text}?"

@@ -16,6 +16,8 @@ ENTAILMENT = {
     **dict.fromkeys(("entailment", "YES", "TRUE"), "entailment"),  # 0 and 1 mean the contrary in some collections
     **dict.fromkeys(("not_entailment", "NO", "FALSE", "UNKNOWN"), "not_entailment"),
 }
+PAIR = ("sentence1", "sentence2")
+PREMISE = (*PAIR, "premise", "hypothesis")  # the hub's rows have the latter two
 THREE = {word: word for word in ("entailment", "neutral", "contradiction")}
 
 
@@ -27,26 +29,28 @@ class Task:
         metrics: their names.
         labels: every spelling of a label, and the label; None: numbers.
         columns: names that the label's column has.
-        headless: how many columns a file without a header has, and which of them is the label.
+        headless: how many columns a file without a header has, which of them is the label, and which are the texts.
         cluster: the column of what items share, where the data has one.
+        texts: names that the columns of its sentences have.
     """
 
     metrics: tuple[str, ...]
     labels: dict[str, str] | None
     columns: tuple[str, ...] = ("label",)
-    headless: dict[int, int] = field(default_factory=dict)
+    headless: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
     cluster: str = ""
+    texts: tuple[str, ...] = PAIR
 
 
 TASKS = {
-    "cola": Task(("matthews",), BINARY, headless={4: 1}),
-    "sst-2": Task(("accuracy",), BINARY),
-    "mrpc": Task(("f1", "accuracy"), BINARY, columns=("Quality", "label")),
-    "qqp": Task(("f1", "accuracy"), BINARY, columns=("is_duplicate", "label")),
-    "sts-b": Task(("pearson", "spearman"), None, columns=("score", "label"), headless={3: 2}),
-    "mnli-m": Task(("accuracy",), THREE, columns=("gold_label", "label"), cluster="promptID"),
-    "mnli-mm": Task(("accuracy",), THREE, columns=("gold_label", "label"), cluster="promptID"),
-    "qnli": Task(("accuracy",), ENTAILMENT),
+    "cola": Task(("matthews",), BINARY, headless={4: (1, (3,))}, texts=("sentence",)),
+    "sst-2": Task(("accuracy",), BINARY, texts=("sentence",)),
+    "mrpc": Task(("f1", "accuracy"), BINARY, columns=("Quality", "label"), texts=("#1 String", "#2 String", *PAIR)),
+    "qqp": Task(("f1", "accuracy"), BINARY, columns=("is_duplicate", "label"), texts=("question1", "question2")),
+    "sts-b": Task(("pearson", "spearman"), None, columns=("score", "label"), headless={3: (2, (0, 1))}),
+    "mnli-m": Task(("accuracy",), THREE, columns=("gold_label", "label"), cluster="promptID", texts=PREMISE),
+    "mnli-mm": Task(("accuracy",), THREE, columns=("gold_label", "label"), cluster="promptID", texts=PREMISE),
+    "qnli": Task(("accuracy",), ENTAILMENT, texts=("question", "sentence")),
     "rte": Task(("accuracy",), ENTAILMENT),
     "wnli": Task(("accuracy",), BINARY),
 }
@@ -54,12 +58,20 @@ TASKS = {
 
 @dataclass
 class Gold:
-    """The right answers of a file, in order."""
+    """The right answers of a file, in order.
+
+    Args:
+        texts: the sentences of each item, a line each.
+        others: what else the file says of each item, by its columns.
+        broken: rows without all their columns, left out.
+    """
 
     ids: list[str]
     labels: list[str]
     clusters: list[str] | None
-    broken: int = 0  # rows without all their columns, left out
+    texts: list[str] = field(default_factory=list)
+    others: list[dict[str, str]] = field(default_factory=list)
+    broken: int = 0
 
 
 def read_gold(path: Path, task: Task, cluster: str) -> Gold:
@@ -75,8 +87,10 @@ def read_gold(path: Path, task: Task, cluster: str) -> Gold:
     named = [c for c in task.columns if c in header]
     if named:
         place, first = header.index(named[0]), 1
+        sentences = [header.index(name) for name in task.texts if name in header]
     elif len(header) in task.headless:
-        place, first = task.headless[len(header)], 0
+        (place, texts), first = task.headless[len(header)], 0
+        sentences = list(texts)
     else:
         raise InputError(
             f"{path} has no column {' or '.join(task.columns)}; its first line has: {', '.join(header)[:200]}",
@@ -88,12 +102,15 @@ def read_gold(path: Path, task: Task, cluster: str) -> Gold:
         raise InputError(f"{path} has no column {cluster!r} to cluster by", f"it has: {', '.join(header)[:200]}")
     group = header.index(cluster) if cluster else None
     found = Gold([], [], [] if cluster else None)
+    told = {i: name for i, name in enumerate(header) if first and name and i not in (place, index, *sentences)}
     for number, row in enumerate(rows[first:]):
         if len(row) != len(header):
             found.broken += 1
             continue
         found.ids.append(row[index] if index is not None else str(number))
         found.labels.append(_label(row[place], task, f"{path}, line {number + first + 1}"))
+        found.texts.append("\n".join(row[i] for i in sentences))
+        found.others.append({name: row[i] for i, name in told.items()})
         if found.clusters is not None and group is not None:
             found.clusters.append(row[group])
     return _with_rows(found, path)
@@ -170,6 +187,9 @@ def _read_pairs(path: Path, task: Task) -> Gold:
             raise InputError(f"{path}: a pair (id {name}) has no id, or neither entailment= nor value=")
         found.ids.append(name)
         found.labels.append(_label(label, task, f"{path}, pair {name}"))
+        found.texts.append("\n".join(" ".join("".join(part.itertext()).split()) for part in pair))
+        about = {key: value for key, value in pair.attrib.items() if key not in ("id", "entailment", "value")}
+        found.others.append(about)
     return _with_rows(found, path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -114,15 +114,20 @@ def sums_score(
     direction: Direction,
     given: Provenance,
     within: tuple[float, float] = (0.0, 1.0),
-    trials: int | None = None,
+    decisions: npt.ArrayLike | None = None,
+    of_share: Callable[[float], float] | None = None,
 ) -> Score:
     """The Score of a metric of summed statistics; the column "NAME:sums" of the items holds those of each item.
 
     Args:
         sums: sufficient statistics of each item.  # (n, k)
         statistic: the metric of their sums.
-        trials: of how many decisions it is, for where no resample moves it: see choose_interval.
+        decisions: how many each item has that the metric is of, for where no resample moves it; by default each has
+            one. In clusters those that have any count as one each.  # (n,)
+        of_share: what the metric is where a share of these is right: see choose_interval.
     """
+    import numpy as np
+
     from loomwork.metrics.language import bits_per_byte_of_sums, perplexity_of_sums
     from loomwork.stats.interval import choose_interval
 
@@ -130,9 +135,34 @@ def sums_score(
         value, interval = _of_likelihoods(sums, statistic, given, exponential=statistic is perplexity_of_sums)
         return given.score(name, value, interval, unit, direction, len(sums))
     found = choose_interval(
-        sums, statistic, clusters=given.clusters, level=given.level, seed=given.seed, within=within, trials=trials
+        sums,
+        statistic,
+        clusters=given.clusters,
+        level=given.level,
+        seed=given.seed,
+        within=within,
+        trials=None if decisions is None else _trials(np.asarray(decisions), given.clusters),
+        of_share=of_share,
     )
     return given.score(name, found.value, found.interval, unit, direction, len(sums))
+
+
+def f1_score(name: str, cells: npt.NDArray[np.float64], unit: str, given: Provenance) -> Score:
+    """The Score of F1 of one class.
+
+    Args:
+        cells: each item as hit, false alarm, miss or right "no", which is no part of F1.  # (n, 4)
+    """
+    from loomwork.metrics.classification import binary_f1, f1_of_share
+
+    decided = cells[:, :3].sum(axis=1)
+    return sums_score(name, cells, binary_f1, unit, "higher is better", given, decisions=decided, of_share=f1_of_share)
+
+
+def _trials(decisions: npt.NDArray[np.float64], clusters: Sequence[str] | None) -> int:
+    if clusters is None:
+        return int(decisions.sum())
+    return len({label for label, count in zip(clusters, decisions.tolist(), strict=True) if count})
 
 
 def _of_likelihoods(

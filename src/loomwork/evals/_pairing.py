@@ -11,10 +11,13 @@ from loomwork.core.score import Score
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from loomwork.core.dataset import Dataset
     from loomwork.stats.cluster import Floats
     from loomwork.stats.paired import Decision, Margin, Paired
     from loomwork.stats.paired_sums import Test
     from loomwork.stats.sums import Statistic
+
+NAMED_BY = b"named_by"  # of the items' field row_id: the column of the data that names them, where one does
 
 
 def same_system(candidate: Score, baseline: Score) -> bool:
@@ -58,6 +61,35 @@ def order_of(items: pa.Table, others: pa.Table) -> Any:
     if (order < 0).any():
         raise InputError("the two scores are not of the same items: a row is repeated in one of them only")
     return order
+
+
+def named_by(items: pa.Table, column: str) -> pa.Table:
+    """The items, whose `row_id` says that it is what stands in a column of the data: see `rows_by_name`."""
+    place = items.schema.get_field_index("row_id")
+    field = items.schema.field(place).with_metadata({NAMED_BY: column})
+    return items.set_column(place, field, items.column(place))
+
+
+def rows_by_name(items: pa.Table, data: Dataset, column: str) -> tuple[dict[Any, Any], list[Any]]:
+    """A column of the data by what its rows are called in the items; and what each item is called.
+
+    Items are called by the data's own row ids, or by a column of names. These hold in other files of the same items
+    too, whose rows have other ids: their predictions are others.
+
+    Raises:
+        InputError: the data has not the column that names the items.
+    """
+    from loomwork.metrics.classification import class_name
+
+    stated = (items.schema.field("row_id").metadata or {}).get(NAMED_BY)
+    key = stated.decode() if stated else "row_id"
+    data.require(key, column)
+    rows: dict[Any, Any] = {}
+    for table in data.tables(list(dict.fromkeys([key, column]))):
+        names = table.column(key).to_pylist()
+        values = table.column(column).to_pylist()
+        rows.update(zip(map(class_name, names) if stated else names, values, strict=True))
+    return rows, items.column("row_id").to_pylist()
 
 
 def clusters_in(items: pa.Table) -> Any:

@@ -102,10 +102,10 @@ def labels_and_predictions(
 def referenced(
     rows: Dataset, prediction: str, reference: str, cluster: str
 ) -> tuple[list[str], list[list[str]], list[str] | None]:
-    """The texts of a column, the texts of each reference, and the cluster of each row, or None.
+    """The texts of a column, the references of each row, and the cluster of each row, or None.
 
     Raises:
-        InputError: a text is missing, rows have unequal numbers of references, or there are fewer than two rows.
+        InputError: a text is missing, or there are fewer than two rows.
     """
     rows.require(prediction, reference, *([cluster] if cluster else []))
     rows.require_rows()
@@ -116,11 +116,9 @@ def referenced(
         own = [row[reference]] if isinstance(row[reference], str) else row[reference] or []
         if not isinstance(row[prediction], str) or not own or not all(isinstance(text, str) for text in own):
             raise InputError(f"row {i} has no text in {prediction!r} or {reference!r}", "leave such rows out first")
-        if texts and len(own) != len(texts[0]):
-            raise InputError(f"row {i} has {len(own)} references and row 0 has {len(texts[0])}")
         said.append(row[prediction])
         texts.append(own)
         labels.append(str(row[cluster]) if cluster else "")
     if len(said) < 2:
         raise InputError("one row gives no interval", "score at least two")
-    return said, [list(one) for one in zip(*texts, strict=True)], labels if cluster else None
+    return said, texts, labels if cluster else None

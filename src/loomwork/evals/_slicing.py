@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError, did_you_mean
+from loomwork.evals._pairing import rows_by_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TEXTS = ("text", "question", "query", "source", "passage", "document")  # whose length and language count
+INSTEAD = ("references", "reference", "tokens")  # where there is none of these
 LENGTH, LANGUAGE = "length", "language"
 MOST_VALUES = 50
 OTHER = "(other)"
@@ -26,7 +28,7 @@ def slice_labels(items: pa.Table, data: Dataset | None, by: Sequence[str], bins:
         items: of a scores artifact, with `row_id`.
         data: the rows that were scored, for columns that the items lack.
         by: columns of either. "language" and "length" (in characters) are made from a text where there is no such
-            column.
+            column; of a source that is not known the first reference stands for it.
         bins: into how many parts of equal size numbers are cut, where there are more different ones.
 
     Raises:
@@ -38,7 +40,7 @@ def slice_labels(items: pa.Table, data: Dataset | None, by: Sequence[str], bins:
 
 def _columns(items: pa.Table, data: Dataset | None, by: Sequence[str]) -> dict[str, list[Any]]:
     have = list(items.column_names) + (data.schema.names if data is not None and data.shards() else [])
-    text = next((name for name in TEXTS if name in have), None)
+    text = next((name for name in (*TEXTS, *INSTEAD) if name in have), None)
     wanted: dict[str, str] = {}
     for name in by:
         if name in have:
@@ -52,13 +54,21 @@ def _columns(items: pa.Table, data: Dataset | None, by: Sequence[str]) -> dict[s
     for name, column in wanted.items():
         if name == column:
             continue
+        shown = [_as_text(column, v) for v in found[name]]
         if name == LENGTH:
-            found[name] = [None if v is None else len(str(v)) for v in found[name]]
+            found[name] = [None if text is None else len(text) for text in shown]
         else:
             from loomwork.text.language import identify
 
-            found[name] = list(identify([None if v is None else str(v) for v in found[name]]).codes)
+            found[name] = list(identify(shown).codes)
     return found
+
+
+def _as_text(column: str, value: Any) -> str | None:
+    """What is measured of a value: of several references the first, of tokens all."""
+    if isinstance(value, list):
+        value = (" ".join(map(str, value)) or None) if column == "tokens" else next(iter(value), None)
+    return None if value is None else str(value)
 
 
 def _values(items: pa.Table, data: Dataset | None, column: str) -> list[Any]:
@@ -66,16 +76,13 @@ def _values(items: pa.Table, data: Dataset | None, column: str) -> list[Any]:
     if column in items.column_names:
         return list(items.column(column).to_pylist())
     assert data is not None
-    rows: dict[bytes, Any] = {}
-    for table in data.tables(["row_id", column]):
-        rows.update(zip(table.column("row_id").to_pylist(), table.column(column).to_pylist(), strict=True))
-    ids = items.column("row_id").to_pylist()
-    missing = sum(name not in rows for name in ids)
+    rows, names = rows_by_name(items, data, column)
+    missing = sum(name not in rows for name in names)
     if missing:
         raise InputError(
-            f"{missing} of {len(ids)} items are no rows of `data`", "give the very dataset, and part, that was scored"
+            f"{missing} of {len(names)} items are no rows of `data`", "give the very dataset, and part, that was scored"
         )
-    return [rows[name] for name in ids]
+    return [rows[name] for name in names]
 
 
 def _cut(values: list[Any], bins: int) -> list[str | None]:

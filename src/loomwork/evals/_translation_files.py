@@ -22,11 +22,12 @@ ATTRIBUTE = re.compile(r"""([\w:]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"""
 
 @dataclass(frozen=True)
 class Segments:
-    """Translations in order, and the document of each where the file says so."""
+    """Translations in order, and the document and the source of each where the file says so."""
 
     texts: list[str]
     ids: list[str] | None = None
     documents: list[str] | None = None
+    sources: list[str] | None = None
 
 
 def read_hypotheses(path: Path, system: str) -> Segments:
@@ -96,6 +97,7 @@ def _read_wmt_xml(path: Path, kind: str, name: str) -> tuple[dict[str, Segments]
         raise InputError(f"{path} has no <{kind}>", "is it the file with sources, references and outputs?")
     texts: dict[str, list[str]] = {n: [] for n in names}
     places: list[tuple[str, int]] = []
+    given: list[str] = []
     for document in documents:
         about = document.get("id") or ""
         parts = {part.get(name) or "": _segments(part, path) for part in document.iter(kind)}
@@ -106,12 +108,13 @@ def _read_wmt_xml(path: Path, kind: str, name: str) -> tuple[dict[str, Segments]
             if references and not any(part.get(i) for part in references):
                 continue
             places.append((about, i))
+            given.append(next((part[i] for part in sources if i in part), ""))
             for n in names:
                 if i not in parts.get(n, {}) and kind == "hyp":
                     raise InputError(f"{path}: {kind} {n!r} has no segment {i} in document {about!r}")
                 texts[n].append(parts.get(n, {}).get(i, ""))
     ids, labels = [f"{about}:{i}" for about, i in places], [about for about, _ in places]
-    return {n: Segments(texts[n], ids, labels) for n in names}, names
+    return {n: Segments(texts[n], ids, labels, given if any(given) else None) for n in names}, names
 
 
 def _segments(part: Element, path: Path) -> dict[int, str]:

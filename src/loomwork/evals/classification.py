@@ -13,7 +13,8 @@ from loomwork.core.errors import InputError
 from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
-from loomwork.evals._mean_score import Provenance, clusters_of, mean_score, sums_score
+from loomwork.evals._mean_score import Provenance, clusters_of, f1_score, mean_score, sums_score
+from loomwork.evals._pairing import named_by
 from loomwork.evals._predictions import UNKNOWN, complete, count_notes, labels_and_predictions, named_items
 from loomwork.evals._sums import with_sums
 
@@ -35,7 +36,7 @@ def classification(
     label: str = "label",
     prediction: str = "prediction",
     probabilities: str = "",
-    classes: list[str] | None = None,
+    classes: list[str | bool | int | float] | None = None,
     bins: Annotated[int, Ge(1)] = BINS,
     id: str = "",
     cluster: str = "",
@@ -57,7 +58,7 @@ def classification(
         prediction: the column of predicted classes.
         probabilities: the column of probabilities: a number (of the predicted class), a list (in the order of
             `classes`), or {class: number}.
-        classes: all classes, in order.
+        classes: all classes, in order, as text, numbers or truth values.
         bins: of the reliability diagram.
         id: a column that names each item. Systems whose predictions stand in files of their own are compared by it;
             predictions that are columns of one file need none.
@@ -76,13 +77,15 @@ def classification(
     asked = data.digest
     if id:
         names = named_items(table, id)
-        table = table.set_column(table.column_names.index("row_id"), "row_id", [names])
+        table = named_by(table.set_column(table.column_names.index("row_id"), "row_id", [names]), id)
         asked = digest(sorted(zip(names, complete(table, label), strict=True)))
     clusters = clusters_of(data, cluster or None)
+    names_given = None if classes is None else _spelled(classes)
+    settings = {"label": label, "prediction": prediction, "classes": names_given, "bins": bins}
     given = Provenance(
         data=asked,
         model="none",
-        settings=digest({"label": label, "prediction": prediction, "classes": classes, "bins": bins}),
+        settings=digest(settings),
         cluster_unit=cluster or "item",
         clusters=clusters,
         contamination="unknown",
@@ -90,7 +93,17 @@ def classification(
         level=level,
         seed=seed,
     )
-    return write_class_scores(out, table, given, label, prediction, probabilities, classes, bins)
+    return write_class_scores(out, table, given, label, prediction, probabilities, names_given, bins, settings)
+
+
+def _spelled(classes: list[str | bool | int | float]) -> list[str]:
+    """The classes as columns have them."""
+    from loomwork.metrics.classification import class_name
+
+    found = [class_name(name) for name in classes]
+    if None in found:
+        raise InputError(f"classes[{found.index(None)}] is blank", "each class has a name")
+    return [name for name in found if name is not None]
 
 
 def write_class_scores(
@@ -102,6 +115,7 @@ def write_class_scores(
     probabilities: str,
     classes: list[str] | None,
     bins: int,
+    settings: dict[str, Any],
     beside: dict[str, pa.Array] | None = None,
 ) -> Card:
     """Write the scores of predicted classes.
@@ -110,6 +124,7 @@ def write_class_scores(
         table: the items: `row_id`, and the columns named below.
         given: what every score states.
         label, prediction, probabilities, classes, bins: as of evals.classification.
+        settings: of which `given` has the digest.
         beside: further columns of the items.
     """
     import numpy as np
@@ -138,28 +153,25 @@ def write_class_scores(
         for i, name in enumerate(names):
             cells = metric.binary_cells(gold == i, predicted == i)
             summed[f"f1: {name}"] = (cells, metric.binary_f1)
-            decided = int(cells[:, :3].sum())  # a right "no" is no part of F1
-            unit = "F1 of one class"
-            scores.append(
-                sums_score(f"f1: {name}", cells, metric.binary_f1, unit, "higher is better", given, trials=decided)
-            )
+            scores.append(f1_score(f"f1: {name}", cells, "F1 of one class", given))
     if len(names) == 2:
         is_second = gold == 1
         cells = metric.binary_cells(is_second, np.where(correct == 1, is_second, ~is_second))  # no class is wrong
         summed["matthews"] = (cells, metric.matthews)
-        rarer = min(int(is_second.sum()), int((~is_second).sum()))
+        rarer = is_second if is_second.mean() <= 0.5 else ~is_second
         unit = "Matthews' correlation"
         scores.append(
             sums_score("matthews", cells, metric.matthews, unit, "higher is better", given, (-1.0, 1.0), rarer)
         )
     columns: dict[str, Any] = {
-        "row_id": table.column("row_id").combine_chunks(),
+        "row_id": table.column("row_id"),
         "cluster": pa.array(clusters if clusters is not None else [None] * len(right), pa.string()),
         "accuracy": pa.array(correct),
         "label": pa.array(right, pa.string()),
         "prediction": pa.array(said, pa.string()),
     }
     extra: dict[str, Any] = {
+        "settings": settings,
         "classes": names,
         "report": _report(counts, names),
         "confusion": metric.confusion(gold, predicted, len(names)).tolist(),
@@ -170,6 +182,7 @@ def write_class_scores(
         columns |= {name: pa.array(values) for name, values in found[1].items()}
         extra["reliability"] = found[2]
     items = pa.table(columns | (beside or {}))
+    items = items.set_column(0, table.schema.field("row_id"), table.column("row_id"))  # which may say what names them
     for name, (sums, statistic) in summed.items():
         items = with_sums(items, name, sums, statistic)
     write_scores(out, scores, items, extra)

@@ -70,10 +70,11 @@ def classify(
     clusters = clusters_of(data, cluster or None)
     found = classifier.probabilities(shown)
     leak = look(shown, clusters, model=model, seen=seen)
+    settings = {"text": text, "label": label, "bins": bins}
     given = Provenance(
         data=data.digest,
         model=model.digest,
-        settings=digest({"text": text, "label": label, "bins": bins}),
+        settings=digest(settings),
         cluster_unit=cluster or "item",
         clusters=clusters,
         contamination=leak.word,
@@ -92,6 +93,6 @@ def classify(
     )
     beside = {"text": pa.array(shown), **leak.columns}
     card = write_class_scores(
-        out, table, given, "label", "prediction", "probabilities", classifier.classes, bins, beside
+        out, table, given, "label", "prediction", "probabilities", classifier.classes, bins, settings, beside
     )
     return replace(card, metrics={**card.metrics, **leak.metrics}, notes=[*card.notes, leak.note])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ from loomwork.core.ranges import Level, Seed
 from loomwork.core.score import Score, write_scores
 from loomwork.core.step import Card, step
 from loomwork.evals._files import digest_of
-from loomwork.evals._mean_score import Provenance, clusters_of, correlation_score, mean_score, sums_score
+from loomwork.evals._mean_score import Provenance, clusters_of, correlation_score, f1_score, mean_score, sums_score
 from loomwork.evals._predictions import (
     UNKNOWN,
     complete,
@@ -48,7 +49,8 @@ def glue(
 
     cola: Matthews' correlation. sts-b: Pearson's and Spearman's correlation. mrpc, qqp: F1 of "1", and accuracy.
     mnli-m (matched), mnli-mm (mismatched), sst-2, qnli, rte, wnli: accuracy. An item without a prediction, or with
-    one that is no label of the task, counts as wrong, and is counted; for sts-b it is refused.
+    one that is no label of the task, counts as wrong, and is counted; for sts-b it is refused. The items keep the
+    sentences as `text`, and the file's other columns of short values, for evals.slices.
 
     Args:
         rows: instead of files, a dataset with a label and a prediction in each row.
@@ -68,8 +70,11 @@ def glue(
     """
     import pyarrow as pa
 
+    from loomwork.core.tables import given_names
     from loomwork.evals._glue_files import TASKS, read_gold, read_predictions
     from loomwork.evals._sums import with_sums
+    from loomwork.evals._task_scores import MEANT
+    from loomwork.evals.tasks.documents import label_columns
     from loomwork.metrics.classification import binary_f1, matthews
     from loomwork.metrics.correlation import pearson_of_sums
 
@@ -83,6 +88,7 @@ def glue(
         )
         ids: pa.Array = pa.array(read.ids, pa.string())
         gold, said, clusters = read.labels, [by_id.get(name) for name in read.ids], read.clusters
+        shown, others = read.texts, label_columns(read.others)
         counts["rows of the data without all their columns, left out"] = read.broken
         counts["predictions for unknown indices, left out"] = len(set(by_id) - set(read.ids))
         stated, unit = (digest_of(data), digest_of(predictions)), cluster or known.cluster or "item"
@@ -96,6 +102,7 @@ def glue(
             official = set(known.labels.values())
             gold, said = labels_and_predictions(table, label, prediction, official if set(gold) <= official else ())
         clusters = clusters_of(rows, cluster or None)
+        shown, others = _texts_of(rows, known.texts), {}
         stated, unit = (rows.digest, "none"), cluster or "item"
 
     settings = {"metric": "glue", "task": task}
@@ -132,6 +139,10 @@ def glue(
     for name, statistic in {"f1": binary_f1, "matthews": matthews, "pearson": pearson_of_sums}.items():
         if f"{name}:sums" in table.column_names:
             table = with_sums(table, name, table.column(f"{name}:sums").to_pylist(), statistic)
+    if any(shown):
+        table = table.append_column("text", pa.array(shown, pa.string()))
+    for name, values in zip(given_names(list(others), [*table.column_names, *MEANT]), others.values(), strict=True):
+        table = table.append_column(name, pa.array(values))
     write_scores(out, scores, table, {"settings": settings})
     missing = sum(s is None for s in said)
     return Card(
@@ -141,13 +152,21 @@ def glue(
     )
 
 
+def _texts_of(rows: Dataset, columns: Sequence[str]) -> list[str]:
+    """The sentences of each row, a line each; none where the dataset has no such columns."""
+    here = [name for name in columns if name in rows.schema.names]
+    if not here:
+        return []
+    return ["\n".join(str(row[name]) for name in here if row[name] is not None) for row in rows.rows(here)]
+
+
 def _classes(
     task: str, gold: list[Any], said: list[Any], metrics: tuple[str, ...], given: Provenance
 ) -> tuple[list[Score], dict[str, Any]]:
     import numpy as np
     import pyarrow as pa
 
-    from loomwork.metrics.classification import binary_cells, binary_f1, matthews
+    from loomwork.metrics.classification import binary_cells, matthews
 
     better: Literal["higher is better"] = "higher is better"
     right = np.array([g == s for g, s in zip(gold, said, strict=True)])
@@ -163,7 +182,7 @@ def _classes(
             scores.append(mean_score(prefix + name, right, "share of items", better, given))
             columns[prefix + name] = pa.array(right.astype(np.float64))
         elif name == "f1":
-            scores.append(sums_score(name, cells, binary_f1, "F1 of class 1", better, given, (0.0, 1.0)))
+            scores.append(f1_score(name, cells, "F1 of class 1", given))
         else:
             scores.append(sums_score(name, cells, matthews, "Matthews' correlation", better, given, (-1.0, 1.0)))
         if name != "accuracy":

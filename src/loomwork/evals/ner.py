@@ -78,6 +78,7 @@ def ner(
     import pyarrow as pa
 
     from loomwork.metrics import entities as metric
+    from loomwork.metrics.classification import f1_of_share
 
     if (rows is None) == (data is None):
         raise InputError("give either data and predictions, or rows", "as in data=test.conll predictions=tagged.conll")
@@ -111,10 +112,11 @@ def ner(
     if not total[:, 2].any():
         raise InputError("the data has no entities: there is nothing to score", "is the tag the last column?")
 
+    settings = {"metric": "entities", "scheme": scheme}
     given = Provenance(
         data=stated[0],
         model=stated[1],
-        settings=digest({"metric": "entities", "scheme": scheme}),
+        settings=digest(settings),
         cluster_unit=cluster or "sentence",
         clusters=read.documents if cluster else None,
         contamination="unknown",
@@ -125,10 +127,12 @@ def ner(
     measures: dict[str, Statistic] = {"precision": metric.precision, "recall": metric.recall, "f1": metric.f1}
 
     def score(name: str, sums: np.ndarray, measure: Statistic, unit: str) -> Score:
-        hits, found, wanted = (int(n) for n in sums.sum(axis=0))
-        trials = {"precision": found, "recall": wanted, "accuracy": wanted}.get(name, found + wanted - hits)
-        percent = (0.0, 100.0)
-        return sums_score(name, sums, lambda s: 100 * measure(s), unit, "higher is better", given, percent, trials)
+        hits, found, wanted = sums.T
+        decisions = {"precision": found, "recall": wanted, "accuracy": wanted}.get(name, found + wanted - hits)
+        of_share = f1_of_share if measure is metric.f1 else None
+        return sums_score(
+            name, sums, lambda s: 100 * measure(s), unit, "higher is better", given, (0.0, 100.0), decisions, of_share
+        )
 
     scores = [score(name, total, m, f"percent of {OVER[name]}") for name, m in measures.items()]
     tokens = np.stack([np.array(right), lengths, lengths], axis=1).astype(np.float64)
@@ -154,7 +158,7 @@ def ner(
     table = pa.table(items)
     for name, measure in measures.items():
         table = with_sums(table, name, total, measure, scale=100)
-    write_scores(out, scores, table, {"types": by_type})
+    write_scores(out, scores, table, {"settings": settings, "types": by_type})
     metrics = {"sentences": len(lengths), "tokens": int(lengths.sum()), "entities": int(total[:, 2].sum())}
     return Card(metrics={n: float(v) for n, v in metrics.items()}, scores=scores, notes=count_notes(counts))
 

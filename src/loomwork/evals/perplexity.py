@@ -43,8 +43,9 @@ def perplexity(
     """How surprised a model is by documents: perplexities over all of them, as lm-evaluation-harness computes them.
 
     A long document is read in windows that overlap by one token; a beginning-of-text token that the tokenizer adds is
-    scored too; words are what lies between white space. evals.bits_per_byte reads with more context instead, and its
-    figures are lower. A document that an endpoint does not answer for is left out, and counted.
+    scored too; words are what lies between white space. evals.bits_per_byte scores what comes after that token, and
+    reads with more context: its figures are others, and now lower, now higher. A document that an endpoint does not
+    answer for is left out, and counted.
 
     The documents are looked for in what the model was trained on, in runs of 13 words; where some are found, the
     perplexity of the others is given too.

@@ -63,10 +63,7 @@ def side_by_side(
     (out / "page.html").write_text(comparison_page(report), encoding="utf-8")
     notes = []
     for d in report["differences"]:
-        notes.append(
-            f"{d['words']}; a true difference of {d['minimum_detectable_effect']:.4f} is found 4 times in 5"
-            + (f"; {d['left_out']}" if d["left_out"] else "")
-        )
+        notes.append(f"{d['words']}; {d['power']}" + (f"; {d['left_out']}" if d["left_out"] else ""))
     if report["settings"]["words"]:
         notes.append(f"other settings: {report['settings']['words']}")
     notes += [f"{name}: {words}" for name, words in report["slices"].get("worst", {}).items()]

@@ -65,7 +65,8 @@ def slices(
     Args:
         scores: of any step that keeps its items.
         data: the rows that were scored, for columns that the items lack.
-        by: columns. "length" (in characters) and "language" are made from the text where there is no such column.
+        by: columns. "length" (in characters) and "language" are made from the text where there is no such column: of a
+            translation from the source where the files have it, else from the first reference.
         metric: which score; "" takes the first.
         bins: into how many slices of equal size numbers are cut.
         least: slices of fewer items are left out, and counted.
@@ -86,9 +87,12 @@ def slices(
     values = item_values(items, base.name)
     told = told_of(labels, ~np.isnan(values))
     if not found:
-        what = [f"no slice has {least} items: those of {small} values are fewer"] if small else []
-        raise InputError("; ".join([*what, *told]), "slice by another column, or lower `least`")
-    stated = digest({"of": base.settings, "by": by, "bins": bins, "least": least})
+        what = [f"no slice has {enough(base, least)}: those of {small} values have less"] if small else []
+        raise InputError(
+            "; ".join([*what, *told]), "slice by another column, lower `least`, or score with finer clusters"
+        )
+    settings = {"of": base.settings, "by": by, "bins": bins, "least": least}
+    stated = digest(settings)
     made = [replace(one, settings=stated) for s in found for one in (s.score, s.clean) if one is not None]
     for name, column in labels.items():
         items = _with_labels(items, f"slice: {name}", column)
@@ -96,10 +100,10 @@ def slices(
         inside = np.array([v == s.value for v in labels[s.by]])
         items = items.append_column(s.score.name, pa.array(np.where(inside, values, np.nan), from_pandas=True))
     rows = [{**asdict(s), "score": s.score.name, "clean": s.clean and s.clean.name} for s in found]
-    write_scores(out, made, items, {"slices": rows, "left_out": small})
+    write_scores(out, made, items, {"settings": settings, "slices": rows, "left_out": small})
     notes = [in_words(base, found, alpha), *told]
     if small:
-        notes.append(f"{small} slices of fewer than {least} items are left out")
+        notes.append(f"{small} slices without {enough(base, least)} are left out")
     return Card(metrics={"slices": len(found), "slices_too_small": small}, scores=made, notes=notes)
 
 
@@ -157,6 +161,11 @@ def sliced(base: Score, items: pa.Table, labels: dict[str, list[str | None]], le
     adjusted = holm([s.p_value for s in found])
     told = [replace(s, adjusted=p) for s, p in zip(found, adjusted, strict=True)]
     return sorted(told, key=lambda s: turn * s.score.value), small
+
+
+def enough(base: Score, least: int) -> str:
+    """What a slice must have, in words."""
+    return f"{least} items" + (f" in two clusters ({base.cluster_unit})" if base.n_clusters < base.n else "")
 
 
 def told_of(labels: dict[str, list[str | None]], scored: npt.NDArray[np.bool_]) -> list[str]:

@@ -30,6 +30,7 @@ class _Question:
     answers: tuple[str, ...]  # none: it has no answer in the text
     article: str
     paragraph: str
+    title: str = ""
 
 
 @step(makes="scores", uses=["numpy", "pyarrow", "scipy"])
@@ -97,10 +98,11 @@ def squad(
             matches[i] = best_match(text, wanted, empty_counts=version == "2.0")
     matches *= 100
 
+    settings = {"metric": "squad", "version": version}
     provenance = Provenance(
         data=stated[0],
         model=stated[1],
-        settings=digest({"metric": "squad", "version": version}),
+        settings=digest(settings),
         cluster_unit=cluster or "question",
         clusters=labels,
         contamination="unknown",
@@ -114,11 +116,12 @@ def squad(
         "row_id": pa.array([q.id for q in questions], pa.binary(16) if rows is not None else pa.string()),
         "cluster": pa.array(labels if labels is not None else [None] * len(questions), pa.string()),
         **{name: pa.array(values, from_pandas=True) for name, values in columns.items()},
+        **({"article": pa.array([q.title for q in questions], pa.string())} if rows is None else {}),
         "question": pa.array([q.question for q in questions], pa.string()),
         "prediction": pa.array(found, pa.string()),
         "answers": pa.array([list(q.answers) for q in questions], pa.list_(pa.string())),
     }
-    write_scores(out, scores, pa.table(items))
+    write_scores(out, scores, pa.table(items), {"settings": settings})
     missing = sum(text is None for text in found)
     counts = {
         "questions without a prediction, which score 0": missing,
@@ -200,7 +203,7 @@ def _read(path: Path) -> tuple[list[_Question], int, str]:
                     title = str(article.get("title") or a)
                     # Two articles may have one title: the number tells them apart.
                     names = (f"{a}: {title}", f"{a}.{p}: {title}")
-                    questions.append(_Question(str(asked["id"]), str(asked.get("question", "")), texts, *names))
+                    questions.append(_Question(str(asked["id"]), str(asked.get("question", "")), texts, *names, title))
     except (KeyError, TypeError, AttributeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else f"is not as expected: {error}"
         raise InputError(f"{path} is no SQuAD file: what is at or after {place or 'data[0]'} {what}", hint) from None

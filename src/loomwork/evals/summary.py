@@ -63,8 +63,8 @@ def summary(
         raise InputError(f"metrics is {metrics}: name each measure once", "rouge1, rouge2, rougeL, rougeLsum")
     data.require(prediction, reference)
     data.require_rows()
-    said, sides, clusters = referenced(data, prediction, reference, cluster)
-    wanted = list(zip(*sides, strict=True))
+    said, wanted, clusters = referenced(data, prediction, reference, cluster)
+    fewest, most = min(map(len, wanted)), max(map(len, wanted))
     blocks = []
     for start in range(0, len(said), BLOCK):
         if context().stop_requested:
@@ -73,7 +73,11 @@ def summary(
         blocks.append(rouge(said[part], wanted[part], names=metrics, stemmer=stemmer))
         context().progress(min(start + BLOCK, len(said)), len(said), "summaries")
     found = np.concatenate(blocks)  # (items, metrics, 3)
-    settings = {"metrics": list(metrics), "stemmer": stemmer, "references": len(sides)}
+    settings = {
+        "metrics": list(metrics),
+        "stemmer": stemmer,
+        "references": most if fewest == most else f"{fewest} to {most}",
+    }
     given = Provenance(
         data=data.digest,
         model="none",
@@ -96,7 +100,7 @@ def summary(
         columns[name] = pa.array(found[:, i, 2])
         columns[f"{name}_precision"], columns[f"{name}_recall"] = (pa.array(found[:, i, k]) for k in (0, 1))
     columns["prediction"] = pa.array(said, pa.string())
-    columns["references"] = pa.array([list(texts) for texts in wanted], pa.list_(pa.string()))
+    columns["references"] = pa.array(wanted, pa.list_(pa.string()))
     write_scores(out, scores, pa.table(columns), {"settings": settings})
     foreign = sum(not any(_has_words(text) for text in texts) for texts in wanted)
     notes = count_notes(
@@ -105,7 +109,9 @@ def summary(
             "references have no Latin letter or digit, and score 0": foreign,
         }
     )
-    return Card(metrics={"items": float(len(said)), "references": float(len(sides))}, scores=scores, notes=notes)
+    if fewest < most:
+        notes.append(f"rows have {fewest} to {most} references: the best of many is easily better than the best of few")
+    return Card(metrics={"items": float(len(said)), "references": float(most)}, scores=scores, notes=notes)
 
 
 def _has_words(text: str) -> bool:

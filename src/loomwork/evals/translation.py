@@ -81,15 +81,17 @@ def translation(
         raise InputError(f"metrics is {metrics}: name each metric once", "bleu, chrf, ter")
     ids: Any
     if rows is None:
-        said, wanted, ids, labels = _from_files(predictions, references, system, translator, documents)
+        said, wanted, ids, labels, sources = _from_files(predictions, references, system, translator, documents)
         unit = "document" if labels else "segment"
         listed = references if isinstance(references, list) else [references]
         stated = digest_of(*(p for p in listed if p)), digest_of(predictions or Path())
     else:
         if predictions or references:
             raise InputError("give either predictions and references, or rows")
-        said, wanted, labels = referenced(rows, prediction, reference, cluster)
+        said, own, labels = referenced(rows, prediction, reference, cluster)
+        wanted = _sides(own)
         ids, unit = rows.table(["row_id"]).column("row_id").combine_chunks(), cluster or "segment"
+        sources = None  # the rows have what else there is to know
         stated = rows.digest, "none"
     if labels is not None and len(set(labels)) < 2:
         labels, unit = None, "segment"  # of one document only: there the segments are all that can be drawn
@@ -140,16 +142,32 @@ def translation(
             "row_id": ids,
             "cluster": pa.array(labels if labels is not None else [None] * len(said), pa.string()),
             **columns,
+            **({"source": pa.array(sources, pa.string())} if sources else {}),
             "prediction": pa.array(said, pa.string()),
             "references": pa.array([list(texts) for texts in zip(*wanted, strict=True)], pa.list_(pa.string())),
         }
     )
     for name, sums in summed.items():
         items = with_sums(items, name, sums, metric.metric_of(name))
-    write_scores(out, scores, items, {"signatures": signatures})
+    write_scores(out, scores, items, {"settings": settings, "signatures": signatures})
     counts = {"segments": len(said), "references": len(wanted)}
     counts |= {f"empty_{what.partition(' ')[0]}": count for what, count in empty.items()}
     return Card(metrics={n: float(v) for n, v in counts.items()}, scores=scores, notes=notes)
+
+
+def _sides(own: list[list[str]]) -> list[list[str]]:
+    """The segments of each reference, as sacreBLEU takes them, from the references of each segment.
+
+    Raises:
+        InputError: they are not as many.
+    """
+    other = next((i for i, texts in enumerate(own) if len(texts) != len(own[0])), None)
+    if other is not None:
+        raise InputError(
+            f"row {other} has {len(own[other])} references and row 0 has {len(own[0])}",
+            "translations need as many of each row: leave out those that only some have",
+        )
+    return [list(one) for one in zip(*own, strict=True)]
 
 
 def _from_files(
@@ -158,8 +176,8 @@ def _from_files(
     system: str,
     translator: str,
     documents: Path | None,
-) -> tuple[list[str], list[list[str]], Any, list[str] | None]:
-    """Translations, the segments of each reference, ids, and the document of each segment."""
+) -> tuple[list[str], list[list[str]], Any, list[str] | None, list[str] | None]:
+    """Translations, the segments of each reference, ids, and the document and the source of each segment."""
     import pyarrow as pa
 
     from loomwork.evals._translation_files import read_hypotheses, read_references
@@ -189,7 +207,8 @@ def _from_files(
         if len(labels) != len(said.texts):
             raise InputError(f"{documents} has {len(labels)} lines for {len(said.texts)} segments")
     ids = (named[0].ids if named else None) or [str(i + 1) for i in range(len(said.texts))]
-    return said.texts, [s.texts for s in wanted], pa.array(ids, pa.string()), labels
+    sources = next((s.sources for s in named if s.sources), None)
+    return said.texts, [s.texts for s in wanted], pa.array(ids, pa.string()), labels, sources
 
 
 def _unspaced(texts: list[str]) -> bool:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from loomwork.core.errors import InputError, MissingDependency
-from loomwork.metrics.classification import binary_cells, binary_f1
+from loomwork.metrics.classification import binary_cells, binary_f1, brier
 
 
 def mean(items: Sequence[float]) -> float:
@@ -29,6 +30,23 @@ def nanmean(items: Sequence[float]) -> float:
 def median(items: Sequence[float]) -> float:
     """The upper median, as lm-evaluation-harness has it."""
     return float(sorted(items)[len(items) // 2])
+
+
+def brier_score(items: Sequence[Any]) -> float:
+    """The mean Brier score: see `brier_of_each`."""
+    return mean(brier_of_each(items).tolist())
+
+
+def brier_of_each(items: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """The Brier score of each item: what it is, or that of a pair.  # items: number, or (gold, probabilities)"""
+    found = []
+    for item in items:
+        if isinstance(item, list | tuple):
+            gold, probabilities = item
+            found.append(float(brier(np.array([probabilities], dtype=np.float64), np.array([gold]))[0]))
+        else:
+            found.append(float(item))
+    return np.array(found, dtype=np.float64)
 
 
 def perplexity(items: Sequence[float]) -> float:
@@ -101,6 +119,7 @@ AGGREGATIONS: dict[str, Callable[[Sequence[Any]], float]] = {
     "mean": mean,
     "nanmean": nanmean,
     "median": median,
+    "brier_score": brier_score,
     "perplexity": perplexity,
     "weighted_perplexity": weighted_perplexity,
     "bits_per_byte": bits_per_byte,

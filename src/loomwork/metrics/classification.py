@@ -42,6 +42,11 @@ def binary_f1(sums: Floats) -> Floats:
     return _share(2 * right, 2 * right + wrong + missed)
 
 
+def f1_of_share(share: float) -> float:
+    """F1 where such a share of the hits, false alarms and misses are hits: of TP / (TP + FP + FN)."""
+    return 2 * share / (1 + share)
+
+
 def matthews(sums: Floats) -> Floats:
     """Matthews' correlation; 0 where all items, or all predictions, are of one class.  # (..., 4) -> (...)
 

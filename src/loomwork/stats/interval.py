@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -78,6 +79,7 @@ def choose_interval(
     seed: int = 0,
     within: tuple[float, float] = (0.0, 1.0),
     trials: int | None = None,
+    of_share: Callable[[float], float] | None = None,
 ) -> Chosen:
     """The interval of a metric by the method that fits it, its number of items and how they depend on one another.
 
@@ -101,6 +103,8 @@ def choose_interval(
         seed: of the resampling.
         within: the range of the metric.
         trials: of a metric of sums that no resample moves: of how many decisions; by default of the items or clusters.
+        of_share: of such a metric: what it is, from 0 to 1, where a share of the decisions is right; None: that share.
+            It rises with the share, steepest from 0.
 
     Source: Bowyer, Aitchison and Ivanova (2025), Don't use the CLT in LLM evals with fewer than a few hundred
         datapoints; Korn and Graubard (1998), Survey Methodology 24(2); Miller (2024), Adding error bars to evals;
@@ -117,7 +121,7 @@ def choose_interval(
             return Chosen(value, found, f"a metric of sums over {len(x)} items is bootstrapped through its sums")
         units = max(1, trials if trials is not None else _units(x, clusters))
         why = _END.format(units, unit) if value in within else _STILL.format(units)
-        return Chosen(value, unmoved(value, units, level, within), why)
+        return Chosen(value, unmoved(value, units, level, within, of_share), why)
     mean = cluster_mean(x, weights, clusters)
     scaled = (x - low) / (high - low)
     if scaled.min() == scaled.max() and scaled[0] in (0.0, 1.0):
@@ -188,12 +192,27 @@ _END = "all at one end of the range, so that no resampling shows a spread: {} {}
 _STILL = "no resample moves the metric: as for no success in {} trials, to both sides"
 
 
-def unmoved(value: float, trials: int, level: float, within: tuple[float, float]) -> Interval:
-    """Of a metric that no resample moves: at an end of its range as for all trials alike, else to both sides."""
+def unmoved(
+    value: float,
+    trials: int,
+    level: float,
+    within: tuple[float, float],
+    of_share: Callable[[float], float] | None = None,
+) -> Interval:
+    """Of a metric that no resample moves: at an end of its range as for all trials alike, else to both sides.
+
+    A bound of the share of trials that are right is one of the metric only through `of_share`: F1 of few hits is twice
+    their share of the hits, false alarms and misses, and so is the bound of no hit. From a value between the ends no
+    share moves such a metric further than it does from 0, where it is steepest.
+    """
     low, high = within
     if value in within:
-        return _at_the_end(value, trials, level, within)
-    reach = (high - low) * clopper_pearson(0, trials, level).high
+        found = clopper_pearson(trials if value == high else 0, trials, level)
+        if of_share is not None:
+            found = Interval(of_share(found.low), of_share(found.high), level, found.method)
+        return _stretched(found, within)
+    share = clopper_pearson(0, trials, level).high
+    reach = (high - low) * (share if of_share is None else of_share(share))
     return Interval(max(low, value - reach), min(high, value + reach), level, "Clopper-Pearson")
 
 

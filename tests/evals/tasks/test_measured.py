@@ -103,6 +103,19 @@ def test_what_no_resample_moves_is_not_certain(aggregation, items, wanted) -> No
     assert score.seed == 0
 
 
+def test_brier_scores_of_numbers_and_of_pairs() -> None:
+    """As lm-evaluation-harness aggregates them, which takes pairs."""
+    pairs = [(0, [0.7, 0.3]), (1, [0.9, 0.1]), (1, [0.0, 1.0])]
+    each = [0.18, 1.62, 0.0]
+    for items in (pairs, each):
+        measured = measure(Metric("brier_score", "brier_score"), "brier_score", items)
+        assert measured.values.tolist() == pytest.approx(each)
+        assert scored(measured).value == pytest.approx(0.6)
+        assert (measured.within, measured.direction) == ((0.0, 2.0), "lower is better")
+    with pytest.raises(InputError, match="or of pairs of the right class and the probabilities"):
+        measure(Metric("brier_score", "brier_score"), "brier_score", ["high"])
+
+
 def test_a_median_of_what_is_no_number_is_refused() -> None:
     with pytest.raises(InputError, match="a median is taken of numbers"):
         measure(Metric("bleu", "median"), "bleu", [("a", "b")] * 3)

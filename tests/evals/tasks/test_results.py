@@ -12,14 +12,14 @@ from loomwork.core.errors import InputError
 from loomwork.evals.tasks.prompt import Prompts
 from loomwork.evals.tasks.results import aggregated, items_of
 from loomwork.evals.tasks.task_file import load_task
+from loomwork.metrics.aggregation import brier_score
 
 HEAD = "task: t\ndataset_path: json\ntest_split: test\n"
 KINDS = {
     "multiple_choice": 'doc_to_text: "{{q}}"\ndoc_to_target: label\ndoc_to_choice: "{{choices}}"\n'
     + "metric_list: ["
-    + ", ".join(
-        f"{{metric: {m}}}" for m in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "brier_score", "exact_match")
-    )
+    + ", ".join(f"{{metric: {m}}}" for m in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match"))
+    + ", {metric: brier_score, aggregation: brier_score, higher_is_better: false}"
     + ", {metric: f1}, {metric: mcc}]\n",
     "loglikelihood": 'doc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\n',
     "loglikelihood_rolling": 'doc_to_text: ""\ndoc_to_target: "{{q}}"\n',
@@ -79,7 +79,9 @@ def test_items_and_numbers_are_lm_evals(oracle, write, kind: str) -> None:
     assert set(mine) == set(wanted)
     for key, values in wanted.items():
         if key[0] == "brier_score":
-            assert np.mean(mine[key]) == pytest.approx(theirs.aggregation()["brier_score"](values), rel=1e-12)
+            expected = pytest.approx(theirs.aggregation()["brier_score"](values), rel=1e-12)
+            assert np.mean(mine[key]) == expected
+            assert brier_score(mine[key]) == brier_score(values) == expected  # a task's own may bring pairs, as theirs
             continue
         if key[0] in ("f1", "mcc", "bleu", "chrf", "chrf++", "ter"):
             assert [tuple(v) for v in mine[key]] == [tuple(v) for v in values]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from loomwork.core.dataset import Dataset
 from loomwork.core.score import Scores
+from loomwork.evals._pairing import order_of, rows_by_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,6 @@ def browsed(
     that with many systems an item may stand in several groups."""
     import numpy as np
 
-    from loomwork.evals._pairing import order_of
     from loomwork.evals._sums import item_values
 
     names = list(scores)
@@ -76,10 +76,8 @@ def _texts(items: pa.Table, data: Dataset | None) -> list[str]:
     if column is not None:
         return [_short(v) for v in items.column(column).to_pylist()]
     if data is not None and (column := next((c for c in TEXTS if c in data.schema.names), None)):
-        rows: dict[bytes, Any] = {}
-        for table in data.tables(["row_id", column]):
-            rows.update(zip(table.column("row_id").to_pylist(), table.column(column).to_pylist(), strict=True))
-        return [_short(rows.get(i)) for i in items.column("row_id").to_pylist()]
+        rows, names = rows_by_name(items, data, column)
+        return [_short(rows.get(name)) for name in names]
     return [name[:12] for name in _ids(items)]
 
 

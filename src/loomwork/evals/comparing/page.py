@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from loomwork.evals.comparing.table import shown_setting
+from loomwork.evals.comparing.table import shown_setting, strictest
 from loomwork.report import numbers
 from loomwork.report.curve import Line, line_chart
 from loomwork.report.forest import Estimate, forest_plot
@@ -168,7 +168,8 @@ def _differences(report: dict[str, Any]) -> Section:
         label = f"difference in {metric} from {own[0]['baseline']}, plus is better"
         found = "; ".join(dict.fromkeys(f"{d['method']}, {d['n']:,} items" for d in own))
         effect = ", ".join(f"{d['minimum_detectable_effect']:.4f}" for d in own)
-        caption = f"{own[0]['level']:.0%} intervals: {found}. A true difference of {effect} is found 4 times in 5."
+        caption = f"{own[0]['level']:.0%} intervals: {found}. A true difference of {effect} is found 4 times in 5"
+        caption += strictest(len(report["differences"])) + "."
         caption += "".join(f" Compared with {d['system']}, {d['left_out']}." for d in own if d["left_out"])
         blocks.append(_forest(rows, label, label, caption, zero=True))
     count = len(report["differences"])

@@ -114,17 +114,25 @@ def _differences(
 
     names = list(scores)
     found = []
+    count = len(metrics) * (len(names) - 1)
     for metric in metrics:
         for name in names[1:]:
             ours, theirs = scores[name].score(metric), scores[names[0]].score(metric)
             found.append(
                 {"metric": metric, "system": name, "baseline": names[0]}
-                | _difference(ours, theirs, items[name], items[names[0]], (name, names[0]), alpha)
+                | _difference(ours, theirs, items[name], items[names[0]], (name, names[0]), alpha, count)
             )
     for one, adjusted in zip(found, holm([f["p_value"] for f in found]), strict=True):
         one["adjusted"] = adjusted
-        one["words"] = _words(one, len(found), alpha)
+        one["words"] = _words(one, count, alpha)
+        effect = f"a true difference of {one['minimum_detectable_effect']:.4f} is found 4 times in 5"
+        one["power"] = effect + strictest(count)
     return found
+
+
+def strictest(count: int) -> str:
+    """At which level a minimum detectable effect holds, in words."""
+    return f" at alpha / {count}, which Holm's adjustment asks of the first" if count > 1 else ""
 
 
 def _words(one: Mapping[str, Any], count: int, alpha: float) -> str:
@@ -138,9 +146,19 @@ def _words(one: Mapping[str, Any], count: int, alpha: float) -> str:
 
 
 def _difference(
-    candidate: Score, baseline: Score, ours: pa.Table, theirs: pa.Table, sides: tuple[str, str], alpha: float
+    candidate: Score,
+    baseline: Score,
+    ours: pa.Table,
+    theirs: pa.Table,
+    sides: tuple[str, str],
+    alpha: float,
+    count: int,
 ) -> dict[str, Any]:
-    """Paired, positive where the candidate is better; the p-value is two-sided, of "they are equally good"."""
+    """Paired, positive where the candidate is better; the p-value is two-sided, of "they are equally good".
+
+    The interval is of this one comparison; the effect that could be found is one that is decided by after adjusting for
+    all, which for the smallest p-value is at alpha / count.
+    """
     from loomwork.evals._pairing import paired_items, same_measurement, same_system
     from loomwork.stats.paired import Margin
 
@@ -153,6 +171,9 @@ def _difference(
     }
     found, up = pairs.decide("better than", Margin(0.0), **options)
     _, down = pairs.turned().decide("better than", Margin(0.0), **options)
+    strict = found
+    if count > 1:
+        strict, _ = pairs.decide("better than", Margin(0.0), **{**options, "alpha": alpha / 2 / count})
     p_value = 1.0 if found.difference == 0 else min(1.0, 2 * min(up.p_value, down.p_value))
     return {
         "difference": found.difference,
@@ -167,7 +188,7 @@ def _difference(
         "missing_in_baseline": pairs.missing[1],
         "missing_in_both": pairs.missing[2],
         "left_out": pairs.left_out(*sides),
-        "minimum_detectable_effect": found.minimum_detectable_effect,
+        "minimum_detectable_effect": strict.minimum_detectable_effect,
     }
 
 
@@ -185,13 +206,13 @@ def _slices(
     if not by:
         return {}
     from loomwork.evals._slicing import slice_labels
-    from loomwork.evals.slices import in_words, sliced
+    from loomwork.evals.slices import enough, in_words, sliced
 
     rows, words, small = [], {}, 0
     for name, one in scores.items():
         base = one.score(metric)
         found, small = sliced(base, items[name], slice_labels(items[name], data, by, bins), least)
-        words[name] = in_words(base, found, alpha) if found else f"no slice has {least} items"
+        words[name] = in_words(base, found, alpha) if found else f"no slice has {enough(base, least)}"
         for s in found:
             told = {**asdict(s), "value": s.value, "score": s.score.value, "n": s.score.n}
             rows.append({"system": name, **told, "low": s.score.interval.low, "high": s.score.interval.high})

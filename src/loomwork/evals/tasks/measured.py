@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from loomwork.core.errors import InputError
 from loomwork.core.score import Direction, Score
-from loomwork.evals._mean_score import Provenance, mean_score, sums_score
+from loomwork.evals._mean_score import Provenance, f1_score, mean_score, sums_score
 from loomwork.evals._sums import with_sums
 from loomwork.evals.tasks.task import Metric
 from loomwork.metrics import classification, translation
-from loomwork.metrics.aggregation import AGGREGATIONS
+from loomwork.metrics.aggregation import AGGREGATIONS, brier_of_each
 from loomwork.metrics.language import bits_per_byte_of_sums, perplexity_of_sums
 
 Floats = npt.NDArray[np.float64]
 ANY = (-np.inf, np.inf)
 RANGES = {"brier_score": (0.0, 2.0)}
-MEANS = ("mean", "nanmean")
+MEANS = ("mean", "nanmean", "brier_score")
 UNITS = {
     "acc": "share of items",
     "acc_norm": "share of items, choices weighed by their length",
@@ -89,6 +89,8 @@ class Measured:
         kept = given.only(mask)
         if kept.units(int(mask.sum())) < 2:
             raise InputError(f"{self.name} has {int(mask.sum())} items: at least two, in two clusters, are needed")
+        if self.sums is not None and self.statistic is classification.binary_f1:
+            return replace(f1_score(name, self.sums[mask], self.unit, kept), direction=self.direction)
         if self.sums is not None and self.statistic is not None:
             return sums_score(name, self.sums[mask], self.statistic, self.unit, self.direction, kept, self.within)
         if self.whole is not None:
@@ -152,12 +154,13 @@ def _mean(
     metric: Metric, name: str, unit: str, direction: Direction, here: npt.NDArray[np.bool_], some: list[Any]
 ) -> Measured:
     values = _numbers(metric, some)
-    if metric.aggregation == "mean" and not np.isfinite(values).all():
+    if metric.aggregation != "nanmean" and not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise InputError(
             f"{metric.name} is {values[row]} for document {row}", "aggregate it by nanmean, which leaves such items out"
         )
-    return Measured(name, unit, direction, _spread(here, values), _widened(RANGES.get(metric.name, (0.0, 1.0)), values))
+    within = RANGES.get(metric.name) or RANGES.get(str(metric.aggregation), (0.0, 1.0))
+    return Measured(name, unit, direction, _spread(here, values), _widened(within, values))
 
 
 def _range_of_function(metric: Metric, some: list[Any]) -> tuple[float, float]:
@@ -169,9 +172,13 @@ def _range_of_function(metric: Metric, some: list[Any]) -> tuple[float, float]:
 
 def _numbers(metric: Metric, some: list[Any]) -> Floats:
     try:
+        if metric.aggregation == "brier_score":
+            return brier_of_each(some)
         return np.array([float(v) for v in some])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, IndexError):
         what = f"{metric.name} gives {some[0]!r:.60} for an item, and a {metric.aggregation} is taken of numbers"
+        if metric.aggregation == "brier_score":
+            what += ", or of pairs of the right class and the probabilities"
         raise InputError(what) from None
 
 

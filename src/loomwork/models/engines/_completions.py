@@ -82,13 +82,10 @@ def read_answer(request: LogLikelihood | Rolling | Generate, question: Question,
         Rubbish: it is not there, or cannot be right.
         Refused: nothing stands before the first token, so that it has no log-probability.
     """
-    try:
-        choice = payload["choices"][0]
-        if not isinstance(request, Generate):
-            return _read_echo(request, question, choice)
-        text, used = choice["text"], (payload.get("usage") or {}).get("completion_tokens")
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise Rubbish(f"no {error} in the answer") from None
+    if not isinstance(request, Generate):
+        return _read_echo(request, question, payload)
+    text, usage = _value(_choice(payload), "text", "choices[0]"), payload.get("usage")
+    used = usage.get("completion_tokens") if isinstance(usage, dict) else None
     if not isinstance(text, str):
         raise Rubbish(f"its text is {str(text)[:60]!r}, no text")
     ends = [at for s in request.stop if s and (at := text.find(s)) >= 0]
@@ -100,18 +97,52 @@ def read_answer(request: LogLikelihood | Rolling | Generate, question: Question,
     return Answer(text=text, tokens=used if isinstance(used, int) else 0, bytes=size)
 
 
-def _read_echo(request: LogLikelihood | Rolling, question: Question, choice: Any) -> Answer:
+def _choice(payload: Any) -> Any:
+    choices = _value(payload, "choices", "the answer")
+    if not isinstance(choices, list) or not choices:
+        raise Rubbish(f"choices is {_shown(choices)}, no list with an answer")
+    return choices[0]
+
+
+def _value(whole: Any, name: str, place: str) -> Any:
+    """What an object of the answer has under a name.
+
+    Raises:
+        Rubbish: nothing, or it is no object; says where.
+    """
+    if not isinstance(whole, dict):
+        raise Rubbish(f"{place} is {_shown(whole)}, no object")
+    if name not in whole:
+        raise Rubbish(f"{place} has no {name!r}")
+    return whole[name]
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(value)[:60]
+
+
+def _echoed(payload: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+    """The tokens of an echoed prompt, their log-probabilities, where they begin, and the likeliest in place of each."""
+    place = "choices[0].logprobs"
+    found = _value(_choice(payload), "logprobs", "choices[0]")
+    lists = {name: _value(found, name, place) for name in ("tokens", "token_logprobs", "text_offset")}
+    lists["top_logprobs"] = found.get("top_logprobs") or []
+    for name, values in lists.items():
+        if not isinstance(values, list):
+            raise Rubbish(f"{place}.{name} is {_shown(values)}, no list")
+    tokens, values, offsets, tops = lists.values()
+    return tokens, values, offsets, tops or [None] * len(tokens)
+
+
+def _read_echo(request: LogLikelihood | Rolling, question: Question, payload: Any) -> Answer:
     """The log-probability of that which is scored, of an echoed prompt."""
     prompt = question.body["prompt"]
     try:
-        found = choice["logprobs"]
-        tokens, values, offsets = found["tokens"], found["token_logprobs"], found["text_offset"]
-        tops = found.get("top_logprobs") or [None] * len(tokens)
-        alike = len(tokens) == len(values) == len(offsets) == len(tops)
-        text = str(choice.get("text") or prompt)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise Rubbish(f"no {error} in the answer: does the server give logprobs with echo?") from None
-    if not alike:
+        tokens, values, offsets, tops = _echoed(payload)
+    except Rubbish as error:
+        raise Rubbish(f"{error}: does the server give logprobs with echo?") from None
+    text = str(_choice(payload).get("text") or prompt)
+    if not len(tokens) == len(values) == len(offsets) == len(tops):
         raise Rubbish("its lists of tokens and log-probabilities differ in length")
     spans = _spans(prompt, text, tokens, offsets)
     total, greedy, count = 0.0, True, 0
