@@ -71,7 +71,7 @@ class Home:
         if found:
             return str(found["artifact"])
         if not at and len(text) >= 6 and set(text) <= set("0123456789abcdef"):
-            ids = self.ledger.artifacts_like(text)
+            ids = self.ledger.artifacts_like(text) or self.ledger.read_as(text)
             if len(ids) == 1:
                 return ids[0]
             if ids:

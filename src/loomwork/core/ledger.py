@@ -333,6 +333,16 @@ class Ledger(Database):
             for r in self.rows(sa.select(t.artifact.c.id).where(t.artifact.c.id.startswith(prefix, autoescape=True)))
         ]
 
+    def read_as(self, prefix: str) -> list[str]:
+        """The artifacts of which runs read something of a digest that begins so: keys and models tell of data by it."""
+        found = set()
+        some = sa.select(t.run.c.id, t.run.c.parts).where(t.run.c.parts.contains(f'"{prefix}', autoescape=True))
+        for row in self.rows(some):
+            read = json.loads(row["parts"]).get("inputs", {})
+            roles = {role for role, digest in read.items() if str(digest).startswith(prefix)}
+            found |= {e["artifact"] for e in self.edges(row["id"]) if e["direction"] == "in" and e["role"] in roles}
+        return sorted(found)
+
     def edges(self, run_id: str) -> list[Record]:
         return self.rows(sa.select(t.edge).where(t.edge.c.run == run_id).order_by(t.edge.c.direction, t.edge.c.role))
 
