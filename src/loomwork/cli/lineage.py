@@ -178,7 +178,7 @@ def _trained_at(home: Home, trace: RowTrace) -> dict[str, list[int]]:
     for t in trace.touched:
         model = Tracer(home).open(t.artifact) if t.direct and t.kind == "model" else None
         if model is not None and (model.path / "order" / "order.json").is_file():
-            found[t.artifact] = positions(model.path, ids)
+            found[t.artifact] = [step + 1 for step in positions(model.path, ids)]  # as the curves count
     return found
 
 
