@@ -8,7 +8,7 @@ not counted.
 
 - trainer: transformers' Trainer at its defaults (float32, a batch padded to its longest text).
 - tuned: bf16, and batches of like length, which are ours_grouped's too.
-- compiled: the same with torch.compile.
+- compiled: the same with torch.compile, against ours_compiled, on the same batches.
 
 Printed: real tokens (no padding) a second, medians over rounds; peak memory; loss and accuracy on the dev file
 afterwards. `agree`: these losses differ by less than 0.05 from ours on the same batches (dropout draws differ).
@@ -33,8 +33,8 @@ from _train_arms import Clock, timer
 from loomwork.core.memory import peak_memory_bytes
 
 DATA = Path(os.environ.get("LOOMWORK_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "glue" / "SST-2"
-ARMS = ("ours", "trainer", "tuned", "compiled", "ours_grouped")
-AGAINST = {"tuned": "ours_grouped", "compiled": "ours_grouped"}
+ARMS = ("ours", "trainer", "tuned", "compiled", "ours_grouped", "ours_compiled")
+AGAINST = {"tuned": "ours_grouped", "compiled": "ours_compiled"}
 WITHIN = 0.05  # nats, of held-out loss
 BATCH, RATE, MOST_TOKENS = 32, 1e-4, 128
 SKIP = 10  # steps
@@ -61,7 +61,7 @@ def ours(folder: Path, job: dict[str, Any]) -> tuple[Clock, Any]:
     base = Model(folder / "base")
     ids, labels = rows_of("train", load_tokenizer(base), job["steps"] * BATCH)
     order = list(range(len(ids)))
-    if job["arm"] == "ours_grouped":
+    if job["arm"] != "ours":
         order = [i for batch in json.loads((folder / "tuned" / "batches.json").read_bytes()) for i in batch]
     job["tokens"] = [sum(len(ids[i]) for i in order[at : at + BATCH]) for at in range(0, len(order), BATCH)]
     targets, weights = torch.tensor(labels), torch.ones(BATCH)
@@ -70,7 +70,10 @@ def ours(folder: Path, job: dict[str, Any]) -> tuple[Clock, Any]:
         def at(self, step: int) -> list[int]:
             return order[step * BATCH : (step + 1) * BATCH]
 
-    training = Training(learning_rate=RATE, schedule="constant", warmup_share=0.0, weight_decay=0.0)
+    faster = job["arm"] == "ours_compiled"
+    training = Training(
+        learning_rate=RATE, schedule="constant", warmup_share=0.0, weight_decay=0.0, compile=faster or None
+    )
     clock = Clock()
     with use_context(Context(device="cpu", precision="bfloat16", threads=job["threads"])):
         model = open_trained(base, "classes", training, Adapter(), dropout=0.1, num_labels=2)

@@ -391,20 +391,3 @@ def test_what_is_made_anew_of_what_is_left_is_stale_no_more(home, lines):
     opened = [home.store.open(a, Dataset, part) for a in datasets for part in home.store.open(a, Dataset).parts]
     texts = [row["text"] for dataset in opened for row in dataset.rows()]
     assert not [text for text in texts if "banana" in text.lower()]  # nothing that stays needs the old version
-
-
-def test_the_digest_that_a_key_and_a_model_tell_of_data_leads_to_it(home, tmp_path):
-    file = tmp_path / "rows.jsonl"
-    file.write_text('{"text": "a"}\n{"text": "b"}\n')
-    steps = {
-        "raw": {"use": "data.read", "path": str(file)},
-        "split": {"use": "data.split", "data": "$raw", "holdout": 0.5},
-        "clean": {"use": "data.clean", "data": "$split/train"},
-    }
-    run = run_recipe({"steps": steps}, home=home)
-    read = home.ledger.last_done("", "clean", "data.clean") or home.ledger.last_runs(step="data.clean")[0]
-    digest = read["parts"]["inputs"]["data"]
-    assert digest != run.steps["split"].artifact
-    assert home.find(digest) == home.find(digest[:12]) == run.steps["split"].artifact
-    with pytest.raises(InputError, match="there is no name or artifact"):
-        home.find("0" * 12)

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models.small_decoders import FAMILIES, next_tokens, small, texts_of
-from models.test_packed_encoder import SEEN, WANTED, ids_of, model_of, packed
 from torch._dynamo.utils import counters
 
 from loomwork.learn.adapters import adapted
@@ -20,6 +18,8 @@ from loomwork.models.flat import attend, lay_flat
 from loomwork.models.flat_decoder import FlatDecoder
 from loomwork.models.packed_attention import attend_packed
 from loomwork.models.packed_encoder import use_compiler
+from tests.models.small_decoders import FAMILIES, next_tokens, small, texts_of
+from tests.models.test_packed_encoder import SEEN, WANTED, ids_of, model_of, packed
 
 LENGTHS = (31, 9, 23, 1, 17, 30)
 

@@ -22,7 +22,7 @@ from loomwork.core.recipe import Recipe, StepCall
 from loomwork.learn.parts import fewer_for_logits, part_tokens
 from loomwork.learn.settings import Adapter
 from loomwork.train._estimate_base import Base, Bases, Unknown
-from loomwork.train._estimate_rows import Lengths, longest_row
+from loomwork.train._estimate_rows import Lengths, columns_read, longest_row, read_lengths
 
 if TYPE_CHECKING:
     from loomwork.learn.cost import Cost, Load
@@ -136,7 +136,6 @@ class _Asked:
 
     def _data(self, base: Base, kind: str, made: Estimate) -> Data | None:
         """The rows and their lengths; None where the data is not there yet."""
-        from loomwork.train._estimate_rows import columns_read, read_lengths
         from loomwork.train.find_lr import sampled
 
         reference = self.call.inputs["data"]
