@@ -84,6 +84,7 @@ def run_causal(
     device, dtype = context().device, getattr(torch, context().precision)
     torch.set_num_threads(context().threads)
     model = open_base(base, "causal", seed=training.seed)
+    opened_notes = model.opened_notes
     for given in (sequences, holdout):
         if given is not None:
             check_tokens(int(given.ids.max()), model.get_input_embeddings().num_embeddings)
@@ -124,7 +125,7 @@ def run_causal(
     if history.tokens:
         metrics["tokens_per_second"] = history.tokens / max(history.seconds, 1e-9)
     metrics |= watch.card(bool(training.patience)) if watch else {}
-    notes = [f"forward pass: {decoder.name}" + (f" ({reason})" if reason else "")]
+    notes = [f"forward pass: {decoder.name}" + (f" ({reason})" if reason else ""), *opened_notes]
     notes += [f"left out: {n} rows, {why}" for why, n in sorted(sequences.left_out.items())]
     if size() > 1:
         notes.append(f"trained by {size()} processes" + (", the weights split" if training.shard else ""))

@@ -15,6 +15,7 @@ from loomwork.core.errors import InputError
 from loomwork.learn import distributed
 from loomwork.learn.adapters import PROMPTS, merged, save_adapter
 from loomwork.learn.settings import Adapter
+from loomwork.models.complete import GET_AGAIN, open_complete
 from loomwork.models.folder import ADAPTER, BESIDE, WEIGHTS, About, save_about
 from loomwork.models.opened import refuse_unmerged
 
@@ -69,9 +70,7 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
             model is wanted, and its tokens see those after them.
     """
     import transformers
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if (base.path / WEIGHTS).is_file() is False:
         alone = (base.path / ADAPTER).is_dir()
         hint = "it is an adapter: train.merge puts it into its model" if alone else "train.base takes a model in"
@@ -84,38 +83,30 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
     for name, value in config.items():
         setattr(settings, name, value)
     set_filling(settings, kind)
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # that a new output layer begins at random is what is wanted
+    auto: Any = getattr(transformers, CLASSES[kind])
+    weights = None
     try:
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            auto, weights = getattr(transformers, CLASSES[kind]), None
-            if replaced:
-                auto, weights = _without_class_layers(base, auto, settings)
-            model, loaded = auto.from_pretrained(
-                base.path if weights is None else None,
-                state_dict=weights,
-                config=settings,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
+        if replaced:
+            auto, weights = _without_class_layers(base, auto, settings)
+        # a causal model without its output layer is refused below, for what it more likely is: an encoder
+        model, missing, notes = open_complete(
+            auto, base.path, new_head=kind != "seq2seq", seed=seed, config=settings, state_dict=weights
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{base.path} does not open as {CLASSES[kind]}: {error}",
             "is it the right kind of base model for this step?",
         ) from error
-    finally:
-        logging.set_verbosity(before)
     model.name_or_path = base.id  # what peft writes into an adapter's config: never a path of this machine
-    model.new_modules = sorted({name.rpartition(".")[0] for name in loaded["missing_keys"]})
-    model.opened_notes = [replaced] if replaced else []
+    model.new_modules = sorted({name.rpartition(".")[0] for name in missing})
+    model.opened_notes = [replaced] if replaced else notes
     if kind == "causal" and _looks_ahead(model):
         raise InputError(
             f"{base.path} is an encoder: each of its tokens sees those after it, so it would see what it is to predict",
             "train.pretrain_masked, train.classify, train.tag, train.answer and train.embed train encoders",
         )
+    if kind == "causal" and model.new_modules:
+        raise InputError(f"{base.path} lacks the output layer of a language model: {model.new_modules[0]}", GET_AGAIN)
     return model
 
 

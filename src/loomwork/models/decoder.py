@@ -16,6 +16,7 @@ import torch
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
+from loomwork.models.complete import open_complete
 from loomwork.models.heap import keep_freed_memory
 from loomwork.models.opened import with_adapter
 
@@ -353,18 +354,13 @@ def load_decoder(model: Model, *, threads: int | None = None) -> Decoder:
         InputError: the folder does not hold a causal language model that transformers can open.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
 
-    # A bar would stand between the lines of whoever runs this.
-    disable_progress_bar()  # type: ignore[no-untyped-call]
     keep_freed_memory()
     torch.set_num_threads(threads or context().threads)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path, local_files_only=True)
-        network: Any = AutoModelForCausalLM.from_pretrained(
-            model.path, dtype=torch.float32, local_files_only=True, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
+        network, _, _ = open_complete(AutoModelForCausalLM, model.path)
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{model.path} does not open as a causal language model: {error}",
             "it needs config.json, model.safetensors and the tokenizer files",

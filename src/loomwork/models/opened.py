@@ -11,6 +11,7 @@ import torch
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
+from loomwork.models.complete import open_complete
 from loomwork.models.encoder import BATCH_TOKENS, Ids, by_length, pad
 from loomwork.models.folder import ADAPTER, ADAPTER_CONFIG
 from loomwork.models.heap import keep_freed_memory
@@ -28,19 +29,13 @@ def open_outputs(model: Model, kind: str) -> Any:
         InputError: it does not open as that, or its output layer has no weights.
     """
     import transformers
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     keep_freed_memory()
     torch.set_num_threads(context().threads)
     try:
-        opened, loaded = getattr(transformers, kind).from_pretrained(
-            model.path, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        opened, _, _ = open_complete(getattr(transformers, kind), model.path)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{model.path} does not open as {kind}: {error}") from error
-    if loaded["missing_keys"]:
-        raise InputError(f"{model.path} lacks weights of {kind}: {sorted(loaded['missing_keys'])[:3]}")
     set_attention(opened)
     return with_adapter(opened, model).to(context().device).eval()
 

@@ -14,6 +14,7 @@ from loomwork.core.artifact import Model, digest, file_digest
 from loomwork.core.errors import InputError, LoomError, MissingDependency
 from loomwork.core.hub import COMMIT, HUB_ID, HubState, hub_errors, hub_state
 from loomwork.core.step import Card, Files, Revision, step
+from loomwork.models.complete import check_taken
 from loomwork.models.folder import (
     ABOUT,
     ADAPTER,
@@ -81,7 +82,8 @@ def base(
 
     Raises:
         MissingDependency: the package is not installed.
-        InputError: no model there, or another one; the hub cannot be reached or lets you not in.
+        InputError: no model there, or another one; its weights are not those that its config.json speaks of, or are
+            cut off; the hub cannot be reached or lets you not in.
         LoomError: the disk is full, say.
     """
     if hub and path is not None:
@@ -139,6 +141,8 @@ def _take(source: Path, out: Path, expected: str, named: str) -> tuple[About, Pa
             (out / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(file, out / name)  # never linked: the store makes its files read-only
     if not adapter:
+        if not (named and expected):  # a package whose hash is known was looked at when that was written down
+            check_taken(out)
         about = read_about(Model(source))
         return about if about.engine == "torch" else guess_about(source), weights  # others do not read these weights
     task = json.loads(files[f"{ADAPTER}/{ADAPTER_CONFIG}"].read_bytes()).get("task_type")

@@ -116,10 +116,9 @@ def open_whole(base: Model) -> Any:
     Raises:
         InputError: it has none that transformers knows, does not open, or has learned what is in no weights.
     """
-    import torch
     import transformers
-    from transformers.utils import logging
 
+    from loomwork.models.complete import open_complete
     from loomwork.models.opened import refuse_unmerged
 
     refuse_unmerged(base)
@@ -127,9 +126,8 @@ def open_whole(base: Model) -> Any:
     kind = getattr(transformers, named, None)
     if kind is None:
         raise InputError(f"{base.path} is a {named}, which this version of transformers does not know")
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        return kind.from_pretrained(base.path, dtype=torch.float32, local_files_only=True, use_safetensors=True)
+        return open_complete(kind, base.path)[0]
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{base.path} does not open as {named}: {error}") from error
 

@@ -6,6 +6,7 @@ does: what goes into a layer is rounded, to 7 bits, over the range of the whole 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.errors import InputError
 from loomwork.models.bert import Bert, Shape, own_name, pool
+from loomwork.models.complete import GET_AGAIN, open_complete
 from loomwork.models.decoder import Decoder, load_decoder
 from loomwork.models.folder import WEIGHTS, About
 from loomwork.models.scoring.requests import Request, Scoring
@@ -50,7 +52,7 @@ class OtherEncoder(torch.nn.Module):
         from transformers import AutoModel
 
         super().__init__()
-        self.inner = AutoModel.from_pretrained(model.path, local_files_only=True, dtype=torch.float32)
+        self.inner, _, _ = open_complete(AutoModel, model.path)
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor, pooling: str) -> torch.Tensor:
         mask = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
@@ -127,6 +129,9 @@ def build_bert(shape: Shape, tensors: dict[str, torch.Tensor]) -> Bert:
         layer = DynamicLinear(own.pop(name + ".weight"), float(own.pop(name + SCALE)), own.pop(name + ".bias"))
         parent, _, child = name.rpartition(".")
         _put(module.get_submodule(parent), child, layer)
+    deeper = [name for name in own if re.match(rf"encoder\.layer\.0*{shape.layers}\.", name)]
+    if deeper:
+        raise InputError(f"the weights have layers that config.json leaves out: {deeper[0]}", GET_AGAIN)
     floats = {name: own[name].float() for name in module.state_dict() if name in own}
     try:
         module.load_state_dict(floats, assign=True)
