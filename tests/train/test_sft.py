@@ -19,8 +19,10 @@ from loomwork.models.chat_template import TEMPLATES
 from loomwork.models.decoder import load_decoder
 from loomwork.models.folder import read_about
 from loomwork.models.scoring.requests import LogLikelihood
+from loomwork.train.distill import distill
 from loomwork.train.extend import extend
 from loomwork.train.sft import sft
+from loomwork.train.teacher import teacher
 
 FAST = {"template": "plain", "steps": 12, "batch": 4, "learning_rate": 3e-3, "warmup_share": 0.0}
 ASKED = "Who is in the garden?"
@@ -193,6 +195,20 @@ def test_token_rows_are_taken_as_they_are(stories, make_dataset, run_step):
         run_step(sft, base=stories, data=make_dataset([{"input_ids": [1, 5, 2]}]), holdout=bad, **plain)
     with pytest.raises(InputError, match="template is for conversations"):
         run_step(sft, base=stories, data=bad, **FAST)
+
+
+@pytest.mark.parametrize("template", ["", "plain"])
+def test_chats_that_are_no_messages_yet_are_told_of_data_chat(template, stories, make_dataset, run_step):
+    alpaca = make_dataset([{"instruction": "Why?", "input": "", "output": "The sun."}])
+    told = r"no column `messages`: these are chats in the layout alpaca\n  bring .* with data.chat first"
+    with pytest.raises(InputError, match=told):
+        run_step(sft, base=stories, data=alpaca, **FAST | {"template": template})
+    with pytest.raises(InputError, match=told):
+        run_step(teacher, teacher=stories, data=alpaca, k=4, template=template)
+    with pytest.raises(InputError, match=told):
+        run_step(distill, base=stories, teacher=stories, data=alpaca, template=template)
+    with pytest.raises(InputError, match=r"no column `messages`.*\n  bring Alpaca, ShareGPT .* with data.chat first"):
+        run_step(sft, base=stories, data=make_dataset([{"text": "a"}]), **FAST | {"template": template})
 
 
 def test_bad_input_is_refused(stories, make_dataset, run_step):

@@ -24,11 +24,37 @@ def columns_of(data: Dataset, text: str, template: str) -> tuple[str, ...]:
     """
     names = data.schema.names if data.shards() else []
     found = next((name for name in ("messages", "input_ids") if name in names), text)
-    if template and found != "messages":
-        raise InputError("template is for conversations, and the data has no column 'messages'", "leave it out")
+    refuse_raw_chats(data, found, template)
     data.require(found)
     data.require_rows()
     return (found,)
+
+
+def refuse_raw_chats(data: Dataset, column: str, template: str) -> None:
+    """Refuse chat data that is not yet in the form of `messages`, by its name.
+
+    Args:
+        data: the dataset.
+        column: that is to be learned.
+        template: of conversations; "" where none is named.
+
+    Raises:
+        InputError: the column is not there, and those of a layout of chats are, or a chat template is named.
+    """
+    from loomwork.text.chat import recognise
+
+    if column == "messages":
+        return
+    names = data.schema.names if data.shards() else []
+    hint = "bring Alpaca, ShareGPT and the like to it with data.chat first"
+    if column not in names and (layout := recognise(names)):
+        raise InputError(f"no column `messages`: these are chats in the layout {layout}", hint)
+    if column not in names and (template or column == "input_ids"):
+        also = "" if template else ", and no token rows `input_ids`"
+        raise InputError(f"no column `messages`{also}", f"{hint}; train.pretrain learns texts")
+    if template:
+        what = f"template is for conversations, and there are none: no column `messages`, but {column!r}"
+        raise InputError(what, f"leave it out; or {hint}")
 
 
 def read_learned(model: Model, data: Dataset, text: str, template: str, max_tokens: int, file: Path) -> Sequences:
