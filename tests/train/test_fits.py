@@ -14,6 +14,7 @@ from loomwork.learn.kept import KeptWeights
 from loomwork.learn.settings import Adapter
 from loomwork.learn.watch import HeldOut
 from loomwork.models.flat import lay_flat
+from loomwork.models.folder import read_about
 from loomwork.models.linear import linear
 from loomwork.train.classify import classify
 from loomwork.train.find_lr import find_lr
@@ -68,8 +69,12 @@ def test_a_tokenizer_that_does_not_fit_the_model(small_bert, make_dataset, run_s
 
 @pytest.mark.parametrize("adapter", ["prompt", "prefix", "p_tuning"])
 def test_virtual_tokens_need_room_in_an_encoder_too(adapter, small_bert, make_dataset, run_step):
-    with pytest.raises(InputError, match="with 20 virtual ones before it the model reads 512"):
-        run_step(classify, base=small_bert, data=make_dataset(LONG), max_tokens=512, adapter=adapter, **HOW)
+    how = {"data": make_dataset(LONG), "max_tokens": 512, "adapter": adapter, **HOW}
+    model, card = run_step(classify, base=small_bert, **how)
+    assert "max_tokens is 492, not 512: the base reads 512, 20 of them virtual" in card.notes
+    assert read_about(model).max_tokens == 492
+    with pytest.raises(InputError, match=r"virtual_tokens is 510, and the base reads 512 tokens"):
+        run_step(classify, base=small_bert, virtual_tokens=510, **how)
 
 
 def test_settings_of_another_adapter_are_refused():

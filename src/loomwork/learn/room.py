@@ -42,5 +42,5 @@ def check_room(longest: int, model: Any) -> None:
         before = config.num_virtual_tokens
         raise InputError(
             f"a row has {longest} tokens; with {before} virtual ones before it the model reads {most}",
-            f"make rows of at most {most - before} tokens (max_tokens, context_tokens)",
+            f"make rows of at most {most - before} tokens, or set virtual_tokens to fewer",
         )

@@ -133,11 +133,25 @@ def positions(config: Mapping[str, Any]) -> int:
     return int(given) - behind
 
 
-def within_context(model: Model, max_tokens: int) -> tuple[int, list[str]]:
-    """As many tokens, or all that the model reads where that is fewer, and then a note that says so."""
-    most = read_context(model)
+def within_context(model: Model, max_tokens: int, before: int = 0) -> tuple[int, list[str]]:
+    """As many tokens, or all that the model reads where that is fewer, and then a note that says so.
+
+    Args:
+        model: to be trained.
+        max_tokens: of a text.
+        before: virtual tokens that an adapter puts before it.
+
+    Raises:
+        InputError: they leave no room.
+    """
+    reads = read_context(model)
+    most = reads - before
     if most >= max_tokens:
         return max_tokens, []
+    if most < 3:
+        raise InputError(f"virtual_tokens is {before}, and the base reads {reads} tokens", "set fewer")
+    if before:
+        return most, [f"max_tokens is {most:,}, not {max_tokens:,}: the base reads {reads:,}, {before} of them virtual"]
     return most, [f"max_tokens is {most:,}, not {max_tokens:,}: more the base does not read"]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loomwork.core.artifact import Model
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
-from loomwork.models.folder import read_context
+from loomwork.models.folder import within_context
 
 if TYPE_CHECKING:
     from loomwork.learn.sequences import Sequences
@@ -57,7 +57,9 @@ def refuse_raw_chats(data: Dataset, column: str, template: str) -> None:
         raise InputError(what, f"leave it out; or {hint}")
 
 
-def read_learned(model: Model, data: Dataset, text: str, template: str, max_tokens: int, file: Path) -> Sequences:
+def read_learned(
+    model: Model, data: Dataset, text: str, template: str, max_tokens: int, file: Path, before: int = 0
+) -> Sequences:
     """Read a dataset as train.sft reads conversations and token rows, and train.pretrain texts.
 
     Args:
@@ -67,12 +69,13 @@ def read_learned(model: Model, data: Dataset, text: str, template: str, max_toke
         template: of conversations; "" for the tokenizer's own.
         max_tokens: of a row; 0 for what the model reads, at most 1,024.
         file: written anew.
+        before: virtual tokens of an adapter, for which there must be room too.
     """
     from loomwork.learn.sequences import read_chats, read_texts, read_token_rows
     from loomwork.models.chat_template import ChatTemplate, load_tokenizer
 
     (column,) = columns_of(data, text, template)
-    longest = min(max_tokens or MOST_TOKENS, read_context(model))
+    longest, _ = within_context(model, max_tokens or MOST_TOKENS, before)
     if column == "input_ids":
         return read_token_rows(data, longest, file)
     tokenizer = load_tokenizer(model)

@@ -91,7 +91,7 @@ def classify(
     if numbers and (label_smoothing or class_weights != "none"):
         raise InputError("label_smoothing and class_weights are for classes", "leave them out where target is number")
     training.check_stop(NUMBER_METRICS if numbers else CLASS_METRICS)
-    max_tokens, notes = within_context(base, max_tokens)
+    max_tokens, notes = within_context(base, max_tokens, tuning.tokens_before)
     read = partial(read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=numbers, weights=weights)
     labelled = read(data)
     held = None

@@ -72,7 +72,7 @@ def pretrain_masked(
 
     training.check_stop()
     special = read_special(base)
-    longest, notes = within_context(base, max_tokens)
+    longest, notes = within_context(base, max_tokens, tuning.tokens_before)
 
     def read(given: Dataset, name: str) -> Pieces:
         given.require(text)

@@ -63,7 +63,7 @@ def sft(
 
     training.check_stop()
     tokenizer = load_tokenizer(base)
-    longest, notes = within_context(base, max_tokens)
+    longest, notes = within_context(base, max_tokens, tuning.tokens_before)
     columns = ("messages",) if "messages" in data.schema.names else ("input_ids",)
     refuse_raw_chats(data, columns[0], template)
     chats = ChatTemplate(tokenizer, template) if columns == ("messages",) else None
