@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ABOUT = "loomwork.json"
 WEIGHTS = "model.safetensors"
+READ_ME = "README.md"  # the model card of whoever published it
 BESIDE = (  # what a model needs beside its weights
     "config.json",
     "generation_config.json",
@@ -30,7 +31,7 @@ BESIDE = (  # what a model needs beside its weights
     "vocab.json",
     "merges.txt",
     "chat_template.jinja",
-    "README.md",
+    READ_ME,
     "LICENSE",
     "NOTICE",
 )
@@ -178,13 +179,13 @@ def save_model(out: Path, tensors: Mapping[str, torch.Tensor], base: Model, abou
     Args:
         out: an empty folder.
         tensors: by the names that transformers knows.
-        base: gives config.json, tokenizer, licence and read-me.
+        base: gives config.json, tokenizer and licence; not its read-me, which tells of another model.
         about: becomes `loomwork.json`.
     """
     from safetensors.torch import save_file
 
     for name in BESIDE:
-        if (base.path / name).is_file():
+        if (base.path / name).is_file() and name != READ_ME:
             link_or_copy(base.path / name, out / name)
     whole = {n: t.detach().cpu().contiguous() for n, t in sorted(tensors.items())}
     save_file(whole, out / WEIGHTS, metadata={"format": "pt"})
@@ -202,7 +203,7 @@ def _front_matter(folder: Path) -> dict[str, Any]:
     """The YAML head of a model card."""
     import yaml
 
-    path = folder / "README.md"
+    path = folder / READ_ME
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     _, fence, rest = text.partition("---\n")
     if not fence or _.strip():

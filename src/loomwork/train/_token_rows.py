@@ -22,10 +22,13 @@ def columns_of(data: Dataset, text: str, template: str) -> tuple[str, ...]:
     Raises:
         InputError: there are none, or a chat template is named and there are no conversations.
     """
+    from loomwork.learn.room import check_texts
+
     names = data.schema.names if data.shards() else []
     found = next((name for name in ("messages", "input_ids") if name in names), text)
     refuse_raw_chats(data, found, template)
-    data.require(found)
+    if found == text:
+        check_texts(data, found)
     data.require_rows()
     return (found,)
 

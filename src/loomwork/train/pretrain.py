@@ -56,6 +56,7 @@ def pretrain(
     """
     from loomwork.learn.causal_run import run_causal
     from loomwork.learn.order import TokenOrder
+    from loomwork.learn.room import check_texts
     from loomwork.learn.sequences import read_texts
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.chat_template import load_tokenizer
@@ -64,8 +65,7 @@ def pretrain(
     training.check_stop()
     for given in (data, holdout):
         if given is not None:
-            given.require(text)
-            given.require_rows()
+            check_texts(given, text)
     most = read_context(base)
     if context_tokens == 1 or context_tokens > most:
         raise InputError(f"context_tokens is {context_tokens}, and the model reads 2 to {most}", "or 0 for its own")
