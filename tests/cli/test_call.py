@@ -157,11 +157,21 @@ def test_a_model_folder_is_taken_for_a_tokenizer(project: Project, test_data: Pa
     assert file["steps"]["tokenize"]["status"] == "hit"
 
 
-def test_a_tokenizer_without_a_model_is_refused_with_the_way_out(project: Project) -> None:
-    project.write("{}", "tokenizer.json")
-    told = project.result("call", "data.tokenize", "data=lines.txt", "tokenizer=.", code=2).stderr
-    assert "a tokenizer without a model" in told
-    assert "train.base path=FOLDER" in told
+def test_a_tokenizer_alone_is_taken_from_its_folder_as_it_was_written(project: Project, test_data: Path) -> None:
+    pytest.importorskip("transformers")
+    project("call", "train.tokenizer", "data=lines.txt", "vocabulary=260", "--out", "tok")
+    found = project.json("call", "train.init", "tokenizer=tok", "layers=1", "context_tokens=16")
+    assert found["steps"]["init.tokenizer"]["kind"] == "tokenizer"
+    folder = test_data / "models" / "stories260K-hf"
+    made = project.json("call", "train.init", f"tokenizer={folder}", "layers=1", "context_tokens=16")
+    assert made["steps"]["init"]["kind"] == "model"
+    rows = project.json("call", "data.tokenize", "data=lines.txt", "tokenizer=tok/tokenizer.json")
+    assert rows["steps"]["tokenize.tokenizer"]["status"] == "hit"
+    told = project.result("call", "train.sft", "data=lines.txt", "base=tok", code=2).stderr
+    assert "base is tok, a folder that has no config.json" in told
+
+
+def test_what_is_no_tokenizer_is_refused_in_the_run(project: Project) -> None:
     text = project.result("call", "data.tokenize", "data=lines.txt", "tokenizer=lines.txt", code=1).stdout
     assert "tokenizer.json" in text
 

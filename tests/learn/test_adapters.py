@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -305,3 +306,9 @@ def test_layers_that_begin_at_random_are_trained_and_saved(family, kind, adapter
             theirs = peft.PeftModel.from_pretrained(fresh, tmp_path / again / "adapter")
             torch.testing.assert_close(logits_of(theirs, ids), expected, rtol=1e-4, atol=1e-5)
         base = Model(tmp_path / again)
+
+
+def test_bitsandbytes_which_peft_imports_is_not_heard():
+    logging.getLogger("bitsandbytes").setLevel(logging.NOTSET)
+    adapted(small("llama"), Adapter(adapter="lora"), "CAUSAL_LM")
+    assert not logging.getLogger("bitsandbytes.anything").isEnabledFor(logging.WARNING)

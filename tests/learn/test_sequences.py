@@ -127,6 +127,36 @@ def test_broken_conversations_are_set_aside_too(tokenizer, make_dataset, tmp_pat
     assert rows.left_out == {"no messages": 2, "a message without content": 1}
 
 
+@pytest.mark.parametrize("template", ["chatml", "llama-3", "zephyr", "plain"])
+def test_a_conversation_may_begin_with_the_assistant(tokenizer, template):
+    greeting = [{"role": "assistant", "content": "Good day."}, {"role": "user", "content": "hi"}]
+    made = ChatTemplate(tokenizer, template).render([*greeting, {"role": "assistant", "content": "hello"}])
+    said = [made.text[start:end] for start, end in made.answers]
+    assert said[0].strip().startswith("Good day.")
+    assert len(said) == 2
+    assert "user" not in said[0].lower()
+    assert "hello" in said[1]
+
+
+def test_odd_conversations_are_left_out_with_a_reason(tokenizer, make_dataset, tmp_path):
+    good = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    empty = [good[0], {"role": "assistant", "content": " "}]
+    nobody = [{"role": None, "content": "hi"}, good[1]]
+    chats = ChatTemplate(tokenizer, "plain")
+    rows = read_chats(make_dataset([{"messages": m} for m in (good, empty, nobody)]), chats, 400, tmp_path / "ids")
+    assert rows.left_out == {"an empty answer": 1, "a message without a role": 1}
+    with pytest.raises(InputError, match=r"learned from; 1 rows: messages that are no list"):
+        read_chats(make_dataset([{"messages": json.dumps(good)}]), chats, 400, tmp_path / "ids")
+    refusing = "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
+    tokenizer.chat_template = refusing + "{{ m.role }}: {{ m.content }}\n{% endfor %}{{ 1 + messages[0].role }}"
+    with pytest.raises(InputError, match=r"1 rows: the template refuses it"):
+        read_chats(make_dataset([{"messages": good}]), ChatTemplate(tokenizer), 400, tmp_path / "ids")
+    tokenizer.chat_template = refusing + "{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    used = [good[0], {"role": "tool", "content": "4"}, good[1]]
+    with pytest.raises(InputError, match=r"1 rows: the template refuses it"):
+        read_chats(make_dataset([{"messages": used}]), ChatTemplate(tokenizer), 400, tmp_path / "ids")
+
+
 def test_token_rows_with_and_without_a_mask(make_dataset, tmp_path):
     given = [
         {"input_ids": [5, 6, 7, 8], "loss_mask": [True, False, True, False]},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import shutil
 
 import pytest
 import torch
 
+from loomwork.core.artifact import Model
 from loomwork.core.errors import InputError, LoomError
 from loomwork.learn.adapters import adapted
 from loomwork.learn.forward import causal_decoder
@@ -14,11 +16,14 @@ from loomwork.learn.kept import KeptWeights
 from loomwork.learn.settings import Adapter
 from loomwork.learn.watch import HeldOut
 from loomwork.models.flat import lay_flat
+from loomwork.models.folder import read_about
 from loomwork.models.linear import linear
 from loomwork.train.classify import classify
+from loomwork.train.extend import extend
 from loomwork.train.find_lr import find_lr
 from loomwork.train.pick_base import pick_base
 from loomwork.train.pretrain import pretrain
+from loomwork.train.sft import sft
 from loomwork.train.tag import tag
 from tests.models.small_decoders import small
 
@@ -47,7 +52,7 @@ def test_a_context_that_the_model_does_not_read_is_refused(stories, make_dataset
     for given in (1, 513):
         with pytest.raises(InputError, match="the model reads 2 to 512"):
             run_step(pretrain, base=stories, data=make_dataset(LONG), context_tokens=given)
-    with pytest.raises(InputError, match="no text"):
+    with pytest.raises(InputError, match="holds numbers"):
         run_step(pretrain, base=stories, data=make_dataset([{"text": 3}, {"text": 4}]), batch_tokens=512)
 
 
@@ -68,8 +73,12 @@ def test_a_tokenizer_that_does_not_fit_the_model(small_bert, make_dataset, run_s
 
 @pytest.mark.parametrize("adapter", ["prompt", "prefix", "p_tuning"])
 def test_virtual_tokens_need_room_in_an_encoder_too(adapter, small_bert, make_dataset, run_step):
-    with pytest.raises(InputError, match="with 20 virtual ones before it the model reads 512"):
-        run_step(classify, base=small_bert, data=make_dataset(LONG), max_tokens=512, adapter=adapter, **HOW)
+    how = {"data": make_dataset(LONG), "max_tokens": 512, "adapter": adapter, **HOW}
+    model, card = run_step(classify, base=small_bert, **how)
+    assert "max_tokens is 492, not 512: the base reads 512, 20 of them virtual" in card.notes
+    assert read_about(model).max_tokens == 492
+    with pytest.raises(InputError, match=r"virtual_tokens is 510, and the base reads 512 tokens"):
+        run_step(classify, base=small_bert, virtual_tokens=510, **how)
 
 
 def test_settings_of_another_adapter_are_refused():
@@ -175,3 +184,46 @@ def test_a_full_disk_while_weights_are_kept(tmp_path, monkeypatch):
     with pytest.raises(LoomError, match="weights of step 2 cannot be kept"):
         kept.keep(2)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-1"]
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_told(stories, make_dataset, run_step, tmp_path):
+    made, _ = run_step(extend, base=stories, tokens=["<|more|>"])
+    shutil.copytree(stories.path, tmp_path / "model")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(made.path / name, tmp_path / "model" / name)
+    data = make_dataset([{"text": "Once upon a time."}] * 4)
+    _, card = run_step(
+        pretrain, base=Model(tmp_path / "model"), data=data, tokens=8, batch_tokens=32, context_tokens=16
+    )
+    assert "the tokenizer knows 513 tokens, and the model 512: a text with one of the others fails" in card.notes
+    _, card = run_step(pretrain, base=stories, data=data, tokens=8, batch_tokens=32, context_tokens=16)
+    assert not any("the tokenizer knows" in note for note in card.notes)
+
+
+def test_a_trained_model_has_the_licence_of_its_base_and_not_its_read_me(stories, make_dataset, run_step, tmp_path):
+    shutil.copytree(stories.path, tmp_path / "model")
+    (tmp_path / "model" / "README.md").write_text("---\nlicense: mit\n---\n# A model that was not trained on this\n")
+    (tmp_path / "model" / "LICENSE").write_text("MIT")
+    how = {"tokens": 8, "batch_tokens": 32, "context_tokens": 16}
+    base = Model(tmp_path / "model")
+    made, _ = run_step(pretrain, base=base, data=make_dataset([{"text": "Once upon a time."}] * 4), **how)
+    assert (made.path / "LICENSE").read_text() == "MIT"
+    assert not (made.path / "README.md").exists()
+    assert read_about(made).licence == "mit"
+
+
+def test_an_optimizer_that_cannot_be_split_is_refused_in_one_process_too(stories, make_dataset, run_step):
+    with pytest.raises(InputError, match=r"optimizer adafactor cannot be split \(shard\)"):
+        run_step(pretrain, base=stories, data=make_dataset([{"text": "a b"}]), shard=True, optimizer="adafactor")
+
+
+def test_a_row_limit_that_is_too_low_is_the_hint(stories, make_dataset, run_step):
+    talk = [{"role": "user", "content": "Why is that so?"}, {"role": "assistant", "content": "It likes the sun."}]
+    with pytest.raises(InputError, match=r"2 rows: longer than 8 tokens\n  raise max_tokens"):
+        run_step(sft, base=stories, data=make_dataset([{"messages": talk}] * 2), template="plain", max_tokens=8)
+
+
+def test_an_encoder_without_labels_is_told_of_label(small_bert, stories, make_dataset, run_step):
+    data = make_dataset([{"text": f"text number {i}"} for i in range(30)])
+    with pytest.raises(InputError, match=r"base 'bert': [\s\S]*give label"):
+        run_step(pick_base, data=data, bases={"bert": small_bert, "llama": stories})

@@ -7,8 +7,11 @@ import pytest
 
 from loomwork.core.artifact import Model
 from loomwork.core.context import Context, use_context
+from loomwork.core.errors import InputError
 from loomwork.models.classifier import load_classifier
 from loomwork.train.classify import classify
+from loomwork.train.pretrain import pretrain
+from loomwork.train.pretrain_masked import pretrain_masked
 
 TEXTS = [f"{'good ' * (i % 7)}day number {i}" for i in range(64)]
 HOW = {"target": "number", "batch": 8, "dropout": 0.0, "max_tokens": 32, "schedule": "constant", "warmup_share": 0.0}
@@ -71,3 +74,27 @@ def test_a_model_of_numbers_is_trained_further(small_bert, learn):
     first, before, _ = learn(small_bert, numbers, steps=10, learning_rate=1e-3)
     _, after, _ = learn(Model(first.path), 3 * numbers, steps=1, learning_rate=1e-12)
     assert after == pytest.approx(before, rel=1e-5)  # it begins with what it knows, whatever the new numbers' spread
+
+
+def test_labels_that_are_no_numbers_are_named_by_their_row(small_bert, make_dataset, run_step):
+    for value, told in (("many", "'many' is no number"), ("nan", "is nan, which is not finite")):
+        rows = [{"text": "a", "label": "1"}, {"text": "", "label": "2"}, {"text": "b", "label": value}]
+        data = make_dataset(rows)
+        row_id = [bytes(r["row_id"]).hex() for r in data.rows()][2]
+        with pytest.raises(InputError, match=rf"column 'label', row 3 \(row_id {row_id}\): the label {told}"):
+            run_step(classify, base=small_bert, data=data, target="number")
+    with pytest.raises(InputError, match=r"column 'label' is 2 in every row: there is nothing to learn"):
+        run_step(classify, base=small_bert, data=make_dataset([{"text": t, "label": 2.0} for t in "abc"]), **HOW)
+
+
+def test_measured_numbers_are_no_classes_and_numbers_no_texts(small_bert, stories, make_dataset, run_step):
+    scores = [{"text": t, "label": i / 4} for i, t in enumerate(TEXTS)]
+    with pytest.raises(InputError, match=r"has 64 different numbers, and not all are whole.*\n  set target: number"):
+        run_step(classify, base=small_bert, data=make_dataset(scores))
+    few = [{"text": t, "label": i % 4 / 2} for i, t in enumerate(TEXTS)]
+    _, card = run_step(classify, base=small_bert, data=make_dataset(few), steps=1)
+    assert card.metrics["classes"] == 4
+    for function, more in ((pretrain, {}), (pretrain_masked, {}), (classify, {"label": "text"})):
+        base = stories if function is pretrain else small_bert
+        with pytest.raises(InputError, match=r"column 'label' holds numbers\n  name a column of texts: text"):
+            run_step(function, base=base, data=make_dataset(scores), text="label", **more)

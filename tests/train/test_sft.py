@@ -19,8 +19,10 @@ from loomwork.models.chat_template import TEMPLATES
 from loomwork.models.decoder import load_decoder
 from loomwork.models.folder import read_about
 from loomwork.models.scoring.requests import LogLikelihood
+from loomwork.train.distill import distill
 from loomwork.train.extend import extend
 from loomwork.train.sft import sft
+from loomwork.train.teacher import teacher
 
 FAST = {"template": "plain", "steps": 12, "batch": 4, "learning_rate": 3e-3, "warmup_share": 0.0}
 ASKED = "Who is in the garden?"
@@ -195,6 +197,20 @@ def test_token_rows_are_taken_as_they_are(stories, make_dataset, run_step):
         run_step(sft, base=stories, data=bad, **FAST)
 
 
+@pytest.mark.parametrize("template", ["", "plain"])
+def test_chats_that_are_no_messages_yet_are_told_of_data_chat(template, stories, make_dataset, run_step):
+    alpaca = make_dataset([{"instruction": "Why?", "input": "", "output": "The sun."}])
+    told = r"no column `messages`: these are chats in the layout alpaca\n  bring .* with data.chat first"
+    with pytest.raises(InputError, match=told):
+        run_step(sft, base=stories, data=alpaca, **FAST | {"template": template})
+    with pytest.raises(InputError, match=told):
+        run_step(teacher, teacher=stories, data=alpaca, k=4, template=template)
+    with pytest.raises(InputError, match=told):
+        run_step(distill, base=stories, teacher=stories, data=alpaca, template=template)
+    with pytest.raises(InputError, match=r"no column `messages`.*\n  bring Alpaca, ShareGPT .* with data.chat first"):
+        run_step(sft, base=stories, data=make_dataset([{"text": "a"}]), **FAST | {"template": template})
+
+
 def test_bad_input_is_refused(stories, make_dataset, run_step):
     with pytest.raises(InputError, match="no chat template of its own"):
         run_step(sft, base=stories, data=make_dataset(TALKS))
@@ -203,7 +219,7 @@ def test_bad_input_is_refused(stories, make_dataset, run_step):
     with pytest.raises(InputError, match="no column"):
         run_step(sft, base=stories, data=make_dataset([{"text": "a"}]), **FAST)
     rows = make_dataset([{"input_ids": [1, *range(3, 510), 2]}])
-    with pytest.raises(InputError, match=r"a row has 509 tokens; with 20 virtual .* reads 512\n.*at most 492 tokens"):
+    with pytest.raises(InputError, match=r"learned from; 1 rows: longer than 492 tokens\n  raise max_tokens"):
         run_step(sft, base=stories, data=rows, adapter="prefix", **FAST | {"template": ""})
     with pytest.raises(InputError, match="freeze_layers is 5: that is all layers"):
         run_step(sft, base=stories, data=make_dataset(TALKS), freeze_layers=5, **FAST)

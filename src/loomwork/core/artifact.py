@@ -132,6 +132,16 @@ class Artifact:
             return manifest
         return make_manifest(self.path, self.kind)
 
+    @property
+    def role(self) -> str:
+        """The input of the running step that it was given as; "" elsewhere."""
+        return str(self.__dict__.get("role_given", ""))
+
+    def given_as(self, role: str) -> Self:
+        """Make errors about it name the input. Returns it."""
+        self.__dict__["role_given"] = role
+        return self
+
     @cached_property
     def id(self) -> str:
         """sha256 of the manifest: of the whole artifact, whichever part was chosen."""

@@ -95,7 +95,13 @@ class Dataset(Artifact):
         """The same dataset, reading another part."""
         if part not in self.parts:
             raise InputError(f"dataset {self.path} has no part {part!r}", did_you_mean(part, self.parts))
-        return type(self)(self.path, part)
+        return type(self)(self.path, part).given_as(self.role)
+
+    @property
+    def _named(self) -> str:
+        """What an error calls it: with the step's input, where that is not the usual one."""
+        role = "" if self.role in ("", "data") else f"{self.role}: "
+        return f"{role}dataset part {self.main_part!r}"
 
     def shards(self) -> list[Path]:
         """The Parquet files of the part that is read, in order."""
@@ -125,7 +131,7 @@ class Dataset(Artifact):
                 hint = did_you_mean(column, have)
                 if any(len(name) > LONGEST_NAME for name in have):
                     hint += "; if a file's first line was taken for names, read it with columns: [a name for each]"
-                raise InputError(f"dataset part {self.main_part!r} has no column {column!r}", hint)
+                raise InputError(f"{self._named} has no column {column!r}", hint)
 
     def require_rows(self) -> None:
         """Refuse an empty dataset.
@@ -134,10 +140,8 @@ class Dataset(Artifact):
             InputError: the part that is read has no rows.
         """
         if len(self) == 0:
-            raise InputError(
-                f"dataset part {self.main_part!r} has no rows ({self.path})",
-                "look at its `dropped` part, or at what was read",
-            )
+            hint = "look at its `dropped` part, or at what was read"
+            raise InputError(f"{self._named} has no rows ({self.path})", hint)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """One Arrow table a shard, sidecar columns joined on and marked; where a shard lacks a column, it is null."""

@@ -182,9 +182,9 @@ def opened(step: Step, role: str, value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, list):
-        return [kind.open(v["path"], v["part"]) for v in value]
+        return [kind.open(v["path"], v["part"]) for v in value]  # which of several it is a step says itself
     if "path" in value and "part" in value and isinstance(value["path"], str):
-        return kind.open(value["path"], value["part"])
+        return kind.open(value["path"], value["part"]).given_as(role)
     return {name: kind.open(v["path"], v["part"]) for name, v in value.items()}
 
 

@@ -40,6 +40,7 @@ READ = "data.read"  # reads the files of an input that is a path
 TOKENIZER = "tokenizer.json"
 ADAPTER = "adapter_config.json"  # of peft
 TAKE = "train.base"  # takes the folder of a model in, where an input is one
+TAKE_TOKENIZER = "train.read_tokenizer"
 
 
 @dataclass(frozen=True)
@@ -255,20 +256,24 @@ def _with_readers(
 def _reader(target: str, wanted: Input, keys: Tree, role: str) -> tuple[str, str]:
     """The step that reads a path for an input, and the path for it.
 
-    Files are data, a model's folder is a model, and so is an adapter's.
+    Files are data, a model's folder is a model, and so is an adapter's; a tokenizer may lie alone.
     """
     kind, folder = wanted.type.kind, Path(target).expanduser()
     if kind == "dataset":
         return READ, target
     if folder.name == TOKENIZER and folder.is_file():
         folder = folder.parent
+    if (folder / TOKENIZER).is_file() and kind == "tokenizer":
+        return TAKE_TOKENIZER, str(folder)
     if (folder / "config.json").is_file() and (kind == "model" or (folder / TOKENIZER).is_file()):
         return TAKE, str(folder)
     if kind == "model" and (folder / ADAPTER).is_file():
         return TAKE, str(folder)
-    if (folder / TOKENIZER).is_file():
-        hint = f"give the folder of a model that has one, through {TAKE} path=FOLDER, or what train.tokenizer made"
-        raise keys.error(f"{role} is {target}, a tokenizer without a model", hint, role)
+    if (folder / TOKENIZER).is_file() and not kind:
+        return TAKE_TOKENIZER, str(folder)
+    if kind == "model" and folder.is_dir():
+        hint = f"give the folder of a whole model: config.json, its weights and {TOKENIZER}"
+        raise keys.error(f"{role} is {target}, a folder that has no config.json", hint, role)
     if kind:
         hint = "give an artifact's id, or a step that makes one" + (
             f", as {TAKE} of a model's folder does" if kind == "model" else ""

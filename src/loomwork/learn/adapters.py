@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loomwork.core.errors import InputError, MissingDependency, did_you_mean
-from loomwork.learn.four_bits import hold_in_four_bits, round_to_four_bits
+from loomwork.learn.four_bits import hold_in_four_bits, quiet, round_to_four_bits
 from loomwork.learn.settings import LOW_RANK, Adapter
 from loomwork.models.folder import ADAPTER, ADAPTER_CONFIG
 
@@ -41,6 +41,7 @@ def adapted(model: Any, how: Adapter, task: str) -> Any:
     if how.adapter == "none":
         _freeze(model, how)
         return model
+    quiet()
     try:
         import peft
     except ModuleNotFoundError as error:

@@ -74,9 +74,14 @@ def bitsandbytes() -> Any:
     Raises:
         MissingDependency: it is not installed.
     """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of faster kernels that could be downloaded
+    quiet()
     try:
         import bitsandbytes as found
     except ModuleNotFoundError as error:
         raise MissingDependency("4 and 8 bits in training", "bitsandbytes", "bits") from error
     return found
+
+
+def quiet() -> None:
+    """Keep bitsandbytes, which peft imports too, from telling of faster kernels that could be downloaded."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

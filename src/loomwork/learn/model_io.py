@@ -14,9 +14,10 @@ from loomwork.core.artifact import Artifact, Model
 from loomwork.core.errors import InputError
 from loomwork.learn import distributed
 from loomwork.learn.adapters import PROMPTS, merged, save_adapter
+from loomwork.learn.room import tokens_note
 from loomwork.learn.settings import Adapter
 from loomwork.models.complete import GET_AGAIN, open_complete
-from loomwork.models.folder import ADAPTER, BESIDE, WEIGHTS, About, save_about
+from loomwork.models.folder import ADAPTER, BESIDE, READ_ME, WEIGHTS, About, save_about
 from loomwork.models.opened import refuse_unmerged
 
 Kind = Literal["causal", "masked", "classes", "tokens", "spans", "seq2seq"]
@@ -100,6 +101,7 @@ def open_base(base: Model, kind: Kind, *, seed: int = 0, dropout: float | None =
     model.name_or_path = base.id  # what peft writes into an adapter's config: never a path of this machine
     model.new_modules = sorted({name.rpartition(".")[0] for name in missing})
     model.opened_notes = [replaced] if replaced else notes
+    model.opened_notes += tokens_note(base, model.get_input_embeddings().num_embeddings)
     if kind == "causal" and _looks_ahead(model):
         raise InputError(
             f"{base.path} is an encoder: each of its tokens sees those after it, so it would see what it is to predict",
@@ -226,7 +228,10 @@ def torch_dtype(base: Model) -> torch.dtype:
 
 
 def copy_beside(base: Artifact, out: Path) -> None:
-    """Copy what a model needs beside its weights; config.json is written with them."""
+    """Copy what a model needs beside its weights; config.json is written with them.
+
+    A README.md tells of the base, which the new model is not; what it declares of licence and data is in `About`.
+    """
     for name in BESIDE:
-        if (base.path / name).is_file() and name not in ("config.json", "generation_config.json"):
+        if (base.path / name).is_file() and name not in ("config.json", "generation_config.json", READ_ME):
             shutil.copyfile(base.path / name, out / name)

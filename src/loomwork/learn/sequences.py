@@ -230,7 +230,10 @@ def _encode_all(
             context().progress(done, total, "texts", note="tokenising")
     if not at:
         why = "".join(f"; {n} rows: {reason}" for reason, n in left_out.items())
-        raise InputError(f"no row of the dataset can be learned from{why}", f"look at its columns {', '.join(columns)}")
+        hint = f"look at its columns {', '.join(columns)}"
+        if any(reason.startswith("longer than") for reason in left_out):
+            hint = "raise max_tokens as far as the model reads, or shorten the rows"
+        raise InputError(f"no row of the dataset can be learned from{why}", hint)
     return file, np.array(starts), np.array(ends), row_ids, text_bytes, left_out, cut
 
 

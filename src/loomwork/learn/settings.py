@@ -172,6 +172,11 @@ class Adapter:
     freeze_layers: Annotated[int, Ge(0)] | None = None
     train_only: list[str] | None = None
 
+    @property
+    def tokens_before(self) -> int:
+        """How many virtual tokens stand before a text."""
+        return self.virtual_tokens if "virtual_tokens" in USED[self.adapter] else 0
+
     def check(self) -> None:
         """Refuse settings that the adapter has no use for.
 

@@ -35,12 +35,12 @@ class Shards:
 
     def __init__(self, model: Any, how: Training, device: str) -> None:
         self.model = self.whole = model
+        if how.shard and how.optimizer not in SPLIT:
+            raise InputError(f"optimizer {how.optimizer} cannot be split (shard)", f"take {' or '.join(SPLIT)}")
         self.split = how.shard and distributed.size() > 1
         if not self.split:
             model.to(device)
             return
-        if how.optimizer not in SPLIT:
-            raise InputError(f"optimizer {how.optimizer} cannot be split (shard)", f"take {' or '.join(SPLIT)}")
         if any(hasattr(p, "quant_state") for p in model.parameters()):
             raise InputError("weights in 4 bits cannot be split (shard)", "leave shard out, or take lora")
         from torch.distributed.device_mesh import init_device_mesh

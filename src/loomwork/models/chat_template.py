@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,23 +106,32 @@ class ChatTemplate:
     def text(self, messages: Sequence[Message], *, ask: bool = False) -> str:
         """The conversation as text; with `ask`, up to where the assistant begins to speak."""
         made = self.tokenizer.apply_chat_template(
-            list(messages), chat_template=self.template, tokenize=False, add_generation_prompt=ask
+            [list(messages)],  # a batch of one: outside of a batch transformers looks at the first message
+            chat_template=self.template,
+            tokenize=False,
+            add_generation_prompt=ask,
         )
-        return str(made)
+        return str(made[0])
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """The conversation, and where in it the assistant speaks.
 
         Raises:
-            InputError: there are no messages, or one has no text; the template refuses the conversation, a message
-                holds a control token (it would speak for the other side), or the template changes earlier turns when
-                a later one is added.
+            InputError: there are no messages, or one has no role or no text; an answer is empty; the template
+                refuses the conversation, a message holds a control token (it would speak for the other side), or the
+                template changes earlier turns when a later one is added.
         """
         if not messages:
             raise InputError("no messages")
+        if not isinstance(messages, list | tuple):
+            raise InputError(f"messages that are no list: {type(messages).__name__}")
         for number, message in enumerate(messages, 1):
+            if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+                raise InputError(f"a message without a role: number {number}")
             if not isinstance(message.get("content"), str):
                 raise InputError(f"a message without content: number {number}")
+            if message["role"] == "assistant" and not message["content"].strip():
+                raise InputError(f"an empty answer: number {number}")
             for token in self.control_tokens:
                 if token in message["content"]:
                     raise InputError(f"control token in a message: {token} in number {number}")
@@ -156,7 +165,13 @@ class ChatTemplate:
 
         try:
             return self.text(messages, ask=ask)
-        except TemplateError as error:
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+        ) as error:  # its expressions are Python's
             raise InputError(f"the template refuses it: {error}") from None
 
 

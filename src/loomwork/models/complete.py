@@ -103,7 +103,8 @@ def check_taken(folder: Path) -> None:
     Raises:
         InputError: as `check_weights`.
     """
-    check_stored(folder / WEIGHTS)
+    if (folder / WEIGHTS).is_file():
+        check_stored(folder / WEIGHTS)
     config = json.loads((folder / "config.json").read_bytes())
     if not find_spec("transformers") or "quantization_config" in config:
         return  # packed weights have shapes that only their own library knows
@@ -115,7 +116,7 @@ def check_taken(folder: Path) -> None:
         kind = getattr(transformers, named, None)
         if kind is not None:
             check_weights(kind, folder, new_head=not named.endswith(CAUSAL), config=known)
-    except (OSError, ValueError, RuntimeError, ImportError, LookupError):
+    except (OSError, ValueError, RuntimeError, TypeError, ImportError, LookupError):
         return  # a model that transformers does not know: what opens it will say so
 
 

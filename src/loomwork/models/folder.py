@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ABOUT = "loomwork.json"
 WEIGHTS = "model.safetensors"
+READ_ME = "README.md"  # the model card of whoever published it
 BESIDE = (  # what a model needs beside its weights
     "config.json",
     "generation_config.json",
@@ -30,7 +31,7 @@ BESIDE = (  # what a model needs beside its weights
     "vocab.json",
     "merges.txt",
     "chat_template.jinja",
-    "README.md",
+    READ_ME,
     "LICENSE",
     "NOTICE",
 )
@@ -133,11 +134,25 @@ def positions(config: Mapping[str, Any]) -> int:
     return int(given) - behind
 
 
-def within_context(model: Model, max_tokens: int) -> tuple[int, list[str]]:
-    """As many tokens, or all that the model reads where that is fewer, and then a note that says so."""
-    most = read_context(model)
+def within_context(model: Model, max_tokens: int, before: int = 0) -> tuple[int, list[str]]:
+    """As many tokens, or all that the model reads where that is fewer, and then a note that says so.
+
+    Args:
+        model: to be trained.
+        max_tokens: of a text.
+        before: virtual tokens that an adapter puts before it.
+
+    Raises:
+        InputError: they leave no room.
+    """
+    reads = read_context(model)
+    most = reads - before
     if most >= max_tokens:
         return max_tokens, []
+    if most < 3:
+        raise InputError(f"virtual_tokens is {before}, and the base reads {reads} tokens", "set fewer")
+    if before:
+        return most, [f"max_tokens is {most:,}, not {max_tokens:,}: the base reads {reads:,}, {before} of them virtual"]
     return most, [f"max_tokens is {most:,}, not {max_tokens:,}: more the base does not read"]
 
 
@@ -164,13 +179,13 @@ def save_model(out: Path, tensors: Mapping[str, torch.Tensor], base: Model, abou
     Args:
         out: an empty folder.
         tensors: by the names that transformers knows.
-        base: gives config.json, tokenizer, licence and read-me.
+        base: gives config.json, tokenizer and licence; not its read-me, which tells of another model.
         about: becomes `loomwork.json`.
     """
     from safetensors.torch import save_file
 
     for name in BESIDE:
-        if (base.path / name).is_file():
+        if (base.path / name).is_file() and name != READ_ME:
             link_or_copy(base.path / name, out / name)
     whole = {n: t.detach().cpu().contiguous() for n, t in sorted(tensors.items())}
     save_file(whole, out / WEIGHTS, metadata={"format": "pt"})
@@ -188,7 +203,7 @@ def _front_matter(folder: Path) -> dict[str, Any]:
     """The YAML head of a model card."""
     import yaml
 
-    path = folder / "README.md"
+    path = folder / READ_ME
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     _, fence, rest = text.partition("---\n")
     if not fence or _.strip():

@@ -70,7 +70,9 @@ def distil_causal(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
         require_one_tokenizer(run.base, run.teacher)
 
     def read(given: Dataset, name: str) -> Any:
-        return read_learned(run.base, given, run.text, run.template, run.max_tokens, work / name)
+        return read_learned(
+            run.base, given, run.text, run.template, run.max_tokens, work / name, run.tuning.tokens_before
+        )
 
     sequences = read(run.data, "train.tokens")
     held = None if run.holdout is None else read(run.holdout, "holdout.tokens")
@@ -119,7 +121,7 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
     from loomwork.learn.order import RowOrder
     from loomwork.learn.written import write_trained
     from loomwork.models.classifier import TASK
-    from loomwork.models.folder import read_about
+    from loomwork.models.folder import read_about, within_context
     from loomwork.train._token_rows import require_one_tokenizer
     from loomwork.train.classify import label_config
 
@@ -135,7 +137,9 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
     classes = [str(names[i]) for i in sorted(names, key=int)]
     judge = ClassJudge(len(classes)) if run.mix.teacher_share < 1 else None  # else labels are not read
     run.training.check_stop(CLASS_METRICS if judge else ())
-    limit = run.max_tokens or read_about(teacher).max_tokens or 128
+    limit, notes = within_context(
+        run.base, run.max_tokens or read_about(teacher).max_tokens or 128, run.tuning.tokens_before
+    )
     read = read_rows(run, run.data, classes, limit)
     held = None if run.holdout is None else read_rows(run, run.holdout, classes, limit)
     head = label_config(classes)
@@ -183,7 +187,7 @@ def distil_classes(run: Run, out: Path) -> tuple[dict[str, float], list[str]]:
         "rows_cut": float(read.cut),
         "classes": float(len(classes)),
     }
-    return metrics, done.notes
+    return metrics, [*done.notes, *notes]
 
 
 @dataclass(frozen=True)

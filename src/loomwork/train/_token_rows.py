@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loomwork.core.artifact import Model
 from loomwork.core.dataset import Dataset
 from loomwork.core.errors import InputError
-from loomwork.models.folder import read_context
+from loomwork.models.folder import within_context
 
 if TYPE_CHECKING:
     from loomwork.learn.sequences import Sequences
@@ -22,16 +22,47 @@ def columns_of(data: Dataset, text: str, template: str) -> tuple[str, ...]:
     Raises:
         InputError: there are none, or a chat template is named and there are no conversations.
     """
+    from loomwork.learn.room import check_texts
+
     names = data.schema.names if data.shards() else []
     found = next((name for name in ("messages", "input_ids") if name in names), text)
-    if template and found != "messages":
-        raise InputError("template is for conversations, and the data has no column 'messages'", "leave it out")
-    data.require(found)
+    refuse_raw_chats(data, found, template)
+    if found == text:
+        check_texts(data, found)
     data.require_rows()
     return (found,)
 
 
-def read_learned(model: Model, data: Dataset, text: str, template: str, max_tokens: int, file: Path) -> Sequences:
+def refuse_raw_chats(data: Dataset, column: str, template: str) -> None:
+    """Refuse chat data that is not yet in the form of `messages`, by its name.
+
+    Args:
+        data: the dataset.
+        column: that is to be learned.
+        template: of conversations; "" where none is named.
+
+    Raises:
+        InputError: the column is not there, and those of a layout of chats are, or a chat template is named.
+    """
+    from loomwork.text.chat import recognise
+
+    if column == "messages":
+        return
+    names = data.schema.names if data.shards() else []
+    hint = "bring Alpaca, ShareGPT and the like to it with data.chat first"
+    if column not in names and (layout := recognise(names)):
+        raise InputError(f"no column `messages`: these are chats in the layout {layout}", hint)
+    if column not in names and (template or column == "input_ids"):
+        also = "" if template else ", and no token rows `input_ids`"
+        raise InputError(f"no column `messages`{also}", f"{hint}; train.pretrain learns texts")
+    if template:
+        what = f"template is for conversations, and there are none: no column `messages`, but {column!r}"
+        raise InputError(what, f"leave it out; or {hint}")
+
+
+def read_learned(
+    model: Model, data: Dataset, text: str, template: str, max_tokens: int, file: Path, before: int = 0
+) -> Sequences:
     """Read a dataset as train.sft reads conversations and token rows, and train.pretrain texts.
 
     Args:
@@ -41,12 +72,13 @@ def read_learned(model: Model, data: Dataset, text: str, template: str, max_toke
         template: of conversations; "" for the tokenizer's own.
         max_tokens: of a row; 0 for what the model reads, at most 1,024.
         file: written anew.
+        before: virtual tokens of an adapter, for which there must be room too.
     """
     from loomwork.learn.sequences import read_chats, read_texts, read_token_rows
     from loomwork.models.chat_template import ChatTemplate, load_tokenizer
 
     (column,) = columns_of(data, text, template)
-    longest = min(max_tokens or MOST_TOKENS, read_context(model))
+    longest, _ = within_context(model, max_tokens or MOST_TOKENS, before)
     if column == "input_ids":
         return read_token_rows(data, longest, file)
     tokenizer = load_tokenizer(model)

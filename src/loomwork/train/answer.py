@@ -86,7 +86,7 @@ def answer(
 
     training.check_stop(SPAN_METRICS)
     columns = (question, context, answers)
-    max_tokens, notes = within_context(base, max_tokens)
+    max_tokens, notes = within_context(base, max_tokens, tuning.tokens_before)
     asked = read_questions(base, data, columns, max_tokens, overlap_tokens)
     held = None if holdout is None else read_questions(base, holdout, columns, max_tokens, overlap_tokens)
     config = {"num_labels": 2}

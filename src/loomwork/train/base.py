@@ -142,7 +142,7 @@ def _take(source: Path, out: Path, expected: str, named: str) -> tuple[About, Pa
             shutil.copyfile(file, out / name)  # never linked: the store makes its files read-only
     if not adapter:
         if not (named and expected):  # a package whose hash is known was looked at when that was written down
-            check_taken(out)
+            check_taken(source)
         about = read_about(Model(source))
         return about if about.engine == "torch" else guess_about(source), weights  # others do not read these weights
     task = json.loads(files[f"{ADAPTER}/{ADAPTER_CONFIG}"].read_bytes()).get("task_type")

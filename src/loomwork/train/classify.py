@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,6 +19,8 @@ from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import CLASS_METRICS, NUMBER_METRICS, Adapter, Rows, Share, Training, made_parts, together
 
 MOST_CLASSES = 1000
+MOST_MEASURED = 10  # values of a column of decimals that may be classes: grades in halves, say
+RIGHT_COLUMN = "is it the right column?"
 
 
 def check_settings(given: Mapping[str, Any], inputs: Collection[str]) -> None:
@@ -104,7 +107,7 @@ def classify(
     given = {"weights": weights, "class_weights": class_weights, "target": target, "label_smoothing": label_smoothing}
     groups = {"training": training, "tuning": tuning}
     check_settings(given | groups, {"holdout"} if holdout is not None else ())
-    max_tokens, notes = within_context(base, max_tokens)
+    max_tokens, notes = within_context(base, max_tokens, tuning.tokens_before)
     read = partial(read_labelled, base, text=text, label=label, max_tokens=max_tokens, numbers=numbers, weights=weights)
     labelled = read(data)
     held = None
@@ -214,23 +217,30 @@ def read_labelled(
         InputError: there are fewer than two classes, or more than 1,000, or a class that is none of `classes`, or a
             label that is no number, or a weight that is none.
     """
-    import math
-
+    from loomwork.learn.room import check_texts
     from loomwork.metrics.classification import class_name
     from loomwork.models.encoder import encode_counted, load_tokenizer
 
     columns = [text, label, "row_id", *([weights] if weights else [])]
     data.require(*columns)
-    data.require_rows()
+    check_texts(data, text)
     tokenizer = load_tokenizer(base)
     ids: list[list[int]] = []
     labels: list[Any] = []
     weighed: list[float] = []
     row_ids: list[bytes] = []
-    left_out = cut = 0
+    places: list[int] = []  # of the rows in the data, counted from 1
+    left_out = cut = seen = 0
     for table in data.tables(columns):
         found = zip(*(table.column(n).to_pylist() for n in columns), strict=True)
-        good = [(t, c, *m) for t, c, *m in found if isinstance(t, str) and t.strip() and class_name(c) is not None]
+        kept = [
+            (at, (t, c, *m))
+            for at, (t, c, *m) in enumerate(found, seen + 1)
+            if isinstance(t, str) and t.strip() and class_name(c) is not None
+        ]
+        seen += len(table)
+        places += [at for at, _ in kept]
+        good = [row for _, row in kept]
         left_out += len(table) - len(good)
         some, over = encode_counted(tokenizer, [row[0] for row in good], max_tokens)
         ids += some
@@ -245,15 +255,12 @@ def read_labelled(
     if not ids:
         raise InputError(f"no row has both a {text!r} and a {label!r}", "is it the right column?")
     if numbers:
-        try:
-            values = [float(v) for v in labels]
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"column {label!r} has a label that is no number: {error}", "or target: classes"
-            ) from error
-        if not all(map(math.isfinite, values)):
-            raise InputError(f"column {label!r} has a label that is not finite", "drop these rows first: data.filter")
+        values = [_number(v, label, at, row) for v, at, row in zip(labels, places, row_ids, strict=True)]
+        if classes is None and len(set(values)) == 1:
+            raise InputError(f"column {label!r} is {values[0]:g} in every row: there is nothing to learn", RIGHT_COLUMN)
         return Labelled(ids, values, weighed, [], row_ids, left_out, cut)
+    if classes is None:
+        _refuse_measured(labels, label)
     names = [str(class_name(c)) for c in labels]
     known = classes or sorted(set(names))
     if not 2 <= len(known) <= MOST_CLASSES:
@@ -266,6 +273,25 @@ def read_labelled(
     if strange is not None:
         raise InputError(f"the held-out label {strange!r} is none of the training data's", "split with stratify")
     return Labelled(ids, [place[c] for c in names], weighed, known, row_ids, left_out, cut)
+
+
+def _number(value: Any, column: str, place: int, row_id: bytes) -> float:
+    row = f"column {column!r}, row {place:,} (row_id {row_id.hex()})"
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{row}: the label {value!r} is no number", "drop such rows, or target: classes") from None
+    if not math.isfinite(found):
+        raise InputError(f"{row}: the label is {found}, which is not finite", "drop these rows first: data.filter")
+    return found
+
+
+def _refuse_measured(labels: Sequence[Any], column: str) -> None:
+    """Refuse to make a class of every value of a measurement: labels that are many and no whole numbers."""
+    values = {v for v in labels if isinstance(v, float) and math.isfinite(v)}
+    if len(values) > MOST_MEASURED and any(not v.is_integer() for v in values):
+        what = f"column {column!r} has {len(values)} different numbers, and not all are whole: each would be a class"
+        raise InputError(what, "set target: number; or write the classes as texts")
 
 
 def _weight(value: Any, column: str) -> float:

@@ -94,7 +94,7 @@ def find_lr(
     data.require(*columns)
     data.require_rows()
     wanted = steps * (batch_tokens // FEWEST_TOKENS + 1 if objective == "texts" else batch)
-    max_tokens, notes = within_context(base, max_tokens)
+    max_tokens, notes = within_context(base, max_tokens, tuning.tokens_before)
     some = sampled(data, columns, wanted, seed, context().work / "sample")
     given = _Given(base, some, training, tuning, size, max_tokens, dropout)
     if objective == "classes":

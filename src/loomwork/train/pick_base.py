@@ -205,7 +205,10 @@ def _bits_of(base: Model) -> Any:
     from loomwork.models.scorer import load_scorer
     from loomwork.models.scoring.requests import Rolling
 
-    scorer = load_scorer(base)
+    try:
+        scorer = load_scorer(base)
+    except InputError as error:
+        raise InputError(error.what, error.hint or "give label, which any model can be compared by") from error
 
     def read(texts: list[str]) -> np.ndarray:
         answers = scorer.score([Rolling(text, "overlapping") for text in texts])

@@ -63,20 +63,21 @@ def pretrain(
     """
     from loomwork.learn.causal_run import run_causal
     from loomwork.learn.order import TokenOrder
+    from loomwork.learn.room import check_texts
     from loomwork.learn.sequences import read_texts
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.chat_template import load_tokenizer
-    from loomwork.models.folder import read_context
+    from loomwork.models.folder import read_context, within_context
 
     training.check_stop()
     for given in (data, holdout):
         if given is not None:
-            given.require(text)
-            given.require_rows()
+            check_texts(given, text)
     most = read_context(base)
     if context_tokens == 1 or context_tokens > most:
         raise InputError(f"context_tokens is {context_tokens}, and the model reads 2 to {most}", "or 0 for its own")
-    longest = context_tokens or min(2048, most)
+    longest, notes = within_context(base, context_tokens or min(2048, most), tuning.tokens_before)
+    notes = [note.replace("max_tokens", "context_tokens") for note in notes]
     if longest > batch_tokens:
         raise InputError(f"batch_tokens is {batch_tokens} and context_tokens {longest}", "a batch holds at least one")
     tokenizer = load_tokenizer(base)
@@ -106,5 +107,5 @@ def pretrain(
     return Card(
         metrics=run.metrics
         | {"trained_tokens": float(round(trained)), "epochs": trained / epoch, "filled_share": order.filled},
-        notes=run.notes,
+        notes=[*run.notes, *notes],
     )

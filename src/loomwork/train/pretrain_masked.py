@@ -66,6 +66,7 @@ def pretrain_masked(
     from loomwork.learn.order import RowOrder
     from loomwork.learn.padded import pad_targets
     from loomwork.learn.parts import fewer_for_logits, part_tokens
+    from loomwork.learn.room import check_texts
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.cross_entropy import IGNORED
     from loomwork.models.encoder import load_tokenizer
@@ -73,11 +74,10 @@ def pretrain_masked(
 
     training.check_stop()
     special = read_special(base)
-    longest, notes = within_context(base, max_tokens)
+    longest, notes = within_context(base, max_tokens, tuning.tokens_before)
 
     def read(given: Dataset, name: str) -> Pieces:
-        given.require(text)
-        given.require_rows()
+        check_texts(given, text)
         return read_pieces(given, text, load_tokenizer(base), special, longest, context().work / name)
 
     pieces = read(data, "train.tokens")

@@ -11,7 +11,6 @@ from annotated_types import Ge
 from loomwork.core.artifact import Model
 from loomwork.core.context import context
 from loomwork.core.dataset import Dataset
-from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Group, step
 from loomwork.learn.settings import Adapter, Rows, Share, Training, made_parts, together
 
@@ -67,13 +66,13 @@ def sft(
     from loomwork.learn.written import about_trained, write_trained
     from loomwork.models.chat_template import ChatTemplate, load_tokenizer, save_chat
     from loomwork.models.folder import within_context
+    from loomwork.train._token_rows import refuse_raw_chats
 
     training.check_stop()
     tokenizer = load_tokenizer(base)
-    longest, notes = within_context(base, max_tokens)
+    longest, notes = within_context(base, max_tokens, tuning.tokens_before)
     columns = ("messages",) if "messages" in data.schema.names else ("input_ids",)
-    if template and columns != ("messages",):
-        raise InputError("template is for conversations, and the data has no column 'messages'", "leave it out")
+    refuse_raw_chats(data, columns[0], template)
     chats = ChatTemplate(tokenizer, template) if columns == ("messages",) else None
 
     def read(given: Dataset, name: str) -> Sequences:

@@ -79,7 +79,7 @@ def tag(
     from loomwork.train.classify import label_config
 
     training.check_stop(TAG_METRICS)
-    max_tokens, notes = within_context(base, max_tokens)
+    max_tokens, notes = within_context(base, max_tokens, tuning.tokens_before)
     tagged = read_tagged(base, data, words, tags, max_tokens)
     held = read_tagged(base, holdout, words, tags, max_tokens, tagged.classes) if holdout is not None else None
     config = label_config(tagged.classes) | {"problem_type": None}

@@ -135,6 +135,8 @@ def _prompt(value: Any, chats: Any) -> tuple[str, str]:
     """What the teacher reads, and why it cannot, or ""."""
     if chats is None:
         return (value, "") if value else ("", "no text")
+    if value and not (isinstance(value, list) and all(isinstance(m, dict) and m.get("role") for m in value)):
+        return "", "messages that are no list of turns"
     turns = _asked(value)
     if not turns:
         return "", "nobody asks"

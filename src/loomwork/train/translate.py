@@ -69,6 +69,7 @@ def translate(
     from loomwork.learn.parts import fewer_for_logits, part_tokens
     from loomwork.learn.seq2seq import PairBatches, TextPairs, read_text_pairs
     from loomwork.learn.written import about_trained, write_trained
+    from loomwork.models.folder import within_context
     from loomwork.models.translator import PREFIX, open_tokenizer
 
     training.check_stop()
@@ -76,7 +77,7 @@ def translate(
     if not config.get("is_encoder_decoder"):
         raise InputError(f"the model {base.path} has no encoder and decoder", "train.init with architecture: bart")
     tokenizer = open_tokenizer(base)
-    longest = min(max_tokens, config.get("max_position_embeddings") or max_tokens)  # T5 has no limit
+    longest, notes = within_context(base, max_tokens, tuning.tokens_before)
     columns = (source, target)
     pairs = read_text_pairs(data, columns, tokenizer, prefix, longest)
     held = None if holdout is None else read_text_pairs(holdout, columns, tokenizer, prefix, longest)
@@ -107,5 +108,5 @@ def translate(
         "rows_left_out": sum(pairs.left_out.values()),
         "target_tokens_per_epoch": sum(len(t) for t in pairs.targets),
     }
-    notes = [f"left out: {n} rows, {why}" for why, n in sorted(pairs.left_out.items())]
+    notes += [f"left out: {n} rows, {why}" for why, n in sorted(pairs.left_out.items())]
     return Card(run.metrics | {n: float(v) for n, v in counted.items()}, notes=[*run.notes, *notes])
