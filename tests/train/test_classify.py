@@ -229,7 +229,7 @@ def test_bad_input_is_refused(trained, small_bert, make_dataset, run_step, tmp_p
         run_step(classify, base=small_bert, data=make_dataset([{"text": "a", "label": "x"}] * 3))
     with pytest.raises(InputError, match="no column 'lable'"):
         run_step(classify, base=small_bert, data=make_dataset([{"text": "a", "label": "x"}]), label="lable")
-    with pytest.raises(InputError, match="a label that is no number"):
+    with pytest.raises(InputError, match="the label 'x' is no number"):
         run_step(classify, base=small_bert, data=make_dataset([{"text": "a", "label": "x"}]), target="number")
     two = make_dataset([{"text": "a", "label": c} for c in "xy"])
     with pytest.raises(InputError, match="held-out label 'z' is none"):

@@ -23,6 +23,7 @@ from loomwork.train.extend import extend
 from loomwork.train.find_lr import find_lr
 from loomwork.train.pick_base import pick_base
 from loomwork.train.pretrain import pretrain
+from loomwork.train.pretrain_masked import pretrain_masked
 from loomwork.train.sft import sft
 from loomwork.train.tag import tag
 from tests.models.small_decoders import small
@@ -227,3 +228,13 @@ def test_an_encoder_without_labels_is_told_of_label(small_bert, stories, make_da
     data = make_dataset([{"text": f"text number {i}"} for i in range(30)])
     with pytest.raises(InputError, match=r"base 'bert': [\s\S]*give label"):
         run_step(pick_base, data=data, bases={"bert": small_bert, "llama": stories})
+
+
+@pytest.mark.parametrize("function", [pretrain, pretrain_masked])
+def test_virtual_tokens_shorten_what_is_read_at_once(function, stories, small_bert, make_dataset, run_step):
+    causal = function is pretrain
+    how = {"batch_tokens": 512, "tokens": 500} if causal else {"max_tokens": 512, **HOW}
+    base = stories if causal else small_bert
+    _, card = run_step(function, base=base, data=make_dataset(LONG), adapter="prompt", **how)
+    name = "context_tokens" if causal else "max_tokens"
+    assert f"{name} is 492, not 512: the base reads 512, 20 of them virtual" in card.notes
