@@ -16,7 +16,7 @@ INTERVAL = {"level": 1.0, "seed": -1}
 WRONG = {
     "answer": {"longest_tokens": 0},
     "bits_per_byte": {"ngram_order": 0, **INTERVAL},
-    "classification": {"bins": 0, **INTERVAL},
+    "classification": {"bins": 0, "classes": [float("nan")], **INTERVAL},
     "classify": {"bins": 0, **INTERVAL},
     "compare": {"alpha": 0.7, "not_worse_than": -0.01, "better_than": "a bit"},
     "correlation": {"level": 0},

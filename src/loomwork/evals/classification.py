@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
+from pydantic import AfterValidator
 
 from loomwork.core.artifact import digest
 from loomwork.core.dataset import Dataset
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
 
 CLASSES_SCORED = 20  # with more classes F1 of each is in the report only
 BINS = 15  # of the reliability diagram, as Guo et al. (2017) have them
+Name = str | bool | int | float  # of a class
 TOLERANCE = 0.01  # by which probabilities may miss a sum of 1
+
+
+def with_name(given: Name) -> Name:
+    """A class as it is given, if it is one."""
+    if given != given or given in (float("inf"), float("-inf")) or not str(given).strip():
+        raise ValueError(f"{given!r} is no class")
+    return given
 
 
 @step(makes="scores", uses=["numpy", "pyarrow", "scipy"])
@@ -36,7 +45,7 @@ def classification(
     label: str = "label",
     prediction: str = "prediction",
     probabilities: str = "",
-    classes: list[str | bool | int | float] | None = None,
+    classes: list[Annotated[Name, AfterValidator(with_name)]] | None = None,
     bins: Annotated[int, Ge(1)] = BINS,
     id: str = "",
     cluster: str = "",
@@ -96,7 +105,7 @@ def classification(
     return write_class_scores(out, table, given, label, prediction, probabilities, names_given, bins, settings)
 
 
-def _spelled(classes: list[str | bool | int | float]) -> list[str]:
+def _spelled(classes: list[Name]) -> list[str]:
     """The classes as columns have them."""
     from loomwork.metrics.classification import class_name
 
