@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 ABOUT = "loomwork.json"
 WEIGHTS = "model.safetensors"
 READ_ME = "README.md"  # the model card of whoever published it
-BESIDE = (  # what a model needs beside its weights
-    "config.json",
-    "generation_config.json",
+TOKENIZER = (  # the files of one; the first it cannot do without
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -31,10 +29,9 @@ BESIDE = (  # what a model needs beside its weights
     "vocab.json",
     "merges.txt",
     "chat_template.jinja",
-    READ_ME,
-    "LICENSE",
-    "NOTICE",
 )
+# What a model needs beside its weights.
+BESIDE = ("config.json", "generation_config.json", *TOKENIZER, READ_ME, "LICENSE", "NOTICE")
 CAUSAL = ("ForCausalLM", "LMHeadModel")  # ends of the names of architectures
 ADAPTER = "adapter"  # the folder, inside of a model's, of what peft trained
 ADAPTER_CONFIG = "adapter_config.json"

@@ -8,16 +8,7 @@ from typing import Annotated
 
 from loomwork.core.errors import InputError
 from loomwork.core.step import Card, Files, step
-
-FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
+from loomwork.models.folder import TOKENIZER
 
 
 @step(makes="tokenizer")
@@ -33,9 +24,9 @@ def read_tokenizer(*, path: Annotated[Path, Files("*", skip=(".git", "__pycache_
         InputError: it has no tokenizer.json.
     """
     folder = path.parent if path.is_file() else path
-    found = [folder / name for name in FILES if (folder / name).is_file()]
-    if not (folder / FILES[0]).is_file():
-        raise InputError(f"{folder} has no {FILES[0]}", "write one with transformers: save_pretrained(folder)")
+    found = [folder / name for name in TOKENIZER if (folder / name).is_file()]
+    if not (folder / TOKENIZER[0]).is_file():
+        raise InputError(f"{folder} has no {TOKENIZER[0]}", "write one with transformers: save_pretrained(folder)")
     for file in found:
         shutil.copyfile(file, out / file.name)
     return Card(metrics={"files": float(len(found))})
